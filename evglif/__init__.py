@@ -1,0 +1,9 @@
+"""GLIF and PLIF spiking networks for event recordings: neurons, models, training."""
+
+from evglif.checkpoint import load_checkpoint, save_checkpoint
+from evglif.models import build_model
+from evglif.neurons import GLIF, LIF, PLIF
+
+__all__ = ["GLIF", "LIF", "PLIF", "build_model", "load_checkpoint", "save_checkpoint"]
+
+__version__ = "0.1.0"

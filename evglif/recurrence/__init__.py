@@ -1,0 +1,127 @@
+"""The spiking recurrence: one operator under every neuron, and the one place where its backend is chosen."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, overload
+
+import torch
+from torch import Tensor
+
+from evglif.recurrence import reference
+from evglif.recurrence.coefficients import Coefficients
+from evglif.surrogate import Surrogate
+
+__all__ = ["BACKENDS", "Coefficients", "State", "Trace", "spiking_recurrence"]
+
+BACKENDS = ("reference",)
+"""Backends that this version has. ``"auto"`` picks the fastest that fits the tensor."""
+
+
+class State(NamedTuple):
+    """What a neuron carries from one time step to the next.
+
+    Attributes:
+        membrane: U, before the reset, ``[B, C, …]``.
+        spikes: S, ``[B, C, …]``.
+    """
+
+    membrane: Tensor
+    spikes: Tensor
+
+
+class Trace(NamedTuple):
+    """Everything that a run of the recurrence gives.
+
+    Attributes:
+        spikes: S, ``[T, B, C, …]``, in the dtype of the current.
+        membrane: U, before the reset, ``[T, B, C, …]``, in the dtype of the state (fp32 for half types).
+        state: U and S after the last step; hand it to the next call as ``initial`` to go on.
+    """
+
+    spikes: Tensor
+    membrane: Tensor
+    state: State
+
+
+@overload
+def spiking_recurrence(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: str | Surrogate = ...,
+    strict: bool = ...,
+    detach_reset: bool = ...,
+    backend: str = ...,
+    *,
+    initial: State | float = ...,
+    trace: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def spiking_recurrence(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: str | Surrogate = ...,
+    strict: bool = ...,
+    detach_reset: bool = ...,
+    backend: str = ...,
+    *,
+    initial: State | float = ...,
+    trace: Literal[True],
+) -> Trace: ...
+def spiking_recurrence(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: str | Surrogate = "rectangular",
+    strict: bool = True,
+    detach_reset: bool = False,
+    backend: str = "auto",
+    *,
+    initial: State | float = 0.0,
+    trace: bool = False,
+) -> Tensor | Trace:
+    """Run spiking neurons over time.
+
+        U[t] = a·U[t-1] − b + g[t]·X[t] − S[t-1]·(r·U[t-1] + d)        S[t] = 1 if U[t] > v, else 0
+
+    All neurons of the two papers are coefficients of this one scan: GLIF (NeurIPS 2022, eq. 4–12), its eight simplex
+    forms, GLIF_f (eq. 14–19), vanilla LIF (eq. 1), and PLIF (ICCV 2021, eq. 2–6). Gradients flow to the current, to
+    the coefficients and to the initial state by backpropagation through time.
+
+    Args:
+        current: X, the synaptic input, ``[T, B, C, …]``; floating point. With half types the state is kept in fp32.
+        coefficients: a, b, g, r, d, v, per channel or one for all.
+        surrogate: gradient of the step, a name of ``evglif.surrogate.DERIVATIVES`` or a ``Surrogate``.
+        strict: fire at U > v (GLIF eq. 6); otherwise at U ≥ v (PLIF eq. 5).
+        detach_reset: let no gradient pass through the spike in the reset term (PLIF does, GLIF does not).
+        backend: ``"auto"`` or one of ``BACKENDS``.
+        initial: state before the first step, or the membrane's value where no neuron has fired before.
+        trace: return a ``Trace`` with membranes and final state instead of the spikes alone.
+
+    Returns:
+        Spikes ``[T, B, C, …]`` (0 or 1) in the dtype of the current, or a ``Trace``.
+
+    Raises:
+        ValueError: for a current that has fewer than three dimensions, no time step or no floating-point dtype, for
+            coefficients that don't fit it, and for an unknown backend.
+    """
+    _check(current, coefficients, backend)
+    surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
+    dtype = torch.float32 if current.dtype in (torch.float16, torch.bfloat16) else current.dtype
+    membrane, fired = initial if isinstance(initial, State) else (initial, None)
+    # Autocast would put the products of the state back into the half type.
+    with torch.autocast(current.device.type, enabled=False):
+        spikes, membranes = reference.scan(
+            current.to(dtype), coefficients.to(dtype), surrogate, strict, detach_reset, membrane, fired
+        )
+    if not trace:
+        return spikes.to(current.dtype)
+    return Trace(spikes.to(current.dtype), membranes, State(membranes[-1], spikes[-1]))
+
+
+def _check(current: Tensor, coefficients: Coefficients, backend: str) -> None:
+    if backend not in ("auto", *BACKENDS):
+        raise ValueError(f"unknown backend {backend!r}; choose auto or one of {', '.join(BACKENDS)}")
+    if current.dim() < 3 or current.shape[0] < 1:
+        raise ValueError(f"current must be [T, B, C, …] with T ≥ 1, got shape {tuple(current.shape)}")
+    if not current.is_floating_point():
+        raise ValueError(f"current must be floating point, got {current.dtype}; convert it with .float()")
+    coefficients.check(current.shape[0], current.shape[2])
