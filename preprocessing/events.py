@@ -31,12 +31,14 @@ class Recording:
         sensor: (width, height) of the camera, px.
         format: name of the wire format, e.g. ``"aedat2"``.
         source: where it came from: a path, or ``archive.zip/member``.
+        num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
     """
 
     events: Events
     sensor: tuple[int, int]
     format: str
     source: str
+    num_special: int = 0
 
     @property
     def duration_us(self) -> int:

@@ -1,0 +1,58 @@
+"""Recordings in their wire formats, one module each; the format is told by signature, then by suffix.
+
+A reader module has ``decode(data, source, sensor) -> Recording`` and, where we write the format, ``encode``.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+from preprocessing.events import Recording, RecordingError
+from preprocessing.readers import aedat2, atis
+
+_BY_SUFFIX = {".aedat": aedat2.decode, ".bin": atis.decode, ".bs2": atis.decode}
+
+SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
+"""Suffixes (lower case, with the dot) of the files that can be read."""
+
+
+def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Recording:
+    """Read one recording from a file.
+
+    Args:
+        path: the file.
+        sensor: (width, height) in px, for formats that don't say it; without it the reader finds it.
+
+    Raises:
+        FileNotFoundError: ``path`` is not a file.
+        RecordingError: the file cannot be used; the message names it and the byte or event at fault.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected a recording ({', '.join(sorted(SUFFIXES))})")
+    return decode_recording(path.read_bytes(), str(path), sensor)
+
+
+def decode_recording(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode the bytes of one recording, e.g. of an archive's member.
+
+    Args:
+        data: the whole file.
+        source: its name; the suffix tells the format where the bytes don't, and errors begin with it.
+        sensor: as in ``read_recording``.
+
+    Raises:
+        RecordingError: as ``read_recording``.
+    """
+    if not data:
+        raise RecordingError(f"{source}: the file is empty (0 bytes)")
+    if data.startswith(aedat2.FAMILY_SIGNATURE):
+        return aedat2.decode(data, source, sensor)
+    suffix = Path(source).suffix.lower()
+    if suffix not in _BY_SUFFIX:
+        raise RecordingError(
+            f"{source}: no reader for {suffix or 'a file without suffix'!r}; "
+            f"readable are {', '.join(sorted(SUFFIXES))}"
+        )
+    return _BY_SUFFIX[suffix](data, source, sensor)

@@ -1,0 +1,148 @@
+"""AEDAT-2.0, the format of jAER, for the DVS128: text header, then big-endian (address, time) words.
+
+A record is two unsigned 32-bit words. The address holds, from the lowest bit: polarity (0 = ON), x (7 bits),
+y (7 bits), and bit 15 for external events, which mark a sync input and are no events of the sensor. Both axes
+run against ours, which start at the top left. Times are µs and wrap at 2³².
+
+Sources: jAER's ``DVS128`` extractor; inivation.github.io, "AEDAT file formats", section 2.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from preprocessing.events import Events, Recording, RecordingError, check_events, make_events
+
+FAMILY_SIGNATURE = b"#!AER-DAT"
+SIGNATURE = FAMILY_SIGNATURE + b"2.0"
+SENSOR = (128, 128)
+RECORD_BYTES = 8
+
+_LAST_HEADER_LINE = b"#End Of ASCII Header"
+_NOT_TEXT = bytes(byte for byte in range(32) if byte not in b"\t\r") + b"\x7f"
+
+
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode the bytes of an AEDAT-2.0 file of a DVS128; external events are dropped and counted.
+
+    Raises:
+        RecordingError: another format or camera, no events, a cut record, an address beyond 15 bits, or time
+            running backwards (other than the wrap of the clock at 2³² µs).
+    """
+    start = _end_of_header(data, source)
+    _check_camera(data[:start], source, sensor)
+    _check_length(len(data), start, source)
+    words = np.frombuffer(data, ">u4", offset=start).reshape(-1, 2)
+    address, time = words[:, 0].astype(np.uint32), words[:, 1].astype(np.int64)
+    _check_addresses(address, source)
+    is_event = address & 0x8000 == 0
+    num_special = len(address) - int(is_event.sum())
+    if num_special:
+        address, time = address[is_event], time[is_event]
+    wraps = np.diff(time, prepend=time[:1]) < -(1 << 31)
+    if wraps.any():
+        time += np.cumsum(wraps) << 32
+    events = make_events(time, 127 - (address >> 1 & 127), 127 - (address >> 8 & 127), address & 1 == 0)
+    check_events(events, SENSOR, source)
+    return Recording(events, SENSOR, "aedat2", source, num_special)
+
+
+def encode(events: Events, comments: Iterable[str] = ()) -> bytes:
+    """Write events ``[N]`` of a 128×128 sensor as an AEDAT-2.0 file, ``comments`` as further header lines.
+
+    Raises:
+        ValueError: an event outside the sensor, times that decrease or leave [0, 2³²) µs, or a comment that
+            isn't one line of text.
+    """
+    check_events(events, SENSOR, "cannot write AEDAT-2.0")
+    if events["t"][0] < 0 or events["t"][-1] >= 1 << 32:
+        first, last = int(events["t"][0]), int(events["t"][-1])
+        raise ValueError(f"AEDAT-2.0 holds times in [0, 2**32) µs, got {first} to {last}; shift them first")
+    words = np.empty((len(events), 2), ">u4")
+    x, y = 127 - events["x"].astype(np.uint32), 127 - events["y"].astype(np.uint32)
+    words[:, 0] = y << 8 | x << 1 | ~events["p"]
+    words[:, 1] = events["t"]
+    return _header(comments) + words.tobytes()
+
+
+def _header(comments: Iterable[str]) -> bytes:
+    lines = [
+        "!AER-DAT2.0",
+        " AEChip: ch.unizh.ini.jaer.chip.retina.DVS128",
+        *(f" {line}" for line in comments),
+    ]
+    for line in lines:
+        if not _is_text(line.encode()):
+            raise ValueError(f"a header comment is one line of text, got {line!r}")
+    return "".join(f"#{line}\r\n" for line in [*lines, "End Of ASCII Header"]).encode()
+
+
+def _is_text(line: bytes) -> bool:
+    return line.translate(None, _NOT_TEXT) == line
+
+
+def _end_of_header(data: bytes, source: str) -> int:
+    """Offset of the first record: behind the last ``#`` line of text.
+
+    A record can start with ``#`` (0x23) as well, in a file of another camera or a damaged one; it is told
+    from a header line by the control bytes that follow before the next line break.
+    """
+    if not data.startswith(SIGNATURE):
+        raise RecordingError(
+            f"{source}: {_what_else(data)}; expected AEDAT-2.0, which starts with '#!AER-DAT2.0'"
+        )
+    position = 0
+    while data.startswith(b"#", position):
+        stop = data.find(b"\n", position)
+        stop = len(data) if stop < 0 else stop + 1
+        line = data[position:stop].removesuffix(b"\n")
+        if not _is_text(line):
+            break
+        position = stop
+        if line.startswith(_LAST_HEADER_LINE):
+            break
+    return position
+
+
+def _what_else(data: bytes) -> str:
+    """Name what a file without the AEDAT-2.0 signature is."""
+    line = data[:64].splitlines()[0] if data else b""
+    if line.startswith(FAMILY_SIGNATURE):
+        return f"this is AEDAT-{line.removeprefix(FAMILY_SIGNATURE).decode('ascii', 'replace').strip()}"
+    return f"not an AEDAT file, it starts with {data[:16]!r}"
+
+
+def _check_camera(header: bytes, source: str, sensor: tuple[int, int] | None) -> None:
+    """Refuse other cameras than the DVS128, told by the ``AEChip`` line: their addresses differ."""
+    for line in header.splitlines():
+        _, is_chip, chip = line.partition(b"AEChip:")
+        if is_chip and not chip.strip().endswith(b"DVS128"):
+            name = chip.strip().decode("utf-8", "replace").rpartition(".")[2]
+            raise RecordingError(
+                f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read"
+            )
+    if sensor not in (None, SENSOR):
+        raise RecordingError(f"{source}: recorded by a DVS128, sensor {SENSOR}, but {sensor} was asked for")
+
+
+def _check_length(num_bytes: int, start: int, source: str) -> None:
+    if num_bytes == start:
+        raise RecordingError(f"{source}: ends after its header ({start} bytes), it holds no events")
+    cut = (num_bytes - start) % RECORD_BYTES
+    if cut:
+        raise RecordingError(
+            f"{source}: cut in the middle of a record: {cut} of {RECORD_BYTES} bytes at byte "
+            f"{num_bytes - cut}, after {(num_bytes - start) // RECORD_BYTES} records"
+        )
+
+
+def _check_addresses(address: np.ndarray, source: str) -> None:
+    outside = address > 0xFFFF
+    if outside.any():
+        at = int(outside.argmax())
+        raise RecordingError(
+            f"{source}: event {at} has the address {address[at]:#010x}, outside the 128×128 sensor "
+            "(a DVS128 uses 16 bits); damaged, or recorded by another camera"
+        )
