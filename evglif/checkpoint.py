@@ -88,7 +88,9 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     content = _read_content(Path(path))
     if content["version"] > VERSION:
-        raise ValueError(f"{path}: checkpoint version {content['version']}, this evglif reads {VERSION}; upgrade evglif")
+        raise ValueError(
+            f"{path}: checkpoint version {content['version']}, this evglif reads {VERSION}; upgrade evglif"
+        )
     try:
         model = build_model(**content["spec"])
         model.load_state_dict(content["weights"])

@@ -20,7 +20,8 @@ CONNECTS = ("add",)
 
 def time_folded(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Apply a stateless layer to every time step at once: ``[T, B, …]`` → ``[T·B, …]`` → layer → ``[T, B, …]``."""
-    return layer(x.flatten(0, 1)).unflatten(0, (x.shape[0], -1))
+    folded = layer(x.flatten(0, 1))
+    return folded.view(x.shape[0], -1, *folded.shape[1:])
 
 
 class TdBatchNorm2d(nn.BatchNorm2d):

@@ -9,7 +9,17 @@ from typing import Any
 from evglif.models.wide7b import Wide7B, Wide7BSpec
 from evglif.neurons import NeuronSpec
 
-__all__ = ["MODELS", "Model", "ModelSpec", "Wide7B", "Wide7BSpec", "build_model", "model_name", "spec_from_dict", "spec_to_dict"]
+__all__ = [
+    "MODELS",
+    "Model",
+    "ModelSpec",
+    "Wide7B",
+    "Wide7BSpec",
+    "build_model",
+    "model_name",
+    "spec_from_dict",
+    "spec_to_dict",
+]
 
 Model = Wide7B
 ModelSpec = Wide7BSpec

@@ -1,0 +1,38 @@
+"""What happens between epochs: checkpoints of our own, which load without Lightning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from evglif.checkpoint import DataSpec, save_checkpoint
+
+
+class SaveCheckpoints(lightning.Callback):
+    """Keep ``last.pt`` and, by validation accuracy, ``best.pt`` in a folder.
+
+    Without validation data there is no best epoch and only ``last.pt`` is written.
+
+    Args:
+        folder: of the run.
+        data: what the model is trained on.
+    """
+
+    def __init__(self, folder: Path, data: DataSpec) -> None:
+        self.folder = folder
+        self.data = data
+        self.best = -1.0
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save after the epoch; validation has run by now."""
+        if not trainer.is_global_zero:
+            return
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics: dict[str, Any] = {"epoch": trainer.current_epoch, **values}
+        model: Any = pl_module.model
+        save_checkpoint(self.folder / "last.pt", model, self.data, metrics)
+        if values.get("validation_accuracy", -1.0) > self.best:
+            self.best = values["validation_accuracy"]
+            save_checkpoint(self.folder / "best.pt", model, self.data, metrics)

@@ -1,0 +1,225 @@
+"""Train a network on a cache: ``python -m evglif.train --recipe NAME --data FILE.h5``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+import warnings
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evglif.checkpoint import read_checkpoint
+from evglif.data import FrameDataset, cut_validation, data_spec, frame_loader
+from evglif.evaluate import evaluate_checkpoint
+from evglif.models import MODELS, model_name
+from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path
+from preprocessing.cache import FrameCache
+
+RESULTS = "results.json"
+
+
+def train(
+    recipe: Recipe,
+    data: str | Path,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train a network, then evaluate it on the test split, which plays no part in any choice.
+
+    Writes to ``out``: ``last.pt``; ``best.pt``, the epoch of highest validation accuracy; ``metrics.csv`` by epoch;
+    ``results.json``; pictures of the curves and of the confusion matrix.
+
+    Args:
+        recipe: what to do.
+        data: cache written by ``python -m preprocessing.build``.
+        out: folder of the run.
+        overwrite: replace the run that ``out`` holds.
+        progress: show a progress bar, and print the results at the end.
+
+    Returns:
+        What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights.
+
+    Raises:
+        ValueError: for a cache that has no training samples or does not fit the recipe.
+        FileExistsError: where ``out`` holds a run and ``overwrite`` is not set.
+        FloatingPointError: where the loss becomes infinite or NaN.
+    """
+    out = Path(out)
+    with FrameCache(data) as cache:
+        train_set, validation_set = split_training(cache, recipe)
+        spec = model_spec(recipe, cache)
+        prepare_folder(out, overwrite)
+        started = time.perf_counter()
+        fit(recipe, cache, (train_set, validation_set), out, progress)
+        results: dict[str, Any] = {
+            "data": str(data),
+            "recipe": asdict(recipe),
+            "model": model_name(spec),
+            "num_train": len(train_set),
+            "num_validation": len(validation_set),
+            "training_seconds": time.perf_counter() - started,
+            "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
+        }
+        results.update(test_checkpoints(out, cache, recipe))
+    (out / RESULTS).write_text(json.dumps(results, indent=1))
+    plot_run(out, results, cache.classes)
+    if progress:
+        report(out, results)
+    return results
+
+
+def split_training(cache: FrameCache, recipe: Recipe) -> tuple[FrameDataset, FrameDataset]:
+    """Training and validation samples: the file's own splits, or a part cut off the training split.
+
+    Raises:
+        ValueError: where there is nothing to train on.
+    """
+    training, validation = cache.indices("train"), cache.indices("validation")
+    if not len(validation):
+        labels = cache.labels.astype("int64")
+        training, validation = cut_validation(labels, training, recipe.loader.validation, recipe.seed)
+    if not len(training):
+        raise ValueError(f"{cache.path} holds no training samples")
+    return FrameDataset(cache, training), FrameDataset(cache, validation)
+
+
+def prepare_folder(out: Path, overwrite: bool) -> None:
+    """Make the folder of a run; the run that it holds is removed only with ``overwrite``."""
+    if (out / RESULTS).exists() or (out / "last.pt").exists():
+        if not overwrite:
+            raise FileExistsError(f"{out} already holds a run; choose another --out or pass --overwrite")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def fit(
+    recipe: Recipe,
+    cache: FrameCache,
+    sets: tuple[FrameDataset, FrameDataset],
+    out: Path,
+    progress: bool,
+) -> None:
+    """Lightning's training loop; checkpoints and metrics go to ``out``."""
+    import lightning
+    from lightning.pytorch.loggers import CSVLogger
+
+    from evglif.callbacks import SaveCheckpoints
+    from evglif.task import ClassificationTask
+
+    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    spec = model_spec(recipe, cache)
+    model = MODELS[model_name(spec)].model(spec)
+    task = ClassificationTask(model, cache.scale, recipe.optim, recipe.augment, recipe.epochs)
+    with warnings.catch_warnings():
+        # Integer reads from the cache are quick enough without the loader processes that Lightning asks for.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Named by Lightning's own call into torch, not by ours.
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", category=FutureWarning)
+        trainer = lightning.Trainer(
+            max_epochs=recipe.epochs,
+            precision=_precision(recipe.precision),
+            logger=CSVLogger(out, name="", version=""),
+            callbacks=[SaveCheckpoints(out, data_spec(cache))],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+        train_set, validation_set = sets
+        validation_loader = frame_loader(validation_set, recipe.loader) if len(validation_set) else None
+        trainer.fit(task, frame_loader(train_set, recipe.loader, shuffle=True), validation_loader)
+
+
+def _precision(name: str) -> Any:
+    if name == "auto":
+        name = "fp16" if torch.cuda.is_available() else "fp32"
+    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
+
+
+def test_checkpoints(out: Path, cache: FrameCache, recipe: Recipe) -> dict[str, Any]:
+    """Figures of ``best.pt`` and ``last.pt`` on the test split; none where the file has no test samples."""
+    results: dict[str, Any] = {}
+    for name in ("best", "last"):
+        if (out / f"{name}.pt").exists():
+            checkpoint = read_checkpoint(out / f"{name}.pt")
+            results[name] = dict(checkpoint.metrics)
+            if len(cache.indices("test")):
+                results[name]["test"] = evaluate_checkpoint(checkpoint, cache, "test", recipe.loader).to_dict()
+    return results
+
+
+def plot_run(out: Path, results: dict[str, Any], classes: tuple[str, ...]) -> None:
+    """Write ``curves.png`` and, where there was a test split, ``confusion.png``."""
+    from evglif.plots import plot_confusion, plot_curves
+
+    plot_curves(out / "metrics.csv", out / "curves.png")
+    chosen = results.get("best") or results["last"]
+    if "test" in chosen:
+        plot_confusion(chosen["test"]["confusion"], classes, out / "confusion.png")
+
+
+def report(out: Path, results: dict[str, Any]) -> None:
+    """Print what came out and the next command."""
+    seconds = results["training_seconds"]
+    print(f"{results['model']}: {results['num_train']} training samples, {seconds:.0f} s of training")
+    for name, how in (("best", "best validation epoch"), ("last", "last epoch")):
+        if name in results and "test" in results[name]:
+            test = results[name]["test"]
+            print(f"  test accuracy, {how} ({results[name]['epoch']}): {test['accuracy']:.2%} of {test['num_samples']}")
+    best = out / ("best.pt" if "best" in results else "last.pt")
+    print(f"  written to {out}\nnext: python -m deploy.export {best} --format onnx")
+
+
+def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
+    """The command line: recipe and the other arguments of ``train``."""
+    from jsonargparse import ActionConfigFile, ArgumentParser
+
+    class RecipeFile(ActionConfigFile):
+        """A config file that may also be named like a recipe of the package."""
+
+        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+            super().__call__(parser, namespace, str(recipe_path(values)), option_string)
+
+    parser = ArgumentParser(
+        prog="python -m evglif.train",
+        description="Train a network on a cache and evaluate it on the test split. Values of the recipe can be "
+        "overridden one by one. Example: python -m evglif.train --recipe digits --data data/digits.h5 "
+        "--out runs/digits --optim.lr 0.05 --model.neuron plif",
+    )
+    parser.add_argument("--recipe", action=RecipeFile, help=f"one of {', '.join(recipe_names())}, or a YAML file")
+    parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run, e.g. runs/digits")
+    parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
+    parser.add_class_arguments(Recipe)
+    chosen = parser.instantiate(parser.parse_args(arguments))
+    recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
+    return recipe, {
+        **{name: chosen[name] for name in ("data", "out", "overwrite")},
+        "progress": not chosen["quiet"],
+    }
+
+
+def main() -> int:
+    """The command line; errors a user can mend end in one line."""
+    try:
+        recipe, rest = parse_arguments()
+        train(recipe, **rest)
+    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the last finished epoch is in last.pt", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
