@@ -24,6 +24,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,11 +60,19 @@ def fingerprint(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(config).encode()).hexdigest()
 
 
+def package_version() -> str:
+    """Version of the installed package, "0" where it is used from its folder without being installed."""
+    try:
+        return version("evglif")
+    except PackageNotFoundError:
+        return "0"
+
+
 class FrameCache:
     """A frame cache, read sample by sample.
 
     What describes the samples is read at once. The frames lie in the file as one array, which is mapped into
-    memory when it is first asked for, by each process for itself: no HDF5 handle is open that could be pickled
+    memory when it is first asked for, by each process for itself: no HDF5 handle stays open to be pickled
     or inherited by a data loader's workers.
 
     Args:
@@ -182,9 +191,7 @@ def _open(path: Path) -> h5py.File:
     schema = int(file.attrs["schema"])
     if schema != SCHEMA:
         file.close()
-        raise CacheError(
-            f"{path}: frame cache of schema {schema}, this package reads {SCHEMA}; build it anew"
-        )
+        raise CacheError(f"{path}: frame cache of schema {schema}, this package reads {SCHEMA}; build it anew")
     return file
 
 
@@ -234,6 +241,11 @@ class CacheWriter:
         self._partial.unlink(missing_ok=True)
         self._stack.__exit__(kind, error, trace)
 
+    @property
+    def num_samples(self) -> int:
+        """Samples added so far."""
+        return len(self._rows)
+
     def append(
         self,
         frames: NDArray[np.uint16],
@@ -247,9 +259,7 @@ class CacheWriter:
     ) -> None:
         """Add one sample, ``[T, 2, H, W]`` uint16, as ``Rasterizer.stored`` gives it."""
         if frames.shape != self.shape or frames.dtype != np.uint16:
-            raise ValueError(
-                f"{source}: frames are {frames.dtype} {frames.shape}, expected uint16 {self.shape}"
-            )
+            raise ValueError(f"{source}: frames are {frames.dtype} {frames.shape}, expected uint16 {self.shape}")
         self._spool.write(np.ascontiguousarray(frames, "<u2").data)
         self._rows.append((label, SPLITS[split], source, num_events, duration_us))
         self._num_saturated += num_saturated
@@ -260,7 +270,6 @@ class CacheWriter:
         classes: Sequence[str],
         sensor: tuple[int, int],
         scale: float,
-        version: str,
         left_out: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Put the file together and give it its name.
@@ -271,7 +280,7 @@ class CacheWriter:
         if not self._rows:
             raise ValueError(f"{self.path}: no samples to write")
         with h5py.File(self._partial, "w") as file:
-            file.attrs.update(format=FORMAT, schema=SCHEMA, version=version, sensor=sensor)
+            file.attrs.update(format=FORMAT, schema=SCHEMA, version=package_version(), sensor=sensor)
             file.attrs.update(config=canonical(self.config), fingerprint=fingerprint(self.config))
             file.attrs["num_saturated"] = self._num_saturated
             self._write_frames(file, scale)

@@ -1,0 +1,176 @@
+"""What a data set is: a root with recordings, each with its class and split, in one order for all."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from preprocessing.events import RecordingError
+
+
+class LeftOut(NamedTuple):
+    """Something that a build does without, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one recording lies, and what is known about it.
+
+    Attributes:
+        path: the recording, or the zip archive that holds it.
+        member: its name in the archive.
+        label: index of its class.
+        split: "train", "validation" or "test".
+        name: how the build calls it: its path relative to the root, through the archive where there is one.
+    """
+
+    path: Path
+    member: str | None
+    label: int
+    split: str
+    name: str
+
+    def read(self) -> bytes:
+        """All bytes of the recording; a member is read in place, without unpacking its archive.
+
+        Raises:
+            RecordingError: the file or member cannot be read.
+        """
+        try:
+            return self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise RecordingError(f"{self.name}: cannot be read ({error})") from error
+
+    def num_bytes(self) -> int:
+        """Size of the recording in bytes, unpacked."""
+        if self.member is None:
+            return self.path.stat().st_size
+        return _archive(self.path).getinfo(self.member).file_size
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Windows that are cut out of each recording, both in µs."""
+
+    window_us: int
+    hop_us: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set's root holds.
+
+    Attributes:
+        classes: names of the classes; a source's label is an index into them.
+        sources: the recordings, in the order in which they are built.
+        sensor: (width, height) in px, or None where the recordings tell it.
+        transpose: exchange x and y.
+        cut: windows to cut recordings into, or None to take each as one sample.
+        left_out: what lies there and isn't used.
+        notes: what a user should know about the data as they are.
+    """
+
+    classes: tuple[str, ...]
+    sources: tuple[Source, ...]
+    sensor: tuple[int, int] | None = None
+    transpose: bool = False
+    cut: Cut | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def option(text: str, kind: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> dict[str, Any]:
+    """Metadata of a data set's field that its command offers as an option, explained by ``text``."""
+    return {"help": text, "type": kind, "choices": choices}
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """A data set and its options; the fields of a subclass, described by ``option``, are the options of its command."""
+
+    name: ClassVar[str]
+    example: ClassVar[str]
+    root: Path
+
+    def options(self) -> dict[str, Any]:
+        """What was chosen, for the cache's configuration: all but the place on this machine's disk."""
+        return {key: value for key, value in asdict(self).items() if key != "root"}
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """Find the recordings, without reading them.
+
+        Raises:
+            FileNotFoundError: there is nothing of this data set under the root.
+        """
+
+    def prepare(self, sources: Sequence[Source], workers: int) -> None:  # noqa: B027 (most have nothing to do)
+        """Make those recordings that are not there yet, where a data set makes its own."""
+
+
+class Entry(NamedTuple):
+    """A file in a folder, or in a zip archive in its place; ``name`` is its path relative to the root."""
+
+    path: Path
+    member: str | None
+    name: str
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the name."""
+        return self.name.rpartition("/")[2]
+
+
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, by name, without hidden entries."""
+    return sorted((path for path in folder.iterdir() if not _hidden(path.name)), key=lambda path: path.name)
+
+
+def find_place(root: Path, name: str) -> Path | None:
+    """The archive ``<name>.zip`` or else the folder ``<name>`` in ``root``, in any case; None without either."""
+    places = {path.name.lower(): path for path in visible(root)} if root.is_dir() else {}
+    return places.get(f"{name}.zip", places.get(name))
+
+
+def entries(place: Path) -> list[Entry]:
+    """All files below a folder or in a zip archive, by name, without hidden ones.
+
+    Raises:
+        RecordingError: an archive that cannot be read.
+    """
+    if place.is_dir():
+        found = (Entry(path, None, path.relative_to(place).as_posix()) for path in place.rglob("*") if path.is_file())
+    else:
+        found = (Entry(place, member, member) for member in _members(place) if not member.endswith("/"))
+    shown = sorted((e for e in found if not any(map(_hidden, e.name.split("/")))), key=lambda entry: entry.name)
+    return [entry._replace(name=f"{place.name}/{entry.name}") for entry in shown]
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _members(archive: Path) -> list[str]:
+    try:
+        return _archive(archive).namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise RecordingError(f"{archive}: cannot be read as a zip archive ({error})") from error
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    status = path.stat()
+    return _opened(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=2)  # reading an archive's table for each of its members would take longer than the members
+def _opened(path: Path, _changed: int, _size: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)

@@ -1,0 +1,97 @@
+"""From one recording to its samples: the work that a build gives to its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.datasets.base import Cut, LeftOut, Source
+from preprocessing.events import Events, Recording, RecordingError
+from preprocessing.rasterize import Rasterizer
+from preprocessing.readers import decode_recording
+from preprocessing.slicing import window_edges
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """What frames are made; see ``preprocessing.rasterize.Rasterizer``."""
+
+    steps: int = 16
+    size: tuple[int, int] = (48, 48)
+    slicing: str = "count"
+    resize: str = "bilinear"
+    transpose: bool = False
+
+
+@dataclass(frozen=True)
+class RecordingTask:
+    """One recording to turn into samples; ``sensor`` and ``cut`` as in ``Listing``."""
+
+    source: Source
+    settings: FrameSettings
+    sensor: tuple[int, int] | None
+    cut: Cut | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Frames ``[T, 2, H, W]`` in units of the rasterizer's scale, and what is known of the events behind them."""
+
+    frames: NDArray[np.uint16]
+    source: str
+    num_events: int
+    duration_us: int
+    num_saturated: int
+
+
+@dataclass(frozen=True)
+class RecordingSamples:
+    """What came of a ``RecordingTask``: samples in order of time, and the windows without events."""
+
+    sensor: tuple[int, int]
+    scale: float
+    samples: tuple[Sample, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_samples(task: RecordingTask) -> RecordingSamples:
+    """Read a recording, cut it where asked to, and rasterize each part.
+
+    Raises:
+        RecordingError: the recording can't be used, or is shorter than the window.
+    """
+    source = task.source
+    recording = decode_recording(source.read(), source.name, task.sensor)
+    rasterizer = _rasterizer(recording.sensor, task.settings)
+    samples: list[Sample] = []
+    left_out: list[LeftOut] = []
+    for name, events in _parts(recording, source, task.cut):
+        if len(events) == 0:
+            left_out.append(LeftOut(name, "no events in this window"))
+            continue
+        frames, num_saturated = rasterizer.stored(events)
+        duration_us = int(events["t"][-1] - events["t"][0])
+        samples.append(Sample(frames, name, len(events), duration_us, num_saturated))
+    return RecordingSamples(recording.sensor, rasterizer.scale, tuple(samples), tuple(left_out))
+
+
+def _parts(recording: Recording, source: Source, cut: Cut | None) -> Iterator[tuple[str, Events]]:
+    if cut is None:
+        yield source.name, recording.events
+        return
+    windows = window_edges(recording.events["t"], cut.window_us, cut.hop_us)
+    if not windows:
+        raise RecordingError(
+            f"{source.name}: {recording.duration_us} µs long, shorter than the window of {cut.window_us} µs"
+        )
+    for k, (start, stop) in enumerate(windows):
+        yield f"{source.name}@{k * cut.hop_us}us", recording.events[start:stop]
+
+
+@lru_cache(maxsize=4)  # its tables are made once per worker and camera
+def _rasterizer(sensor: tuple[int, int], settings: FrameSettings) -> Rasterizer:
+    return Rasterizer(sensor, settings.steps, settings.size, settings.slicing, settings.resize, settings.transpose)

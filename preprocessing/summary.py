@@ -1,0 +1,54 @@
+"""What a build has made, as a text for people."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from preprocessing.cache import SPLITS, FrameCache
+
+_SHOWN = 10
+
+
+def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> str:
+    """The table at the end of a build that took ``seconds``: samples, events, what is missing, what comes next."""
+    num_events = int(cache.num_events.sum())
+    width, height = cache.size
+    flagged = int((cache.num_events < cache.steps).sum())
+    facts = {
+        "frames": f"{cache.steps} × 2 × {height} × {width}, value = stored × {cache.scale:.6g}",
+        "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
+        "saturated": f"{cache.num_saturated:,} bins",
+        "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
+        "left out": f"{len(cache.left_out):,}" + (", all listed in the file" if cache.left_out else ""),
+        "file": f"{cache.path}, {cache.path.stat().st_size / 1e6:,.1f} MB",
+        "next": f"python -m evglif.train --data {cache.path}",
+    }
+    lines = _samples(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
+    at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
+    lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
+    return "\n".join(lines + [f"note: {note}" for note in notes] + [f"WARNING: {gap}" for gap in gaps(cache)])
+
+
+def gaps(cache: FrameCache) -> list[str]:
+    """Splits and classes that ended up without any sample."""
+    counts = _counts(cache)
+    found = [f"no {split} samples at all" for split in ("train", "test") if not counts[split].any()]
+    for label, name in enumerate(cache.classes):
+        without = [split for split, count in counts.items() if count.any() and not count[label]]
+        if without:
+            found.append(f"class {name!r} has no {' and no '.join(without)} samples")
+    return found
+
+
+def _counts(cache: FrameCache) -> dict[str, np.ndarray]:
+    num = len(cache.classes)
+    return {split: np.bincount(cache.labels[cache.indices(split)], minlength=num) for split in SPLITS}
+
+
+def _samples(cache: FrameCache) -> list[str]:
+    counts = {split: count for split, count in _counts(cache).items() if count.any()}
+    width = max(len("all classes"), *map(len, cache.classes))
+    rows = [(name, *(int(count[label]) for count in counts.values())) for label, name in enumerate(cache.classes)]
+    rows.append(("all classes", *(int(count.sum()) for count in counts.values())))
+    head = " " * width + "".join(f"{split:>12}" for split in counts)
+    return [head] + [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in values) for name, *values in rows]

@@ -1,0 +1,114 @@
+"""Work spread over the cores of this machine: many small tasks in, their results out in the same order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_IN_FLIGHT_PER_WORKER = 4
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker process is gone, and its task with it."""
+
+
+def num_cores() -> int:
+    """Cores that this process may use, which under a scheduler is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    errors: tuple[type[Exception], ...] = (),
+) -> Generator[Result | Exception]:
+    """Give ``function(task)`` for each task, in the order of the tasks.
+
+    At most four tasks per worker are under way, so neither tasks nor results pile up. Closing the iterator, an
+    exception or Ctrl-C stops the workers; they also end when this process is killed.
+
+    Args:
+        function: a top-level function of a module, so that a worker process finds it by name.
+        tasks: small objects that can be pickled.
+        workers: number of processes; 1 runs all tasks in this one.
+        errors: exceptions of a task that are given as its result; any other ends the iteration.
+
+    Raises:
+        ValueError: ``workers`` is not positive.
+        WorkerDiedError: a worker process ended on its own.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if workers == 1:
+        return (_attempt(function, task, errors) for task in tasks)
+    return _run_in_processes(function, tasks, workers, errors)
+
+
+def _run_in_processes(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    workers: int,
+    errors: tuple[type[Exception], ...],
+) -> Generator[Result | Exception]:
+    # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    waiting: deque[Future[Result | Exception]] = deque()
+    try:
+        for task in tasks:
+            with _single_threaded():  # submitting is what starts a process
+                waiting.append(pool.submit(_attempt, function, task, errors))
+            if len(waiting) >= workers * _IN_FLIGHT_PER_WORKER:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise WorkerDiedError("a worker process died, perhaps for want of memory: try fewer workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
+    try:
+        return function(task)
+    except errors as error:
+        return error
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Let processes that start meanwhile use one thread each, for there is one of them per core."""
+    before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
