@@ -46,7 +46,9 @@ class Recording:
         return int(self.events["t"][-1] - self.events["t"][0]) if len(self.events) else 0
 
 
-def make_events(t: NDArray, x: NDArray, y: NDArray, p: NDArray) -> Events:
+def make_events(
+    t: NDArray[np.integer], x: NDArray[np.integer], y: NDArray[np.integer], p: NDArray[np.integer | np.bool_]
+) -> Events:
     """Pack four columns ``[N]`` (t in µs, x, y in px, p) into one event array ``[N]``."""
     events = np.empty(len(t), EVENT_DTYPE)
     events["t"], events["x"], events["y"], events["p"] = t, x, y, p

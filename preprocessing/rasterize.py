@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from preprocessing.events import Events
 from preprocessing.slicing import check_slicing, slice_edges
-from preprocessing.tables import RESIZES, AxisTable, axis_table, bilinear_matrix
+from preprocessing.tables import AxisTable, axis_table, bilinear_matrix
+
+RESIZES = ("bilinear",)
 
 _LARGEST = np.iinfo(np.uint16).max
 
@@ -73,17 +75,14 @@ class Rasterizer:
 
     @cached_property
     def _tables(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Bins and weights ``[pixels, K]`` of the sensor's pixels, row by row as the camera sees them."""
+        """Bins and weights ``[K, pixels]`` of the sensor's pixels, row by row as the camera sees them."""
         x, y = self._axes
         bins = y.bins[:, None, :, None] * self.size[0] + x.bins[None, :, None, :]
         weights = y.weights[:, None, :, None] * x.weights[None, :, None, :]
         if self.transpose:
-            bins, weights = bins.swapaxes(0, 1), weights.swapaxes(0, 1)
-        num_entries = bins.shape[2] * bins.shape[3]
-        return (
-            np.ascontiguousarray(bins.reshape(-1, num_entries), np.uint32),
-            np.ascontiguousarray(weights.reshape(-1, num_entries), np.uint32),
-        )
+            bins, weights = bins.swapaxes(2, 3), weights.swapaxes(2, 3)
+        num_pixels = self.sensor[0] * self.sensor[1]
+        return bins.reshape(-1, num_pixels).astype(np.uint32), weights.reshape(-1, num_pixels).astype(np.uint32)
 
     @cached_property
     def denominator(self) -> int:
@@ -106,7 +105,8 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
-        return np.divide(self.sums(events), self.denominator, dtype=np.float64).astype(np.float32)
+        frames: NDArray[np.float32] = (self.sums(events) / float(self.denominator)).astype(np.float32)
+        return frames
 
     def stored(self, events: Events) -> tuple[NDArray[np.uint16], int]:
         """Frames ``[T, 2, H, W]`` as the cache keeps them, in units of ``scale``, and the bins saturated.
@@ -153,7 +153,7 @@ def _compiled_accumulate(
     """Run the compiled loop; same arguments and result as ``_accumulate_numpy``."""
     from preprocessing.kernels import accumulate
 
-    at: int = accumulate(events["x"], events["y"], events["p"], edges, *sensor, bins, weights, sums)
+    at: int = accumulate(events["x"], events["y"], events["p"], edges, sensor, bins, weights, sums)
     return at
 
 
@@ -165,15 +165,15 @@ def _accumulate_numpy(
     weights: NDArray[np.uint32],
     sums: NDArray[np.unsignedinteger],
 ) -> int:
-    """Add each event's ``weights[pixel, k]`` to ``sums[slice, p, bins[pixel, k]]``.
+    """Add each event's ``weights[k, pixel]`` to ``sums[slice, p, bins[k, pixel]]``, for every k.
 
     Args:
         events: ``[N]``.
         edges: event indices ``[T + 1]`` of the slices.
         sensor: (width, height), px.
-        bins: per pixel of the sensor ``[width·height, K]``, which bin of one channel's frame.
-        weights: the same shape.
-        sums: ``[T, 2·bins]``, added to.
+        bins: which bins of a channel's frame the sensor's pixels feed, ``[K, width·height]``.
+        weights: how much of it, the same shape.
+        sums: the channels' frames ``[T, 2·H·W]``, added to.
 
     Returns:
         The index of the first event outside the sensor, -1 if there is none.
@@ -185,5 +185,7 @@ def _accumulate_numpy(
     pixel = events["y"].astype(np.int64) * width + events["x"]
     plane = sums.shape[1] // 2
     step = np.repeat(np.arange(len(sums)), np.diff(edges))
-    np.add.at(sums, (step[:, None], plane * events["p"][:, None] + bins[pixel]), weights[pixel])
+    channel = events["p"] * plane
+    for pixel_bins, pixel_weights in zip(bins, weights, strict=True):
+        np.add.at(sums, (step, channel + pixel_bins[pixel]), pixel_weights[pixel])
     return -1

@@ -36,7 +36,8 @@ class CameraSettings:
         noise_hz: rate of noise events per pixel and polarity.
         dark: light that a black pixel still sees, where white is 1: what bounds the contrast.
         background: intensity around the picture, from 0 to 1.
-        picture_px: longer side of the enlarged picture on the sensor.
+        picture_px: longer side of the enlarged picture on the sensor, with a border of background that is one
+            of the picture's own pixels wide, so that its edges are no sharper than its inside.
         path_px: how far each of the four diagonal paths leads along x and along y.
         num_loops: how often the picture goes around.
         duration_us: length of the recording.
@@ -46,14 +47,14 @@ class CameraSettings:
         ValueError: a value outside its range.
     """
 
-    theta_on: float = 0.35
-    theta_off: float = 0.35
+    theta_on: float = 0.4
+    theta_off: float = 0.4
     theta_spread: float = 0.03
     noise_hz: float = 0.1
-    dark: float = 0.3
+    dark: float = 0.15
     background: float = 0.0
-    picture_px: int = 96
-    path_px: float = 2.5
+    picture_px: int = 100
+    path_px: float = 2.8
     num_loops: int = 6
     duration_us: int = 1_300_000
     step_us: int = 2_000
@@ -93,7 +94,7 @@ def simulate_dvs(image: NDArray[np.generic], seed: int, settings: CameraSettings
     thresholds = _thresholds(settings, rng)
     memory = thresholds[0] * rng.uniform(-0.5, 0.5, thresholds.shape[1:]).astype(np.float32)
     scene, places = _log_scene(_intensities(image), settings), _places(settings)
-    keys = np.empty(1 << 15, np.int64)
+    keys = np.empty(1 << 16, np.int64)
     while (num_events := _watch(scene, places, settings.step_us, thresholds, memory, keys)) > len(keys):
         keys = np.empty(num_events, np.int64)
     keys = np.sort(np.concatenate([keys[:num_events], _noise_keys(settings, rng)]))
@@ -131,6 +132,7 @@ def _intensities(image: NDArray[np.generic]) -> NDArray[np.float64]:
 
 def _log_scene(values: NDArray[np.float64], settings: CameraSettings) -> NDArray[np.float32]:
     """Log light ``[128 + 2·margin]²``: the enlarged picture on its background, with room for the movement."""
+    values = np.pad(values, 1, constant_values=settings.background)
     enlarge = settings.picture_px / max(values.shape)
     rows, columns = (max(1, round(side * enlarge)) for side in values.shape)
     picture = _enlarged(_enlarged(values, rows).T, columns).T
@@ -138,7 +140,8 @@ def _log_scene(values: NDArray[np.float64], settings: CameraSettings) -> NDArray
     scene = np.full((side, side), settings.background)
     top, left = (side - rows) // 2, (side - columns) // 2
     scene[top : top + rows, left : left + columns] = picture
-    return np.log(scene + settings.dark).astype(np.float32)
+    light: NDArray[np.float32] = np.log(scene + settings.dark).astype(np.float32)
+    return light
 
 
 def _enlarged(values: NDArray[np.float64], num_rows: int) -> NDArray[np.float64]:

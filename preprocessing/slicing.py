@@ -87,9 +87,7 @@ def parse_duration(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(s|ms|us|µs)\s*", text, re.ASCII)
     if not match:
-        raise ValueError(
-            f"cannot read the duration {text!r}; write a number and s, ms or us, e.g. 1.3s or 50ms"
-        )
+        raise ValueError(f"cannot read the duration {text!r}; write a number and s, ms or us, e.g. 1.3s or 50ms")
     duration = Fraction(match[1]) * _UNIT_US[match[2]]
     if duration < 1 or duration.denominator != 1:
         raise ValueError(f"a duration is a whole number of µs and at least 1, got {text!r}")

@@ -1,8 +1,8 @@
 """Resizing as a look-up: for each pixel along an axis, the bins of the frame that it feeds, and how much.
 
 Counting events and resizing the counts are both linear: a frame's bin is a weighted sum over the events, with
-one fixed weight per (pixel, bin), the product of the two axes' weights. Bilinear weights are rational, so over
-a common denominator they are integers and their sums are exact.
+one fixed weight per (pixel, bin), the product of the two axes' weights. Bilinear weights are rational: over a
+common denominator they are integers, and their sums are exact.
 """
 
 from __future__ import annotations
@@ -12,16 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RESIZES = ("bilinear",)
-
 
 @dataclass(frozen=True)
 class AxisTable:
     """What each of n pixels along an axis feeds: up to K bins, with weight ``weights / denominator`` each.
 
     Attributes:
-        bins: bin indices ``[n, K]``; 0 where the pixel feeds fewer than K.
-        weights: numerators ``[n, K]``; 0 there.
+        bins: bin indices ``[K, n]``; 0 where the pixel feeds fewer than K.
+        weights: numerators ``[K, n]``; 0 there.
         denominator: D, common to the axis.
     """
 
@@ -36,17 +34,17 @@ def axis_table(matrix: NDArray[np.int64], denominator: int) -> AxisTable:
     pixel, bins = np.nonzero(matrix.T)
     num_bins = np.bincount(pixel, minlength=matrix.shape[1])
     slot = np.arange(len(pixel)) - np.repeat(np.cumsum(num_bins) - num_bins, num_bins)
-    table = np.zeros((2, matrix.shape[1], int(num_bins.max())), np.int64)
-    table[:, pixel, slot] = bins, matrix[bins, pixel] // common
+    table = np.zeros((2, int(num_bins.max()), matrix.shape[1]), np.int64)
+    table[:, slot, pixel] = bins, matrix[bins, pixel] // common
     return AxisTable(table[0], table[1], denominator // common)
 
 
 def bilinear_matrix(num_pixels: int, num_bins: int) -> tuple[NDArray[np.int64], int]:
     """Bilinear resizing along one axis: the matrix ``[bins, pixels]`` in units of 1 / the second value.
 
-    Bin i reads between the two pixels next to ``(i + 1/2)·pixels/bins − 1/2``, from 0 on. These are the weights
-    of ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)``: nothing is smoothed first, so
-    that a reduction to less than half leaves some pixels unused.
+    Bin i reads between the two pixels next to ``(i + 1/2)·pixels/bins − 1/2``, from 0 on. These are the
+    weights of ``torch.nn.functional.interpolate(mode="bilinear", align_corners=False)``: nothing is smoothed
+    first, so that a reduction to less than half leaves some pixels unused.
     """
     unit = 2 * num_bins
     i = np.arange(num_bins)

@@ -52,7 +52,6 @@ def decode_recording(data: bytes, source: str, sensor: tuple[int, int] | None = 
     suffix = Path(source).suffix.lower()
     if suffix not in _BY_SUFFIX:
         raise RecordingError(
-            f"{source}: no reader for {suffix or 'a file without suffix'!r}; "
-            f"readable are {', '.join(sorted(SUFFIXES))}"
+            f"{source}: no reader for {suffix or 'a file without suffix'!r}; readable are {', '.join(sorted(SUFFIXES))}"
         )
     return _BY_SUFFIX[suffix](data, source, sensor)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from preprocessing.events import Events, Recording, RecordingError, check_events, make_events
+from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events
 
 FAMILY_SIGNATURE = b"#!AER-DAT"
 SIGNATURE = FAMILY_SIGNATURE + b"2.0"
@@ -34,18 +34,9 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     start = _end_of_header(data, source)
     _check_camera(data[:start], source, sensor)
     _check_length(len(data), start, source)
-    words = np.frombuffer(data, ">u4", offset=start).reshape(-1, 2)
-    address, time = words[:, 0].astype(np.uint32), words[:, 1].astype(np.int64)
-    _check_addresses(address, source)
-    is_event = address & 0x8000 == 0
-    num_special = len(address) - int(is_event.sum())
-    if num_special:
-        address, time = address[is_event], time[is_event]
-    wraps = np.diff(time, prepend=time[:1]) < -(1 << 31)
-    if wraps.any():
-        time += np.cumsum(wraps) << 32
-    events = make_events(time, 127 - (address >> 1 & 127), 127 - (address >> 8 & 127), address & 1 == 0)
-    check_events(events, SENSOR, source)
+    events, num_special = _decode_records(data, start, source)
+    if len(events) == 0:
+        raise RecordingError(f"{source}: holds no events, only {num_special} external ones")
     return Recording(events, SENSOR, "aedat2", source, num_special)
 
 
@@ -90,9 +81,7 @@ def _end_of_header(data: bytes, source: str) -> int:
     from a header line by the control bytes that follow before the next line break.
     """
     if not data.startswith(SIGNATURE):
-        raise RecordingError(
-            f"{source}: {_what_else(data)}; expected AEDAT-2.0, which starts with '#!AER-DAT2.0'"
-        )
+        raise RecordingError(f"{source}: {_what_else(data)}; expected AEDAT-2.0, which starts with '#!AER-DAT2.0'")
     position = 0
     while data.startswith(b"#", position):
         stop = data.find(b"\n", position)
@@ -120,9 +109,7 @@ def _check_camera(header: bytes, source: str, sensor: tuple[int, int] | None) ->
         _, is_chip, chip = line.partition(b"AEChip:")
         if is_chip and not chip.strip().endswith(b"DVS128"):
             name = chip.strip().decode("utf-8", "replace").rpartition(".")[2]
-            raise RecordingError(
-                f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read"
-            )
+            raise RecordingError(f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read")
     if sensor not in (None, SENSOR):
         raise RecordingError(f"{source}: recorded by a DVS128, sensor {SENSOR}, but {sensor} was asked for")
 
@@ -138,11 +125,21 @@ def _check_length(num_bytes: int, start: int, source: str) -> None:
         )
 
 
-def _check_addresses(address: np.ndarray, source: str) -> None:
-    outside = address > 0xFFFF
-    if outside.any():
-        at = int(outside.argmax())
-        raise RecordingError(
-            f"{source}: event {at} has the address {address[at]:#010x}, outside the 128×128 sensor "
-            "(a DVS128 uses 16 bits); damaged, or recorded by another camera"
-        )
+def _decode_records(data: bytes, start: int, source: str) -> tuple[Events, int]:
+    """The events from byte ``start`` on, and the number of external events among them."""
+    from preprocessing.kernels import decode_dvs128
+
+    words = np.frombuffer(data, "<u4", offset=start)
+    events = np.empty(len(words) // 2, EVENT_DTYPE)
+    num_events, at = decode_dvs128(words, events["t"], events["x"], events["y"], events["p"])
+    if at >= 0:
+        record = f"event {at} (byte {start + at * RECORD_BYTES})"
+        address, time = (int(word) for word in words[2 * at : 2 * at + 2].byteswap())
+        if address > 0xFFFF:
+            raise RecordingError(
+                f"{source}: {record} has the address {address:#010x}, outside the 128×128 sensor (a DVS128 uses 16 "
+                "bits); the file is damaged or from another camera"
+            )
+        before = int(events["t"][num_events - 1]) % (1 << 32)
+        raise RecordingError(f"{source}: time runs backwards at {record}, from {before} µs to {time} µs")
+    return events[:num_events], len(events) - num_events

@@ -30,9 +30,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     cut = len(data) % EVENT_BYTES
     if cut:
         at = len(data) - cut
-        raise RecordingError(
-            f"{source}: cut in the middle of an event: {cut} of {EVENT_BYTES} bytes at byte {at}"
-        )
+        raise RecordingError(f"{source}: cut in the middle of an event: {cut} of {EVENT_BYTES} bytes at byte {at}")
     raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
     x, y, high, middle, low = raw.T
     time = (high & 0x7F).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
@@ -56,9 +54,7 @@ def encode(events: Events) -> bytes:
     check_events(events, (256, _TICK_Y), "cannot write 5-byte events")
     if events["t"][0] < 0 or events["t"][-1] >= 1 << 23:
         first, last = int(events["t"][0]), int(events["t"][-1])
-        raise ValueError(
-            f"5-byte events hold times in [0, 2**23) µs, got {first} to {last}; shift or cut them"
-        )
+        raise ValueError(f"5-byte events hold times in [0, 2**23) µs, got {first} to {last}; shift or cut them")
     raw = np.empty((len(events), EVENT_BYTES), np.uint8)
     raw[:, 0], raw[:, 1] = events["x"], events["y"]
     raw[:, 2] = events["p"].astype(np.int64) << 7 | events["t"] >> 16
