@@ -33,12 +33,14 @@ from preprocessing.datasets.splits import limited
 from preprocessing.events import RecordingError
 from preprocessing.files import BusyError
 from preprocessing.progress import progress
-from preprocessing.rasterize import Rasterizer
+from preprocessing.rasterize import RESIZES, Rasterizer
 from preprocessing.samples import FrameSettings, RecordingSamples, RecordingTask, make_samples
 from preprocessing.slicing import SLICINGS
 from preprocessing.summary import summary
-from preprocessing.tables import RESIZES
-from preprocessing.workers import WorkerDiedError, num_cores, run_tasks
+from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
+
+_SECONDS_EACH = 2e-3
+_SECONDS_PER_BYTE = 5e-9
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def build(
         size: (width, height) of a frame, px.
         slicing: how a sample is cut into steps, by "count" or "time".
         resize: how the sensor is brought to ``size``: "bilinear".
-        workers: number of processes; all cores by default.
+        workers: number of processes; by default all cores, fewer for what is done in a moment.
         limit: take at most this many recordings, spread over classes and splits.
         strict: stop at the first recording that cannot be used.
         force: build even if it is up to date, and replace a file that is no frame cache.
@@ -101,7 +103,6 @@ def build(
         BusyError: another process is building the same file.
     """
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
-    workers = workers or num_cores()
     listing = dataset.listing()
     settings = FrameSettings(steps, size, slicing, resize, listing.transpose)
     _check(settings, listing, strict)
@@ -115,7 +116,8 @@ def build(
     start = time.perf_counter()
     tasks = [RecordingTask(source, settings, listing.sensor, listing.cut) for source in sources]
     with CacheWriter(out, config) as writer:
-        _fill(writer, tasks, listing, workers, strict)
+        seconds = _SECONDS_EACH * len(tasks) + _SECONDS_PER_BYTE * config["recordings"]["bytes"]
+        _fill(writer, tasks, listing, num_workers(workers, seconds), strict)
     return BuildResult(out, False, time.perf_counter() - start, listing.notes)
 
 
@@ -164,7 +166,7 @@ def _fill(writer: CacheWriter, tasks: Sequence[RecordingTask], listing: Listing,
     left_out = list(listing.left_out)
     first: tuple[str, RecordingSamples] | None = None
     with (
-        closing(run_tasks(make_samples, tasks, min(workers, len(tasks)), (RecordingError,))) as results,
+        closing(run_tasks(make_samples, tasks, workers, (RecordingError,))) as results,
         closing(progress(results, len(tasks), "building", "recordings")) as shown,
     ):
         for task, result in zip(tasks, shown, strict=True):
@@ -269,7 +271,7 @@ def _add_common(parser: ArgumentParser, out: str) -> None:
     add("--size", type=_size, default="48", metavar="W[xH]", help="width and height of a frame, px")
     add("--slicing", choices=SLICINGS, default="count", help="steps of equal event counts or of equal times")
     add("--resize", choices=RESIZES, default="bilinear", help="how the sensor is brought to the frame's size")
-    add("--workers", type=_positive, default=num_cores(), metavar="N", help="processes")
+    add("--workers", type=_positive, metavar="N", help="processes, by default as many as are worth it")
     add("--limit", type=_positive, metavar="N", help="at most so many recordings, spread over classes and splits")
     add("--strict", action="store_true", help="stop at the first thing that cannot be used; nothing is written")
     add("--force", action="store_true", help="build even if FILE is up to date or no frame cache")

@@ -298,9 +298,9 @@ class CacheWriter:
         frames = file.create_dataset("frames", (len(self._rows), *self.shape), "<u2")
         frames.attrs["scale"] = scale
         num_values = int(np.prod(self.shape))
-        block = max(1, _BLOCK_BYTES // (2 * num_values))
+        block = np.empty((max(1, _BLOCK_BYTES // (2 * num_values)), *self.shape), "<u2")
         self._spool.seek(0)
-        for start in range(0, len(self._rows), block):
-            rows = min(block, len(self._rows) - start)
-            values = np.fromfile(self._spool, "<u2", rows * num_values)
-            frames[start : start + rows] = values.reshape(rows, *self.shape)
+        for start in range(0, len(self._rows), len(block)):
+            part = block[: len(self._rows) - start]
+            self._spool.readinto(part.data)
+            frames[start : start + len(part)] = part

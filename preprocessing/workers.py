@@ -29,6 +29,20 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_workers(wanted: int | None, seconds: float) -> int:
+    """How many processes to use for work that would take one of them about ``seconds``.
+
+    As many as ``wanted``; without a wish one per core, but no more than get two seconds of work each, as it takes
+    them about one to start.
+
+    Raises:
+        ValueError: ``wanted`` is not positive.
+    """
+    if wanted is not None and wanted < 1:
+        raise ValueError(f"workers must be at least 1, got {wanted}")
+    return wanted or max(1, min(num_cores(), int(seconds / 2)))
+
+
 def run_tasks(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
@@ -47,11 +61,8 @@ def run_tasks(
         errors: exceptions of a task that are given as its result; any other ends the iteration.
 
     Raises:
-        ValueError: ``workers`` is not positive.
         WorkerDiedError: a worker process ended on its own.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
     if workers == 1:
         return (_attempt(function, task, errors) for task in tasks)
     return _run_in_processes(function, tasks, workers, errors)

@@ -113,7 +113,7 @@ class Dataset(ABC):
             FileNotFoundError: there is nothing of this data set under the root.
         """
 
-    def prepare(self, sources: Sequence[Source], workers: int) -> None:  # noqa: B027 (most have nothing to do)
+    def prepare(self, sources: Sequence[Source], workers: int | None) -> None:  # noqa: B027 (most have nothing to do)
         """Make those recordings that are not there yet, where a data set makes its own."""
 
 

@@ -21,10 +21,12 @@ from preprocessing.datasets.splits import held_out
 from preprocessing.files import exclusive, write_whole
 from preprocessing.progress import progress
 from preprocessing.simulate import CameraSettings, simulate_dvs
-from preprocessing.workers import run_tasks
+from preprocessing.workers import num_workers, run_tasks
 
 CLASSES = tuple("0123456789")
 TEST_FRACTION = 0.2
+
+_SECONDS_EACH = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Digits(Dataset):
         )
         return Listing(CLASSES, sources, sensor=(128, 128))
 
-    def prepare(self, sources: Sequence[Source], workers: int) -> None:
+    def prepare(self, sources: Sequence[Source], workers: int | None) -> None:
         """Simulate the recordings that are missing, or all if other settings made those that are there.
 
         Raises:
@@ -71,8 +73,8 @@ class Digits(Dataset):
                 if not source.path.exists()
                 for index in [int(source.path.stem.rpartition("_")[2])]
             ]
-            workers = max(1, min(workers, len(missing)))
-            for _ in progress(run_tasks(_record, missing, workers), len(missing), "simulating", "recordings"):
+            done = run_tasks(_record, missing, num_workers(workers, _SECONDS_EACH * len(missing)))
+            for _ in progress(done, len(missing), "simulating", "recordings"):
                 pass
 
 
