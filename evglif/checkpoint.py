@@ -24,12 +24,14 @@ class DataSpec:
     Attributes:
         classes: names in the order of the logits.
         scale: value of a frame = stored integer × scale.
-        preprocessing: the build configuration of the cache: sensor, size, steps, slicing, resize, orientation, …
+        sensor: (width, height) of the camera, px.
+        preprocessing: the build configuration of the cache: size, steps, slicing, resize, transpose, window_us, …
         fingerprint: of that configuration.
     """
 
     classes: tuple[str, ...]
     scale: float
+    sensor: tuple[int, int]
     preprocessing: dict[str, Any]
     fingerprint: str
 
@@ -87,19 +89,15 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: if it is not a checkpoint of this package, is damaged, or comes from a newer version.
     """
     content = _read_content(Path(path))
-    if content["version"] > VERSION:
-        raise ValueError(
-            f"{path}: checkpoint version {content['version']}, this evglif reads {VERSION}; upgrade evglif"
-        )
     try:
         model = build_model(**content["spec"])
         model.load_state_dict(content["weights"])
         data = content["data"]
         if data is not None:
-            data = DataSpec(**{**data, "classes": tuple(data["classes"])})
+            data = DataSpec(**{**data, "classes": tuple(data["classes"]), "sensor": tuple(data["sensor"])})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: weights and specification of this checkpoint do not fit: {error}") from error
-    return Checkpoint(model.eval(), data, content["metrics"])
+    return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Model:
@@ -112,9 +110,10 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not an evglif checkpoint, or it is damaged: {reason}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, IndexError) as error:
+        raise ValueError(f"{path} is not a checkpoint written by evglif, or it is damaged") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is not an evglif checkpoint: it holds something else")
+        raise ValueError(f"{path} is not a checkpoint written by evglif")
+    if content.get("version") != VERSION:
+        raise ValueError(f"{path}: checkpoint version {content.get('version')}, this evglif reads version {VERSION}")
     return content

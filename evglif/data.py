@@ -118,7 +118,7 @@ def cut_validation(
 
 def data_spec(cache: FrameCache) -> DataSpec:
     """What a checkpoint keeps of the cache it was trained on."""
-    return DataSpec(cache.classes, cache.scale, cache.config, cache.fingerprint)
+    return DataSpec(cache.classes, cache.scale, cache.sensor, cache.config, cache.fingerprint)
 
 
 def check_fit(cache: FrameCache, steps: int, size: tuple[int, int], classes: tuple[str, ...] | int) -> None:

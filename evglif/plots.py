@@ -75,16 +75,18 @@ def plot_frames(
     columns = min(steps, 8)
     rows = -(-steps // columns)
     figure = Figure(figsize=(1.35 * columns + (3 if probabilities else 0), 1.5 * rows + 0.6), layout="constrained")
-    panels = figure.subfigures(1, 2, width_ratios=(1.35 * columns, 3)) if probabilities else [figure]
+    left, right = figure, None
+    if probabilities:
+        left, right = figure.subfigures(1, 2, width_ratios=(1.35 * columns, 3))  # type: ignore[misc]
     figure.suptitle(title, fontsize=10)
     strength = frames / max(float(np.quantile(frames, 0.995)), 1e-9)
-    for step, axes in enumerate(panels[0].subplots(rows, columns, squeeze=False).flat):
+    for step, axes in enumerate(left.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if step < steps:
             axes.imshow(_colour(strength[step]))
             axes.set_title(f"t = {step}", fontsize=7)
-    if probabilities:
-        axes = panels[1].subplots()
+    if right is not None and probabilities:
+        axes = right.subplots()
         axes.barh(list(probabilities), list(probabilities.values()), color=ON_COLOUR)
         axes.set(xlim=(0, 1), xlabel="probability")
         axes.invert_yaxis()

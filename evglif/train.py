@@ -179,13 +179,14 @@ def report(out: Path, results: dict[str, Any]) -> None:
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
     """The command line: recipe and the other arguments of ``train``."""
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ArgumentParser
+    from jsonargparse._actions import ActionConfigFile
 
     class RecipeFile(ActionConfigFile):
         """A config file that may also be named like a recipe of the package."""
 
         def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-            super().__call__(parser, namespace, str(recipe_path(values)), option_string)
+            super().__call__(parser, namespace, str(recipe_path(values)), option_string)  # type: ignore[no-untyped-call]
 
     parser = ArgumentParser(
         prog="python -m evglif.train",
