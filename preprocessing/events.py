@@ -55,6 +55,32 @@ def make_events(
     return events
 
 
+def as_events(events: NDArray[np.void]) -> Events:
+    """Any structured array ``[N]`` with fields t, x, y and p as ``EVENT_DTYPE``; copied only if it isn't yet.
+
+    Raises:
+        ValueError: a field is missing, or holds a value that ``EVENT_DTYPE`` cannot.
+    """
+    if events.dtype == EVENT_DTYPE:
+        return events
+    names = EVENT_DTYPE.names or ()
+    if events.ndim != 1 or not set(names) <= set(events.dtype.names or ()):
+        raise ValueError(f"events are a structured array [N] with t, x, y, p; got {events.dtype} {events.shape}")
+    packed = make_events(*(events[name] for name in names))
+    for name in names:
+        if not np.array_equal(packed[name], events[name]):
+            raise ValueError(f"events: {name} has values that {EVENT_DTYPE[name]} cannot hold ({events[name]})")
+    return packed
+
+
+def address_words(events: Events) -> NDArray[np.uint64]:
+    """The last eight bytes of each event as one number ``[N]``: x from bit 24, y from bit 40, p from bit 56.
+
+    A view. A loop that takes an event's address in one load is twice as fast as one that reads three columns.
+    """
+    return events.getfield("<u8", EVENT_DTYPE.itemsize - 8)
+
+
 def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     """Make sure that a recording can be used: not empty, inside the sensor, times not decreasing.
 

@@ -13,71 +13,67 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True)
 def accumulate(
-    x: NDArray[np.uint16],
-    y: NDArray[np.uint16],
-    p: NDArray[np.bool_],
+    addresses: NDArray[np.uint64],
     edges: NDArray[np.int64],
     sensor: tuple[int, int],
     bins: NDArray[np.uint32],
     weights: NDArray[np.uint32],
     sums: NDArray[np.unsignedinteger],
 ) -> int:
-    """Add each event's weights to the bins that its pixel feeds; see ``rasterize._accumulate_numpy``."""
+    """Add each event's weights to the bins that its pixel feeds; see ``rasterize._accumulate_numpy``.
+
+    ``addresses`` as ``events.address_words`` gives them.
+    """
     width, height = uint64(sensor[0]), uint64(sensor[1])
     plane = uint64(sums.shape[1] // 2)
     for j in range(sums.shape[0]):
         for k in range(bins.shape[0]):
             slice_sums, pixel_bins, pixel_weights = sums[j], bins[k], weights[k]
             for i in range(uint64(edges[j]), uint64(edges[j + 1])):
-                column, row = uint64(x[i]), uint64(y[i])
-                if column >= width or row >= height:
+                word = addresses[i]
+                x, y = word >> uint64(24) & uint64(0xFFFF), word >> uint64(40) & uint64(0xFFFF)
+                if x >= width or y >= height:
                     return i
-                pixel = row * width + column
-                slice_sums[plane * uint64(p[i]) + pixel_bins[pixel]] += pixel_weights[pixel]
+                pixel = y * width + x
+                channel = plane * uint64(word >> uint64(56) != 0)
+                slice_sums[channel + pixel_bins[pixel]] += pixel_weights[pixel]
     return -1
 
 
 @njit(cache=True, nogil=True)
 def decode_dvs128(
     words: NDArray[np.uint32],
+    first: int,
+    epoch: int,
     t: NDArray[np.int64],
     x: NDArray[np.uint16],
     y: NDArray[np.uint16],
     p: NDArray[np.bool_],
-) -> tuple[int, int]:
-    """Decode the records of an AEDAT-2.0 file, read as little-endian words ``[2N]``, into columns ``[N]``.
+) -> int:
+    """Decode AEDAT-2.0 records, read as little-endian words ``[2N]``, into columns ``[N]``.
 
-    Stops at a record whose address has more than 16 bits or whose time runs backwards, except where the clock
-    wraps at 2³². External events (bit 15) are left out.
+    Starts at record ``first``, adds ``epoch`` µs to all times, and stops where time runs backwards.
 
     Returns:
-        The number of events written, and the index of the record at fault, -1 if there is none.
+        The index of the record that is earlier than the one before it, N if there is none.
     """
-    num_events = uint64(0)
-    latest, epoch = np.int64(0), np.int64(0)
-    for i in range(uint64(len(words)) // uint64(2)):
-        address = _swapped(words[uint64(2) * i])
-        if address >> uint32(16):
-            return num_events, i
-        if address & uint32(0x8000):
-            continue
-        now = epoch + np.int64(_swapped(words[uint64(2) * i + uint64(1)]))
-        if now < latest:
-            if latest - now <= 1 << 31:
-                return num_events, i
-            epoch += 1 << 32
-            now += 1 << 32
-        latest = now
-        t[num_events] = now
-        x[num_events] = uint32(127) - (address >> uint32(1) & uint32(127))
-        y[num_events] = uint32(127) - (address >> uint32(8) & uint32(127))
-        p[num_events] = address & uint32(1) == 0
-        num_events += uint64(1)
-    return num_events, -1
+    num_records = len(words) // 2
+    latest = uint32(0)
+    for i in range(uint64(first), uint64(num_records)):
+        address, time = _swapped(words[uint64(2) * i]), _swapped(words[uint64(2) * i + uint64(1)])
+        if time < latest:
+            return i
+        latest = time
+        t[i] = epoch + np.int64(time)
+        x[i] = uint32(127) - (address >> uint32(1) & uint32(127))
+        y[i] = uint32(127) - (address >> uint32(8) & uint32(127))
+        p[i] = address & uint32(1) == 0
+    return num_records
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _swapped(word: np.uint32) -> np.uint32:
     """The word with its four bytes in the other order; compiles to one instruction."""
-    ends = word << uint32(24) | word >> uint32(24)
-    return uint32(ends | (word & uint32(0xFF00)) << uint32(8) | word >> uint32(8) & uint32(0xFF00))  # type: ignore[no-any-return]
+    high = word << uint32(24) | (word & uint32(0xFF00)) << uint32(8)
+    low = word >> uint32(8) & uint32(0xFF00) | word >> uint32(24)
+    return uint32(high | low)

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import Events
+from preprocessing.events import Events, address_words, as_events
 from preprocessing.slicing import check_slicing, slice_edges
 from preprocessing.tables import AxisTable, axis_table, bilinear_matrix
 
@@ -128,6 +128,7 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
+        events = as_events(events)
         edges = slice_edges(events["t"], self.steps, self.slicing)
         bins, weights = self._tables
         most = int(np.diff(edges).max()) * int(weights.max())
@@ -153,7 +154,7 @@ def _compiled_accumulate(
     """Run the compiled loop; same arguments and result as ``_accumulate_numpy``."""
     from preprocessing.kernels import accumulate
 
-    at: int = accumulate(events["x"], events["y"], events["p"], edges, sensor, bins, weights, sums)
+    at: int = accumulate(address_words(events), edges, sensor, bins, weights, sums)
     return at
 
 

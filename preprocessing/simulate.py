@@ -105,7 +105,8 @@ def _thresholds(settings: CameraSettings, rng: np.random.Generator) -> NDArray[n
     """Thresholds ``[2, 128, 128]`` of every pixel, OFF and ON; none below half of the nominal one."""
     nominal = np.array([settings.theta_off, settings.theta_on], np.float32)[:, None, None]
     spread = 1 + settings.theta_spread * rng.standard_normal((2, *SENSOR), np.float32)
-    return nominal * np.maximum(spread, 0.5).astype(np.float32)
+    thresholds: NDArray[np.float32] = (nominal * spread.clip(0.5)).astype(np.float32)
+    return thresholds
 
 
 def _noise_keys(settings: CameraSettings, rng: np.random.Generator) -> NDArray[np.int64]:

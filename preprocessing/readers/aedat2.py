@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events
 
@@ -126,20 +127,33 @@ def _check_length(num_bytes: int, start: int, source: str) -> None:
 
 
 def _decode_records(data: bytes, start: int, source: str) -> tuple[Events, int]:
-    """The events from byte ``start`` on, and the number of external events among them."""
+    """The events from byte ``start`` on, and the number of external events between them."""
     from preprocessing.kernels import decode_dvs128
 
-    words = np.frombuffer(data, "<u4", offset=start)
+    words, num_special = _sensor_records(data, start, source)
     events = np.empty(len(words) // 2, EVENT_DTYPE)
-    num_events, at = decode_dvs128(words, events["t"], events["x"], events["y"], events["p"])
-    if at >= 0:
-        record = f"event {at} (byte {start + at * RECORD_BYTES})"
-        address, time = (int(word) for word in words[2 * at : 2 * at + 2].byteswap())
-        if address > 0xFFFF:
-            raise RecordingError(
-                f"{source}: {record} has the address {address:#010x}, outside the 128×128 sensor (a DVS128 uses 16 "
-                "bits); the file is damaged or from another camera"
-            )
-        before = int(events["t"][num_events - 1]) % (1 << 32)
-        raise RecordingError(f"{source}: time runs backwards at {record}, from {before} µs to {time} µs")
-    return events[:num_events], len(events) - num_events
+    at, epoch = 0, 0
+    while (at := decode_dvs128(words, at, epoch, events["t"], events["x"], events["y"], events["p"])) < len(events):
+        before, after = words[1::2][at - 1 : at + 1].byteswap().tolist()
+        if before - after <= 1 << 31:
+            raise RecordingError(f"{source}: time runs backwards at event {at}, from {before} µs to {after} µs")
+        epoch += 1 << 32
+    return events, num_special
+
+
+def _sensor_records(data: bytes, start: int, source: str) -> tuple[NDArray[np.uint32], int]:
+    """The records from byte ``start`` on as words ``[2N]``, without the external events, which are counted."""
+    words = np.frombuffer(data, "<u4", offset=start)
+    used_bits = int(np.bitwise_or.reduce(words[::2]).byteswap())
+    if used_bits <= 0x7FFF:
+        return words, 0
+    address = words[::2].byteswap()
+    if used_bits > 0xFFFF:
+        at = int((address > 0xFFFF).argmax())
+        raise RecordingError(
+            f"{source}: event {at} (byte {start + at * RECORD_BYTES}) has the address {address[at]:#010x}, outside "
+            "the 128×128 sensor (a DVS128 uses 16 bits); the file is damaged or from another camera"
+        )
+    is_event = address <= 0x7FFF
+    kept: NDArray[np.uint32] = words.reshape(-1, 2)[is_event].ravel()
+    return kept, len(is_event) - int(is_event.sum())
