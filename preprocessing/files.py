@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
 
 
 class BusyError(RuntimeError):
@@ -14,7 +14,7 @@ class BusyError(RuntimeError):
 
 
 @contextmanager
-def exclusive(path: Path, purpose: str) -> Iterator[BinaryIO]:
+def exclusive(path: Path, purpose: str) -> Iterator[BufferedRandom]:
     """Open ``path`` empty for this process alone; it is gone at the end, whatever happened.
 
     The system drops the lock when its holder dies, so what a killed process left is taken over. A process
@@ -36,7 +36,7 @@ def exclusive(path: Path, purpose: str) -> Iterator[BinaryIO]:
             path.unlink(missing_ok=True)
 
 
-def _locked(path: Path, purpose: str) -> BinaryIO:
+def _locked(path: Path, purpose: str) -> BufferedRandom:
     import fcntl  # POSIX only, so that a cache can still be read elsewhere
 
     while True:

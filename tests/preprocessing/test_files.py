@@ -1,0 +1,36 @@
+import pytest
+
+from preprocessing.files import BusyError, exclusive, write_whole
+
+
+def test_one_holder_at_a_time(tmp_path):
+    lock = tmp_path / "new folder" / "lock"
+    with exclusive(lock, "counting sheep"):
+        with pytest.raises(BusyError, match="another process is counting sheep"), exclusive(lock, "counting sheep"):
+            pass
+        assert lock.exists()
+    assert not lock.exists()
+    with exclusive(lock, "x"):
+        pass
+
+
+def test_what_a_dead_holder_left_is_emptied(tmp_path):
+    (tmp_path / "spool").write_bytes(b"remains")
+    with exclusive(tmp_path / "spool", "writing") as file:
+        file.write(b"new")
+        file.seek(0)
+        assert file.read() == b"new"
+
+
+def test_released_after_an_error(tmp_path):
+    with pytest.raises(KeyError), exclusive(tmp_path / "lock", "failing"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_file_replaces_the_old_one(tmp_path):
+    path = tmp_path / "recording"
+    path.write_bytes(b"a long old content")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,100 @@
+import operator
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_in_the_order_of_the_tasks(workers):
+    assert list(run_tasks(operator.neg, range(20), workers)) == [-i for i in range(20)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_expected_errors_are_results(workers):
+    results = list(run_tasks(int, ["1", "no number", "3"], workers, errors=(ValueError,)))
+    assert results[0] == 1
+    assert isinstance(results[1], ValueError)
+    assert "no number" in str(results[1])
+    assert results[2] == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_other_errors_end_the_work(workers):
+    results = run_tasks(int, ["1", None, "3"], workers, errors=(ValueError,))
+    assert next(results) == 1
+    with pytest.raises(TypeError):
+        next(results)
+
+
+def test_no_more_tasks_under_way_than_four_per_worker():
+    taken = []
+    results = run_tasks(operator.neg, (taken.append(i) or i for i in range(100)), 2)
+    assert next(results) == 0
+    assert len(taken) <= 8
+    results.close()
+
+
+def test_worker_that_dies_is_told():
+    with pytest.raises(WorkerDiedError, match="worker process died"):
+        list(run_tasks(os._exit, [1, 1], 2))
+
+
+def test_workers_have_one_thread_each_and_the_parent_keeps_its_own(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"]
+    assert list(run_tasks(os.getenv, names, 2)) == ["1", "1"]
+    assert [os.getenv(name) for name in names] == ["7", None]
+
+
+def test_number_of_workers(monkeypatch):
+    monkeypatch.setattr("preprocessing.workers.num_cores", lambda: 8)
+    assert num_workers(3, seconds=0.1) == 3
+    assert num_workers(None, seconds=0.1) == 1
+    assert num_workers(None, seconds=6.5) == 3
+    assert num_workers(None, seconds=1e6) == 8
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        num_workers(0, seconds=1.0)
+
+
+SLEEPERS = """
+import os, time
+from preprocessing.workers import run_tasks
+if __name__ == "__main__":
+    pids = run_tasks(eval, ["__import__('os').getpid()"] + ["__import__('time').sleep(60)"] * 9, 2)
+    print(next(pids), flush=True)
+    next(pids)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_when_their_parent_is_killed(tmp_path, how):
+    script = tmp_path / "sleepers.py"
+    script.write_text(SLEEPERS)
+    command = [sys.executable, str(script)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        worker = int(parent.stdout.readline())
+        parent.send_signal(how)
+    assert ends(worker)
+
+
+def ends(pid):
+    for _ in range(300):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        if Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
