@@ -8,7 +8,8 @@ from preprocessing.datasets.splits import check_fraction, held_out, limited
 
 
 @pytest.mark.parametrize(
-    ("num", "fraction", "expected"), [(10, 0.1, 1), (1000, 0.1, 100), (5, 0.1, 1), (2, 0.9, 1), (1, 0.5, 0), (0, 0.5, 0)]
+    ("num", "fraction", "expected"),
+    [(10, 0.1, 1), (1000, 0.1, 100), (5, 0.1, 1), (2, 0.9, 1), (1, 0.5, 0), (0, 0.5, 0)],
 )
 def test_share_held_out_leaves_some_on_both_sides(num, fraction, expected):
     assert len(held_out((f"{i}" for i in range(num)), fraction, seed=0)) == expected
