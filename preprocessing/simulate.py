@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, make_events
@@ -90,12 +89,14 @@ def simulate_dvs(image: NDArray[np.generic], seed: int, settings: CameraSettings
     Raises:
         ValueError: an image of another type, shape or range.
     """
+    from preprocessing.kernels import watch
+
     rng = np.random.default_rng(seed)
     thresholds = _thresholds(settings, rng)
     memory = thresholds[0] * rng.uniform(-0.5, 0.5, thresholds.shape[1:]).astype(np.float32)
     scene, places = _log_scene(_intensities(image), settings), _places(settings)
     keys = np.empty(1 << 16, np.int64)
-    while (num_events := _watch(scene, places, settings.step_us, thresholds, memory, keys)) > len(keys):
+    while (num_events := watch(scene, places, settings.step_us, thresholds, memory, keys)) > len(keys):
         keys = np.empty(num_events, np.int64)
     keys = np.sort(np.concatenate([keys[:num_events], _noise_keys(settings, rng)]))
     return make_events(keys >> 15, keys >> 1 & 127, keys >> 8 & 127, keys & 1)
@@ -110,7 +111,7 @@ def _thresholds(settings: CameraSettings, rng: np.random.Generator) -> NDArray[n
 
 
 def _noise_keys(settings: CameraSettings, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Noise events, as ``_watch`` writes them: a Poisson process at every pixel and polarity."""
+    """Noise events, as ``kernels.watch`` writes them: a Poisson process at every pixel and polarity."""
     num_addresses = 2 * SENSOR[0] * SENSOR[1]
     num_events = rng.poisson(settings.noise_hz * num_addresses * settings.duration_us * 1e-6)
     t = rng.integers(0, settings.duration_us, num_events)
@@ -164,72 +165,3 @@ def _places(settings: CameraSettings) -> NDArray[np.float64]:
     corners = np.linspace(0, 1, 5)
     swing = [np.interp(turn, corners, corner) for corner in ([0, 1, 0, -1, 0], [-1, 0, 1, 0, -1])]
     return _margin(settings) + settings.path_px * np.stack(swing, axis=1)
-
-
-@njit(cache=True, nogil=True)
-def _watch(
-    scene: NDArray[np.float32],
-    places: NDArray[np.float64],
-    step_us: int,
-    thresholds: NDArray[np.float32],
-    memory: NDArray[np.float32],
-    keys: NDArray[np.int64],
-) -> int:
-    """Move the sensor over the scene and write an event's ``t << 15 | y << 8 | x << 1 | p`` into ``keys``.
-
-    Args:
-        scene: log light.
-        places: of the sensor's corner in it, at every step.
-        step_us: duration of a step.
-        thresholds: OFF and ON ``[2, 128, 128]``.
-        memory: what the pixels remember at the start, relative to the light there ``[128, 128]``.
-        keys: room for events; what doesn't fit is counted only.
-
-    Returns:
-        The number of events.
-    """
-    off, on = thresholds
-    before, now = np.empty_like(off), np.empty_like(off)
-    _look(scene, places[0], now)
-    low, high = now + memory - off, now + memory + on
-    count = 0
-    for k in range(1, len(places)):
-        before, now = now, before
-        _look(scene, places[k], now)
-        for y in range(now.shape[0]):
-            if not _any_crossed(now[y], low[y], high[y]):
-                continue
-            for x in range(now.shape[1]):
-                while now[y, x] >= high[y, x] or now[y, x] <= low[y, x]:
-                    brighter = now[y, x] >= high[y, x]
-                    level = high[y, x] if brighter else low[y, x]
-                    low[y, x], high[y, x] = level - off[y, x], level + on[y, x]
-                    if count < len(keys):
-                        part = (level - before[y, x]) / (now[y, x] - before[y, x])
-                        keys[count] = int((k - 1 + part) * step_us) << 15 | y << 8 | x << 1 | brighter
-                    count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _look(scene: NDArray[np.float32], place: NDArray[np.float64], light: NDArray[np.float32]) -> None:
-    """What the sensor sees with its corner at ``place``: the scene, bilinear between its pixels."""
-    top, left = int(place[0]), int(place[1])
-    down, right = np.float32(place[0] - top), np.float32(place[1] - left)
-    up, across = np.float32(1) - down, np.float32(1) - right
-    width = light.shape[1]
-    for y in range(light.shape[0]):
-        upper, lower = scene[top + y, left : left + width + 1], scene[top + y + 1, left : left + width + 1]
-        for x in range(width):
-            light[y, x] = up * (across * upper[x] + right * upper[x + 1]) + down * (
-                across * lower[x] + right * lower[x + 1]
-            )
-
-
-@njit(cache=True, nogil=True)
-def _any_crossed(light: NDArray[np.float32], low: NDArray[np.float32], high: NDArray[np.float32]) -> bool:
-    """Whether a row has an event. Most have none, and this loop compiles to vector instructions."""
-    crossed = False
-    for x in range(len(light)):
-        crossed |= (light[x] >= high[x]) | (light[x] <= low[x])
-    return crossed

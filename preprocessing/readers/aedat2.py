@@ -9,6 +9,7 @@ Sources: jAER's ``DVS128`` extractor; inivation.github.io, "AEDAT file formats",
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -21,8 +22,11 @@ SIGNATURE = FAMILY_SIGNATURE + b"2.0"
 SENSOR = (128, 128)
 RECORD_BYTES = 8
 
-_LAST_HEADER_LINE = b"#End Of ASCII Header"
-_NOT_TEXT = bytes(byte for byte in range(32) if byte not in b"\t\r") + b"\x7f"
+_TEXT = rb"[^\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]*"  # tab, carriage return, and from the blank on
+_LAST = b"#End Of ASCII Header"
+_HEADER = re.compile(rb"(?:(?!%b)#%b(?:\n|\Z))*(?:%b%b(?:\n|\Z))?" % (_LAST, _TEXT, _LAST, _TEXT))
+_CHIP = re.compile(rb"AEChip: *(\S+)")
+_CHIPS = (b"DVS128", b"Tmpdiff128")  # the same camera; the second is jAER's older name for it
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
@@ -66,34 +70,21 @@ def _header(comments: Iterable[str]) -> bytes:
         *(f" {line}" for line in comments),
     ]
     for line in lines:
-        if not _is_text(line.encode()):
+        if not re.fullmatch(_TEXT, line.encode()):
             raise ValueError(f"a header comment is one line of text, got {line!r}")
     return "".join(f"#{line}\r\n" for line in [*lines, "End Of ASCII Header"]).encode()
-
-
-def _is_text(line: bytes) -> bool:
-    return line.translate(None, _NOT_TEXT) == line
 
 
 def _end_of_header(data: bytes, source: str) -> int:
     """Offset of the first record: behind the last ``#`` line of text.
 
-    A record can start with ``#`` (0x23) as well, in a file of another camera or a damaged one; it is told
-    from a header line by the control bytes that follow before the next line break.
+    A record can start with ``#`` (0x23) as well, in a damaged file or one of another camera; the control bytes in
+    it tell it from a header line.
     """
-    if not data.startswith(SIGNATURE):
+    header = _HEADER.match(data)
+    if not data.startswith(SIGNATURE) or header is None:
         raise RecordingError(f"{source}: {_what_else(data)}; expected AEDAT-2.0, which starts with '#!AER-DAT2.0'")
-    position = 0
-    while data.startswith(b"#", position):
-        stop = data.find(b"\n", position)
-        stop = len(data) if stop < 0 else stop + 1
-        line = data[position:stop].removesuffix(b"\n")
-        if not _is_text(line):
-            break
-        position = stop
-        if line.startswith(_LAST_HEADER_LINE):
-            break
-    return position
+    return header.end()
 
 
 def _what_else(data: bytes) -> str:
@@ -106,11 +97,10 @@ def _what_else(data: bytes) -> str:
 
 def _check_camera(header: bytes, source: str, sensor: tuple[int, int] | None) -> None:
     """Refuse other cameras than the DVS128, told by the ``AEChip`` line: their addresses differ."""
-    for line in header.splitlines():
-        _, is_chip, chip = line.partition(b"AEChip:")
-        if is_chip and not chip.strip().endswith(b"DVS128"):
-            name = chip.strip().decode("utf-8", "replace").rpartition(".")[2]
-            raise RecordingError(f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read")
+    chip = _CHIP.search(header)
+    if chip and not chip[1].endswith(_CHIPS):
+        name = chip[1].decode("utf-8", "replace").rpartition(".")[2]
+        raise RecordingError(f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read")
     if sensor not in (None, SENSOR):
         raise RecordingError(f"{source}: recorded by a DVS128, sensor {SENSOR}, but {sensor} was asked for")
 
