@@ -27,6 +27,7 @@ from preprocessing.cache import (
     NotACacheError,
     fingerprint,
     package_version,
+    remove_leftovers,
 )
 from preprocessing.datasets import DATASETS, Dataset, LeftOut, Listing, Source
 from preprocessing.datasets.splits import limited
@@ -39,8 +40,8 @@ from preprocessing.slicing import SLICINGS
 from preprocessing.summary import summary
 from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
 
-_SECONDS_EACH = 2e-3
-_SECONDS_PER_BYTE = 5e-9
+_SECONDS_EACH = 5e-4
+_SECONDS_PER_BYTE = 2e-9
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def build(
     dataset.prepare(sources, workers)
     config = _config(dataset, settings, listing, sources)
     if not force and _is_current(out, config, strict):
+        remove_leftovers(out)
         return BuildResult(out, up_to_date=True)
     start = time.perf_counter()
     tasks = [RecordingTask(source, settings, listing.sensor, listing.cut) for source in sources]
@@ -164,6 +166,7 @@ def _is_current(out: Path, config: dict[str, Any], strict: bool) -> bool:
 
 def _fill(writer: CacheWriter, tasks: Sequence[RecordingTask], listing: Listing, workers: int, strict: bool) -> None:
     left_out = list(listing.left_out)
+    num_special = 0
     first: tuple[str, RecordingSamples] | None = None
     with (
         closing(run_tasks(make_samples, tasks, workers, (RecordingError,))) as results,
@@ -176,6 +179,7 @@ def _fill(writer: CacheWriter, tasks: Sequence[RecordingTask], listing: Listing,
                 first = first or (task.source.name, result)
                 _check_sensor(first, (task.source.name, result))
                 problems = list(result.left_out)
+                num_special += result.num_special
                 _append(writer, task.source, result)
             if strict and problems:
                 raise RecordingError(f"{problems[0].source}: {problems[0].reason} (strict)")
@@ -183,7 +187,7 @@ def _fill(writer: CacheWriter, tasks: Sequence[RecordingTask], listing: Listing,
     if first is None or not writer.num_samples:
         raise ValueError(f"none of {len(tasks)} recordings can be used\n{_first(left_out)}")
     sensor, scale = first[1].sensor, first[1].scale
-    writer.commit(classes=listing.classes, sensor=sensor, scale=scale, left_out=left_out)
+    writer.commit(classes=listing.classes, sensor=sensor, scale=scale, num_special=num_special, left_out=left_out)
 
 
 def _append(writer: CacheWriter, source: Source, made: RecordingSamples) -> None:

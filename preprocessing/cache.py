@@ -13,7 +13,8 @@
 
 Attributes of the file: ``format``, ``schema``, ``version`` (of the package), ``config`` (JSON: all that
 decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height), ``num_saturated`` (bins
-clipped at 65535). The same input gives the same bytes: no dates, no absolute paths.
+clipped at 65535), ``num_special`` (records that are no events of the sensor). The same input gives the same
+bytes: no dates, no absolute paths.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,7 +34,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.files import exclusive, replace_durably
+from preprocessing.files import BusyError, exclusive, replace_durably
 
 FORMAT = "evglif frame cache"
 SCHEMA = 1
@@ -100,6 +101,7 @@ class FrameCache:
         self.version = str(attributes["version"])
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
         self.num_saturated = int(attributes["num_saturated"])
+        self.num_special = int(attributes["num_special"])
         self.scale = float(frames.attrs["scale"])
         self.shape: tuple[int, int, int, int] = tuple(frames.shape[1:])
         self.labels: NDArray[np.int64] = _frozen(file["labels"][:])
@@ -205,6 +207,17 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what a killed writer of ``path`` left beside it; one that lives is not disturbed."""
+    if _spool(path).exists():
+        with suppress(BusyError), CacheWriter(path, {"steps": 0, "size": (0, 0)}):
+            pass
+
+
+def _spool(path: Path) -> Path:
+    return path.with_name(f".{path.name}.spool")
+
+
 class CacheWriter:
     """Writes a frame cache that appears under its name only when it is complete.
 
@@ -230,8 +243,7 @@ class CacheWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        spool = self.path.with_name(f".{self.path.name}.spool")
-        self._spool = self._stack.enter_context(exclusive(spool, f"building {self.path}"))
+        self._spool = self._stack.enter_context(exclusive(_spool(self.path), f"building {self.path}"))
         self._partial.unlink(missing_ok=True)
         return self
 
@@ -270,6 +282,7 @@ class CacheWriter:
         classes: Sequence[str],
         sensor: tuple[int, int],
         scale: float,
+        num_special: int = 0,
         left_out: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Put the file together and give it its name.
@@ -282,7 +295,7 @@ class CacheWriter:
         with h5py.File(self._partial, "w") as file:
             file.attrs.update(format=FORMAT, schema=SCHEMA, version=package_version(), sensor=sensor)
             file.attrs.update(config=canonical(self.config), fingerprint=fingerprint(self.config))
-            file.attrs["num_saturated"] = self._num_saturated
+            file.attrs.update(num_saturated=self._num_saturated, num_special=num_special)
             self._write_frames(file, scale)
             labels, splits, sources, num_events, durations = zip(*self._rows, strict=True)
             text = h5py.string_dtype()

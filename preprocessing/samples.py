@@ -54,6 +54,7 @@ class RecordingSamples:
 
     sensor: tuple[int, int]
     scale: float
+    num_special: int
     samples: tuple[Sample, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -76,7 +77,7 @@ def make_samples(task: RecordingTask) -> RecordingSamples:
         frames, num_saturated = rasterizer.stored(events)
         duration_us = int(events["t"][-1] - events["t"][0])
         samples.append(Sample(frames, name, len(events), duration_us, num_saturated))
-    return RecordingSamples(recording.sensor, rasterizer.scale, tuple(samples), tuple(left_out))
+    return RecordingSamples(recording.sensor, rasterizer.scale, recording.num_special, tuple(samples), tuple(left_out))
 
 
 def _parts(recording: Recording, source: Source, cut: Cut | None) -> Iterator[tuple[str, Events]]:

@@ -19,6 +19,7 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
         "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
         "saturated": f"{cache.num_saturated:,} bins",
         "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
+        "special": f"{cache.num_special:,} records that are no events of the sensor, not used",
         "left out": f"{len(cache.left_out):,}" + (", all listed in the file" if cache.left_out else ""),
         "file": f"{cache.path}, {cache.path.stat().st_size / 1e6:,.1f} MB",
         "next": f"python -m evglif.train --data {cache.path}",

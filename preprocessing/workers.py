@@ -75,11 +75,11 @@ def _run_in_processes(
     errors: tuple[type[Exception], ...],
 ) -> Generator[Result | Exception]:
     # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
     waiting: deque[Future[Result | Exception]] = deque()
     try:
         for task in tasks:
-            with _single_threaded():  # submitting is what starts a process
+            with _inherited_by_workers():  # submitting is what starts a process
                 waiting.append(pool.submit(_attempt, function, task, errors))
             if len(waiting) >= workers * _IN_FLIGHT_PER_WORKER:
                 yield waiting.popleft().result()
@@ -98,12 +98,11 @@ def _attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[
         return error
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends the others
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+def _end_with_parent() -> None:
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _die_with_parent() -> None:
+def _wait_for_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()
@@ -111,13 +110,15 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Let processes that start meanwhile use one thread each, for there is one of them per core."""
+def _inherited_by_workers() -> Iterator[None]:
+    """Let processes that start meanwhile use one thread each, and leave Ctrl-C, which reaches all, to the parent."""
     before = {name: os.environ.get(name) for name in _THREAD_COUNTS}
     os.environ.update(dict.fromkeys(_THREAD_COUNTS, "1"))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

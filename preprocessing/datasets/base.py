@@ -13,6 +13,9 @@ from typing import Any, ClassVar, NamedTuple
 
 from preprocessing.events import RecordingError
 
+# RuntimeError is what zipfile raises for encrypted members and unknown compressions
+_UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
+
 
 class LeftOut(NamedTuple):
     """Something that a build does without, and why."""
@@ -47,7 +50,7 @@ class Source:
         """
         try:
             return self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
-        except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        except _UNREADABLE as error:
             raise RecordingError(f"{self.name}: cannot be read ({error})") from error
 
     def num_bytes(self) -> int:
@@ -141,29 +144,26 @@ def find_place(root: Path, name: str) -> Path | None:
     return places.get(f"{name}.zip", places.get(name))
 
 
-def entries(place: Path) -> list[Entry]:
+def entries(place: Path, left_out: list[LeftOut]) -> list[Entry]:
     """All files below a folder or in a zip archive, by name, without hidden ones.
 
-    Raises:
-        RecordingError: an archive that cannot be read.
+    An archive that cannot be read is added to ``left_out``, and gives none.
     """
     if place.is_dir():
-        found = (Entry(path, None, path.relative_to(place).as_posix()) for path in place.rglob("*") if path.is_file())
+        found = [Entry(path, None, path.relative_to(place).as_posix()) for path in place.rglob("*") if path.is_file()]
     else:
-        found = (Entry(place, member, member) for member in _members(place) if not member.endswith("/"))
+        try:
+            names = _archive(place).namelist()
+        except _UNREADABLE as error:
+            left_out.append(LeftOut(place.name, f"cannot be read as a zip archive ({error})"))
+            return []
+        found = [Entry(place, name, name) for name in names if not name.endswith("/")]
     shown = sorted((e for e in found if not any(map(_hidden, e.name.split("/")))), key=lambda entry: entry.name)
     return [entry._replace(name=f"{place.name}/{entry.name}") for entry in shown]
 
 
 def _hidden(name: str) -> bool:
     return name.startswith((".", "__MACOSX"))
-
-
-def _members(archive: Path) -> list[str]:
-    try:
-        return _archive(archive).namelist()
-    except (OSError, zipfile.BadZipFile) as error:
-        raise RecordingError(f"{archive}: cannot be read as a zip archive ({error})") from error
 
 
 def _archive(path: Path) -> zipfile.ZipFile:

@@ -84,7 +84,7 @@ class CIFAR10DVS(Dataset):
 
     def _recordings(self, name: str, place: Path, left_out: list[LeftOut]) -> list[Source]:
         found = []
-        for entry in entries(place):
+        for entry in entries(place, left_out):
             if re.fullmatch(rf"cifar10_{name}_\d+\.aedat", entry.file_name):
                 found.append(entry)
             else:

@@ -72,10 +72,10 @@ class Folder(Dataset):
     def _mapping(self) -> dict[str, str]:
         pairs = [pair.partition("=") for pair in self.splits.split(",")] if self.splits else []
         for split, _, folder in pairs:
-            if split not in SPLITS or not folder:
+            if split not in SPLITS or not folder or len(pairs) > len({pair[0] for pair in pairs}):
                 raise ValueError(
                     f"cannot read the splits {self.splits!r}; write e.g. train=session1,test=session2 "
-                    f"with {', '.join(SPLITS)} on the left"
+                    f"with {', '.join(SPLITS)} on the left, each at most once"
                 )
         return {split: folder for split, _, folder in pairs}
 
@@ -112,11 +112,11 @@ class Folder(Dataset):
     def _search(self, folder: Path, split: str, left_out: list[LeftOut]) -> Iterator[_Found]:
         for path in visible(folder):
             if path.is_dir():
-                recordings = [recording for recording in visible(path) if _is_readable(recording)]
-                yield from (_Found(recording, path.name, split) for recording in recordings)
-                others = [other for other in visible(path) if other not in recordings]
+                inside = visible(path)
+                yield from (_Found(recording, path.name, split) for recording in inside if _is_readable(recording))
+                others = [other for other in inside if not _is_readable(other)]
                 left_out += [LeftOut(self._relative(other), _why_not(other)) for other in others]
-                if not recordings:
+                if len(others) == len(inside):
                     left_out.append(LeftOut(self._relative(path), "a class without recordings"))
             elif folder != self.root and _is_readable(path):
                 yield _Found(path, path.stem, split)

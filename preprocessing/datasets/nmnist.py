@@ -36,7 +36,7 @@ class NMNIST(Dataset):
             if place is None:
                 left_out.append(LeftOut(split.title(), f"neither {split.title()}/ nor {split.title()}.zip is there"))
                 continue
-            for entry in entries(place):
+            for entry in entries(place, left_out):
                 if _is_recording(entry):
                     label = int(entry.name.split("/")[-2])
                     sources.append(Source(entry.path, entry.member, label, split, entry.name))

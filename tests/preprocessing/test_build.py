@@ -302,6 +302,21 @@ def test_damaged_frame_cache_is_built_anew(root, out):
     assert out.read_bytes() == whole
 
 
+def test_leftovers_of_a_killed_build_go_even_if_nothing_is_to_be_done(root, out):
+    build(Folder(root), out, **SMALL)
+    make(out.parent, {".frames.h5.spool": b"frames", ".frames.h5.partial": b"half"})
+    assert build(Folder(root), out, **SMALL).up_to_date
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_external_events_are_counted_and_said(tmp_path, out):
+    make(tmp_path / "sync", {"a/1.aedat": words((0, 1), (0x8000, 2), (0, 3), (0x8000, 4), (0x8000, 5))})
+    text = str(build(Folder(tmp_path / "sync"), out, **SMALL))
+    assert FrameCache(out).num_special == 3
+    assert FrameCache(out).num_events.tolist() == [2]
+    assert "special   3 records that are no events of the sensor, not used" in text
+
+
 def test_second_build_at_the_same_time_is_refused(root, out):
     with CacheWriter(out, {"steps": 4, "size": [12, 8]}), pytest.raises(BusyError, match=r"building .*frames\.h5"):
         build(Folder(root), out, **SMALL)

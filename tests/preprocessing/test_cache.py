@@ -33,7 +33,7 @@ def append_all(writer):
 
 
 def commit(writer):
-    writer.commit(classes=["Maß", "b"], sensor=(128, 96), scale=1 / 36, left_out=LEFT_OUT)
+    writer.commit(classes=["Maß", "b"], sensor=(128, 96), scale=1 / 36, num_special=5, left_out=LEFT_OUT)
 
 
 def write(path, config=CONFIG):
@@ -59,7 +59,7 @@ def test_gives_back_what_was_written(path):
     assert cache.duration_us.tolist() == [0, 100, 200, 300, 400, 500, 600]
     assert [cache.source(i) for i in (0, 6, -1)] == ["a/0.aedat", "a/6.aedat", "a/6.aedat"]
     assert cache.left_out == tuple(LEFT_OUT)
-    assert cache.num_saturated == 7
+    assert (cache.num_saturated, cache.num_special) == (7, 5)
     assert cache.config == CONFIG
     assert cache.fingerprint == fingerprint(CONFIG)
 

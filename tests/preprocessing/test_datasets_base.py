@@ -50,17 +50,18 @@ def test_entries_of_a_folder_and_of_an_archive(tmp_path):
     for name in names:
         (tmp_path / "part" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "part" / name).touch()
-    assert [e.name for e in entries(tmp_path / "part")] == ["part/x/10", "part/x/2", "part/y/1"]
-    in_archive = entries(tmp_path / "part.zip")
+    assert [e.name for e in entries(tmp_path / "part", [])] == ["part/x/10", "part/x/2", "part/y/1"]
+    in_archive = entries(tmp_path / "part.zip", [])
     assert [e.name for e in in_archive] == ["part.zip/x/10", "part.zip/x/2", "part.zip/y/1"]
     assert [e.member for e in in_archive] == ["x/10", "x/2", "y/1"]
     assert in_archive[0].file_name == "10"
 
 
-def test_archive_that_is_none(tmp_path):
+def test_file_that_is_no_archive_is_left_out(tmp_path):
     (tmp_path / "part.zip").write_bytes(b"<html>not found</html>")
-    with pytest.raises(RecordingError, match=r"part\.zip: cannot be read as a zip archive"):
-        entries(tmp_path / "part.zip")
+    left_out = []
+    assert entries(tmp_path / "part.zip", left_out) == []
+    assert left_out == [("part.zip", "cannot be read as a zip archive (File is not a zip file)")]
 
 
 def test_place_in_any_case_and_archive_first(tmp_path):

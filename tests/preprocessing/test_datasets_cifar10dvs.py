@@ -79,6 +79,14 @@ def test_incomplete_set_is_told(tmp_path):
     assert "airplane: 3 recordings instead of 1000" in listing.notes
 
 
+def test_damaged_archive_leaves_the_other_classes(tmp_path):
+    unpack(tmp_path, 10, ["cat"])
+    (tmp_path / "dog.zip").write_bytes(b"<html>")
+    listing = CIFAR10DVS(tmp_path).listing()
+    assert {s.label for s in listing.sources} == {3}
+    assert dict(listing.left_out)["dog.zip"].startswith("cannot be read as a zip archive")
+
+
 def test_full_class_needs_no_note(tmp_path):
     assert CIFAR10DVS(unpack(tmp_path, 1000, ["dog"])).listing().notes == ()
 

@@ -78,6 +78,7 @@ def test_windows_and_sensor(tmp_path):
         ({"hop": "1s"}, "hop 1s was given without a window"),
         ({"sensor": "128"}, "sensor '128'; write width and height, e.g. 128x128"),
         ({"splits": "day1,day2"}, "splits 'day1,day2'; write e.g. train=session1"),
+        ({"splits": "train=day1,train=day2"}, "each at most once"),
         ({"splits": "training=day1"}, "train, validation, test on the left"),
         ({"test_fraction": 0.0}, "between 0 and 1, got 0.0"),
     ],

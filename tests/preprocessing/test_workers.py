@@ -88,6 +88,33 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, how):
     assert ends(worker)
 
 
+INTERRUPTED = """
+from preprocessing.workers import run_tasks
+if __name__ == "__main__":
+    task = "(__import__('time').sleep(0.05), __import__('os').getpid())[1]"
+    for worker in run_tasks(eval, [task] * 10_000, 2):
+        print(worker, flush=True)
+"""
+
+
+def test_ctrl_c_ends_all_and_only_the_parent_speaks(tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        worker = int(parent.stdout.readline())
+        os.killpg(parent.pid, signal.SIGINT)
+        error = parent.communicate()[1]
+    assert error.count("Traceback") == error.count("KeyboardInterrupt") == 1
+    assert ends(worker)
+
+
 def ends(pid):
     for _ in range(300):
         try:
