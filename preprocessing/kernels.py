@@ -29,8 +29,8 @@ def accumulate(
     for j in range(sums.shape[0]):
         for k in range(bins.shape[0]):
             slice_sums, pixel_bins, pixel_weights = sums[j], bins[k], weights[k]
-            for i in range(uint64(edges[j]), uint64(edges[j + 1])):
-                word = addresses[i]
+            for i in range(edges[j], edges[j + 1]):
+                word = addresses[uint64(i)]
                 x, y = word >> uint64(24) & uint64(0xFFFF), word >> uint64(40) & uint64(0xFFFF)
                 if x >= width or y >= height:
                     return i
@@ -59,15 +59,17 @@ def decode_dvs128(
     """
     num_records = len(words) // 2
     latest = uint32(0)
-    for i in range(uint64(first), uint64(num_records)):
-        address, time = _swapped(words[uint64(2) * i]), _swapped(words[uint64(2) * i + uint64(1)])
+    for i in range(first, num_records):
+        record = uint64(i)
+        address = _swapped(words[uint64(2) * record])
+        time = _swapped(words[uint64(2) * record + uint64(1)])
         if time < latest:
             return i
         latest = time
-        t[i] = epoch + np.int64(time)
-        x[i] = uint32(127) - (address >> uint32(1) & uint32(127))
-        y[i] = uint32(127) - (address >> uint32(8) & uint32(127))
-        p[i] = address & uint32(1) == 0
+        t[record] = epoch + np.int64(time)
+        x[record] = uint32(127) - (address >> uint32(1) & uint32(127))
+        y[record] = uint32(127) - (address >> uint32(8) & uint32(127))
+        p[record] = address & uint32(1) == 0
     return num_records
 
 

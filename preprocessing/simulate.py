@@ -93,7 +93,7 @@ def simulate_dvs(image: NDArray[np.generic], seed: int, settings: CameraSettings
 
     rng = np.random.default_rng(seed)
     thresholds = _thresholds(settings, rng)
-    memory = thresholds[0] * rng.uniform(-0.5, 0.5, thresholds.shape[1:]).astype(np.float32)
+    memory = thresholds.min(axis=0) * rng.uniform(-0.5, 0.5, thresholds.shape[1:]).astype(np.float32)
     scene, places = _log_scene(_intensities(image), settings), _places(settings)
     keys = np.empty(1 << 16, np.int64)
     while (num_events := watch(scene, places, settings.step_us, thresholds, memory, keys)) > len(keys):
