@@ -155,7 +155,7 @@ class FrameCache:
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} is not in {self.path}, which holds {len(self)}")
-        return index % len(self)
+        return index
 
     def _frames(self) -> NDArray[np.uint16]:
         if self._mapped is None:
@@ -244,7 +244,6 @@ class CacheWriter:
 
     def __enter__(self) -> Self:
         self._spool = self._stack.enter_context(exclusive(_spool(self.path), f"building {self.path}"))
-        self._partial.unlink(missing_ok=True)
         return self
 
     def __exit__(

@@ -89,7 +89,6 @@ class CIFAR10DVS(Dataset):
                 found.append(entry)
             else:
                 left_out.append(LeftOut(entry.name, _why_not(entry, name)))
-        found.sort(key=lambda entry: entry.file_name)
         test = self._test_names(found)
         return [
             Source(entry.path, entry.member, CLASSES.index(name), _split(entry, test), entry.name) for entry in found

@@ -1,3 +1,5 @@
+import fcntl
+
 import pytest
 
 from preprocessing.files import BusyError, exclusive, write_whole
@@ -20,6 +22,20 @@ def test_what_a_dead_holder_left_is_emptied(tmp_path):
         file.write(b"new")
         file.seek(0)
         assert file.read() == b"new"
+
+
+def test_file_that_its_former_holder_removes_meanwhile(tmp_path, monkeypatch):
+    lock, flock = tmp_path / "lock", fcntl.flock
+    removals = [lock.unlink]
+
+    def removed_before_locked(file, how):
+        if removals:
+            removals.pop()()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_before_locked)
+    with exclusive(lock, "waiting"):
+        assert lock.exists()
 
 
 def test_released_after_an_error(tmp_path):
