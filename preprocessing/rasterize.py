@@ -8,8 +8,9 @@ One look-up and one integer addition per (event, bin it feeds), exact, in one pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def rasterize(
     resize: str = "bilinear",
 ) -> NDArray[np.float32]:
     """Turn events ``[N]`` into frames ``[steps, 2, height, width]``; see ``Rasterizer.frames``."""
-    return Rasterizer(sensor, steps, size, slicing, resize).frames(events)
+    return _rasterizer(tuple(sensor), steps, tuple(size), slicing, resize).frames(events)
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,12 @@ class Rasterizer:
             camera = "{}×{}".format(*self.sensor)
             raise ValueError(f"event {outside} at ({x}, {y}) lies outside the {camera} sensor")
         return flat.reshape(self.steps, 2, height, width)
+
+
+@lru_cache(maxsize=8)
+def _rasterizer(*options: Any) -> Rasterizer:
+    """One ``Rasterizer`` for all calls of ``rasterize`` with the same options: its tables take a while to make."""
+    return Rasterizer(*options)
 
 
 def _compiled_accumulate(

@@ -178,6 +178,12 @@ def test_what_cannot_be_done_is_refused(options, message):
         rasterize(np.empty(0, EVENT_DTYPE), **options)
 
 
+def test_sides_may_be_lists():
+    events = random_events((30, 20), 50)
+
+    np.testing.assert_array_equal(rasterize(events, [30, 20], 4, [8, 8]), rasterize(events, (30, 20), 4, (8, 8)))
+
+
 def test_events_are_not_changed():
     events = random_events((128, 128), 100)
     before = events.copy()
