@@ -34,10 +34,10 @@ def gaps(cache: FrameCache) -> list[str]:
     """Splits and classes that ended up without any sample."""
     counts = _counts(cache)
     found = [f"no {split} samples at all" for split in ("train", "test") if not counts[split].any()]
-    for label, name in enumerate(cache.classes):
-        without = [split for split, count in counts.items() if count.any() and not count[label]]
-        if without:
-            found.append(f"class {name!r} has no {' and no '.join(without)} samples")
+    for split, count in counts.items():
+        without = [name for name, num in zip(cache.classes, count, strict=True) if not num]
+        if without and count.any():
+            found.append(f"no {split} samples of {', '.join(without)}")
     return found
 
 

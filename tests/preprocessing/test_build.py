@@ -183,7 +183,8 @@ def test_class_and_split_without_samples_are_told_loudly(root, out):
     make(root, {"train/mug/0.aedat": b"", "train/mug/1.aedat": b""})
     text = str(build(Folder(root), out, **SMALL))
     assert "WARNING: no test samples at all" in text
-    assert "WARNING: class 'mug' has no train samples" in text
+    assert "WARNING: no train samples of mug" in text
+    assert "no validation" not in text
 
 
 def test_nothing_usable(tmp_path, out):
