@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from evglif.models import Model, build_model, spec_to_dict
 
 FORMAT = "evglif-checkpoint"
 VERSION = 1
+
+UNREADABLE = (pickle.UnpicklingError, BadZipFile, RuntimeError, ValueError, LookupError, EOFError, OSError)
+"""What ``torch.load`` raises for files that it did not write, or that are cut short."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +113,10 @@ def _read_content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, IndexError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*pickle protocol.*", category=UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE as error:
         raise ValueError(f"{path} is not a checkpoint written by evglif, or it is damaged") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is not a checkpoint written by evglif")

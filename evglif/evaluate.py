@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -138,42 +139,40 @@ def confusion_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
-def evaluate(
-    checkpoint: Path, data: Path, split: str = "test", batch_size: int = 32, json_out: Path | None = None
-) -> None:
-    """Evaluate a checkpoint on a split of a cache and print accuracy, confusion matrix and firing rates.
-
-    Example: python -m evglif.evaluate runs/digits/best.pt --data data/digits.h5
-
-    Args:
-        checkpoint: written by ``python -m evglif.train``.
-        data: cache written by ``python -m preprocessing.build``.
-        split: train, validation or test.
-        batch_size: samples per forward pass.
-        json_out: also write everything to this file as JSON.
-    """
-    loaded = read_checkpoint(checkpoint)
-    with FrameCache(data) as cache:
-        result = evaluate_checkpoint(loaded, cache, split, LoaderConfig(batch_size=batch_size))
-        print(f"{split}: {result.accuracy:.2%} of {result.num_samples} samples\n")
-        print(confusion_table(result, cache.classes))
-    print(f"\n{result.spikes:,.0f} spikes a sample; mean spikes per neuron and step:")
-    for layer, rate in result.firing_rates.items():
-        print(f"  {layer:<36}{rate:.4f}")
-    if json_out:
-        json_out.write_text(json.dumps(result.to_dict(), indent=1))
-
-
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    from jsonargparse import auto_cli
-
+    parser = argparse.ArgumentParser(
+        prog="python -m evglif.evaluate",
+        description="Evaluate a checkpoint on a split of a cache: accuracy, confusion matrix, firing rates.",
+        epilog="example: python -m evglif.evaluate runs/digits/best.pt --data data/digits.h5",
+    )
+    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
+    parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
+    options = parser.parse_args(arguments)
     try:
-        auto_cli(evaluate, description=(evaluate.__doc__ or "").split("Args:")[0])
-    except (ValueError, FileNotFoundError) as error:
+        checkpoint = read_checkpoint(options.checkpoint)
+        with FrameCache(options.data) as cache:
+            config = LoaderConfig(batch_size=options.batch_size)
+            result = evaluate_checkpoint(checkpoint, cache, options.split, config)
+            print_evaluation(result, cache.classes, options.split)
+        if options.json:
+            options.json.write_text(json.dumps(result.to_dict(), indent=1))
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def print_evaluation(result: Evaluation, classes: tuple[str, ...], split: str) -> None:
+    """Print accuracy, confusion matrix and firing rates."""
+    print(f"{split}: {result.accuracy:.2%} of {result.num_samples} samples\n")
+    print(confusion_table(result, classes))
+    print(f"\n{result.spikes:,.0f} spikes a sample; mean spikes per neuron and step:")
+    for layer, rate in result.firing_rates.items():
+        print(f"  {layer:<36}{rate:.4f}")
 
 
 if __name__ == "__main__":

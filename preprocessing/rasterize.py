@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from preprocessing.events import Events, address_words, as_events
 from preprocessing.slicing import check_slicing, slice_edges
-from preprocessing.tables import AxisTable, axis_table, bilinear_matrix
+from preprocessing.tables import RESIZE_MATRICES, AxisTable, axis_table
 
-RESIZES = ("bilinear",)
+RESIZES = tuple(RESIZE_MATRICES)
 
 _LARGEST = np.iinfo(np.uint16).max
 
@@ -45,7 +45,7 @@ class Rasterizer:
         steps: T, the number of slices; fewer events than slices leave the early ones empty.
         size: (W, H) of a frame, px.
         slicing: ``"count"`` or ``"time"``, see ``slicing.slice_edges``.
-        resize: ``"bilinear"``, as torch's ``interpolate`` does it with ``align_corners=False``.
+        resize: ``"bilinear"`` or ``"area"``, as torch's ``interpolate`` does them (``align_corners=False``).
         transpose: swap x and y of the events first, and with them the sensor's sides.
 
     Raises:
@@ -71,7 +71,7 @@ class Rasterizer:
     def _axes(self) -> tuple[AxisTable, AxisTable]:
         """Tables along the frame's width and height."""
         sensor = self.sensor[::-1] if self.transpose else self.sensor
-        x, y = (axis_table(*bilinear_matrix(*sides)) for sides in zip(sensor, self.size, strict=True))
+        x, y = (axis_table(*RESIZE_MATRICES[self.resize](*sides)) for sides in zip(sensor, self.size, strict=True))
         return x, y
 
     @cached_property

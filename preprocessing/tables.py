@@ -54,3 +54,21 @@ def bilinear_matrix(num_pixels: int, num_bins: int) -> tuple[NDArray[np.int64], 
     np.add.at(matrix, (i, low), unit - rest)
     np.add.at(matrix, (i, np.minimum(low + 1, num_pixels - 1)), rest)
     return matrix, unit
+
+
+def area_matrix(num_pixels: int, num_bins: int) -> tuple[NDArray[np.int64], int]:
+    """Averaging along one axis: the matrix ``[bins, pixels]`` in units of 1 / the second value.
+
+    Bin i is the mean of the pixels that it touches, ⌊i·pixels/bins⌋ up to ⌈(i + 1)·pixels/bins⌉, as in
+    ``torch.nn.functional.interpolate(mode="area")``: every event counts, however far the reduction goes.
+    """
+    i = np.arange(num_bins)
+    start, stop = i * num_pixels // num_bins, -(-(i + 1) * num_pixels // num_bins)
+    unit = int(np.lcm.reduce(stop - start))
+    pixel = np.arange(num_pixels)
+    touched = (start[:, None] <= pixel) & (pixel < stop[:, None])
+    return touched * (unit // (stop - start))[:, None], unit
+
+
+RESIZE_MATRICES = {"bilinear": bilinear_matrix, "area": area_matrix}
+"""Name of a way to resize → its matrix along one axis."""

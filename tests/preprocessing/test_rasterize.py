@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from preprocessing import rasterize, read_recording
 from preprocessing.events import EVENT_DTYPE, make_events
-from preprocessing.rasterize import Rasterizer
-from preprocessing.tables import axis_table, bilinear_matrix
+from preprocessing.rasterize import RESIZES, Rasterizer
+from preprocessing.tables import area_matrix, axis_table, bilinear_matrix
 
 compiled = settings(deadline=None, max_examples=50)  # the first call compiles
 sides = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -20,22 +20,22 @@ def random_events(sensor, num_events, seed=0):
     return make_events(t, x, y, rng.integers(0, 2, num_events))
 
 
-def independent_frames(events, sensor, steps, size):
+def independent_frames(events, sensor, steps, size, resize="bilinear"):
     """Counts per slice of equal count, resized by torch, all in float64."""
     counts = np.zeros((steps, 2, sensor[1], sensor[0]))
     per_slice = len(events) // steps
     step = np.minimum(np.arange(len(events)) // max(per_slice, 1), steps - 1) if per_slice else steps - 1
     np.add.at(counts, (step, events["p"].astype(int), events["y"], events["x"]), 1)
-    resized = torch.nn.functional.interpolate(torch.from_numpy(counts), size[::-1], mode="bilinear")
+    resized = torch.nn.functional.interpolate(torch.from_numpy(counts), size[::-1], mode=resize)
     return resized.numpy()
 
 
 @compiled
-@given(sides, sides, st.integers(1, 6), st.integers(0, 60))
-def test_frames_are_counts_per_slice_resized_as_torch_does(sensor, size, steps, num_events):
+@given(sides, sides, st.integers(1, 6), st.integers(0, 60), st.sampled_from(RESIZES))
+def test_frames_are_counts_per_slice_resized_as_torch_does(sensor, size, steps, num_events, resize):
     events = random_events(sensor, num_events)
-    rasterizer = Rasterizer(sensor, steps, size)
-    expected = independent_frames(events, sensor, steps, size)
+    rasterizer = Rasterizer(sensor, steps, size, resize=resize)
+    expected = independent_frames(events, sensor, steps, size, resize)
 
     stored, num_saturated = rasterizer.stored(events)
 
@@ -85,9 +85,10 @@ def test_the_dvs128_at_48_px_is_exact_with_one_bin_per_pixel():
     assert (rasterizer.exact, rasterizer.scale) == (True, 1 / 36)
 
 
+@pytest.mark.parametrize("matrix", [bilinear_matrix, area_matrix])
 @pytest.mark.parametrize(("num_pixels", "num_bins"), [(128, 48), (34, 48), (5, 7), (1, 3), (3, 1), (240, 180)])
-def test_weights_of_a_bin_add_up_to_one(num_pixels, num_bins):
-    table = axis_table(*bilinear_matrix(num_pixels, num_bins))
+def test_weights_of_a_bin_add_up_to_one(matrix, num_pixels, num_bins):
+    table = axis_table(*matrix(num_pixels, num_bins))
 
     sums = np.bincount(table.bins.ravel(), table.weights.ravel(), num_bins)
     np.testing.assert_array_equal(sums, table.denominator)

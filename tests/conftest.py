@@ -1,0 +1,92 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from evglif.data import LoaderConfig
+from evglif.optim import OptimConfig
+from evglif.recipe import Recipe
+from evglif.train import train
+from preprocessing.build import build
+from preprocessing.datasets.folder import Folder
+from preprocessing.events import Events, make_events
+from preprocessing.readers import aedat2
+
+settings.register_profile("patient", deadline=None)  # a first example may wait for a compiler
+settings.load_profile("patient")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings beside the checkout; they may not be redistributed."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real recordings are not at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Neuron trajectories and gradients in float64, computed apart from this code."""
+    path = SHARED / "golden" / "neurons_float64.npz"
+    if not path.is_file():
+        pytest.skip(f"the neuron oracle is not at {path}")
+    return path
+
+
+SIDES = {"left": (4, 40), "right": (88, 124)}
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """AEDAT-2.0 recordings ``<split>/<side>/<n>.aedat`` of a spot on the left or on the right."""
+    root = tmp_path_factory.mktemp("recordings")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 4)):
+        for side, (low, high) in SIDES.items():
+            folder = root / split / side
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}.aedat").write_bytes(aedat2.encode(spot(generator, low, high)))
+    return root
+
+
+def spot(generator: np.random.Generator, low: int, high: int, num_events: int = 600) -> Events:
+    """Events at columns ``low`` to ``high`` of a 128×128 sensor, over 100 ms."""
+    t = np.sort(generator.integers(0, 100_000, num_events))
+    x, y = generator.integers(low, high, num_events), generator.integers(30, 98, num_events)
+    return make_events(t, x, y, generator.random(num_events) < 0.5)
+
+
+@pytest.fixture(scope="session")
+def cache_path(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recordings as a cache of 3 × 2 × 16 × 16 frames, 32 to train on and 8 to test on."""
+    out = tmp_path_factory.mktemp("cache") / "sides.h5"
+    build(Folder(recordings), out, steps=3, size=(16, 16), workers=1)
+    return out
+
+
+@pytest.fixture(scope="session")
+def run(cache_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a training run on that cache."""
+    out = tmp_path_factory.mktemp("runs") / "sides"
+    train(small_recipe(), cache_path, out, progress=False)
+    return out
+
+
+def small_recipe(epochs: int = 10) -> Recipe:
+    """A recipe that tells left from right in seconds."""
+    return Recipe(
+        model={"name": "7b-widenet", "width": 4, "init": "cifar"},
+        optim=OptimConfig(name="adam", lr=0.01),
+        loader=LoaderConfig(batch_size=4, validation=0.25),
+        epochs=epochs,
+        precision="fp32",
+    )
