@@ -90,11 +90,14 @@ class _Step(torch.autograd.Function):
 
 
 def _heaviside(distance: Tensor, strict: bool) -> Tensor:
-    return (distance > 0 if strict else distance >= 0).to(distance.dtype)
+    step = (distance > 0 if strict else distance >= 0).to(distance.dtype)
+    return torch.where(distance.isnan(), distance, step)
 
 
 def spike(distance: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
     """Heaviside step of ``distance`` = U − v (any shape) as 0/1 in the same dtype, with a surrogate gradient.
+
+    Where the distance is not a number, so is the spike: a broken membrane must not pass for a silent one.
 
     ``strict``: fire at U > v (GLIF eq. 6); otherwise at U ≥ v (PLIF eq. 5). Without gradients the step is a plain
     comparison, which is what exporters need to see.

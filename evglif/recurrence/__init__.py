@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
+from importlib.util import find_spec
 from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
-from evglif.recurrence import reference
-from evglif.recurrence.coefficients import Coefficients
+from evglif.recurrence import operator, reference
+from evglif.recurrence.coefficients import Coefficients, state_dtype
 from evglif.surrogate import Surrogate
 
-__all__ = ["BACKENDS", "Coefficients", "State", "Trace", "spiking_recurrence"]
+__all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spiking_recurrence"]
 
-BACKENDS = ("reference",)
+BACKENDS = ("reference", "cpu")
 """Backends that this version has. ``"auto"`` picks the fastest that fits the tensor."""
 
 
@@ -103,23 +106,87 @@ def spiking_recurrence(
         ValueError: for a current that has fewer than three dimensions, no time step or no floating-point dtype, for
             coefficients that don't fit it, and for an unknown backend.
     """
-    _check(current, coefficients, backend)
+    _check(current, coefficients)
     surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
-    dtype = torch.float32 if current.dtype in (torch.float16, torch.bfloat16) else current.dtype
-    membrane, fired = initial if isinstance(initial, State) else (initial, None)
+    backend = choose_backend(backend, current)
+    coefficients = coefficients.to(state_dtype(current))
+    options = (surrogate, strict, detach_reset, initial)
     # Autocast would put the products of the state back into the half type.
     with torch.autocast(current.device.type, enabled=False):
-        spikes, membranes = reference.scan(
-            current.to(dtype), coefficients.to(dtype), surrogate, strict, detach_reset, membrane, fired
-        )
-    if not trace:
-        return spikes.to(current.dtype)
-    return Trace(spikes.to(current.dtype), membranes, State(membranes[-1], spikes[-1]))
+        if backend == "reference":
+            spikes, membranes = _run_reference(current, coefficients, *options)
+        else:
+            spikes, membranes = _run_operator(current, coefficients, *options, trace, backend)
+    return Trace(spikes, membranes, State(membranes[-1], spikes[-1])) if trace else spikes
 
 
-def _check(current: Tensor, coefficients: Coefficients, backend: str) -> None:
-    if backend not in ("auto", *BACKENDS):
+def choose_backend(backend: str, current: Tensor) -> str:
+    """The backend that runs a current: the one asked for, or by ``"auto"`` the fastest that is there.
+
+    The environment variable ``EVGLIF_BACKEND`` stands in for ``"auto"``.
+
+    Raises:
+        ValueError: for an unknown backend, or one that does not run tensors of that device.
+        ModuleNotFoundError: for ``"cpu"`` without numba.
+    """
+    if backend == "auto":
+        backend = os.environ.get("EVGLIF_BACKEND", "auto")
+    if backend == "auto":
+        return "cpu" if current.device.type == "cpu" and _numba_is_there() else "reference"
+    if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose auto or one of {', '.join(BACKENDS)}")
+    if backend == "cpu" and current.device.type != "cpu":
+        raise ValueError(f"the backend cpu does not run tensors on {current.device}; choose auto or reference")
+    if backend == "cpu" and not _numba_is_there():
+        raise ModuleNotFoundError("the backend cpu needs numba: pip install numba, or choose reference")
+    return backend
+
+
+@cache
+def _numba_is_there() -> bool:
+    return find_spec("numba") is not None
+
+
+def _run_reference(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: Surrogate,
+    strict: bool,
+    detach_reset: bool,
+    initial: State | float,
+) -> tuple[Tensor, Tensor]:
+    membrane, fired = initial if isinstance(initial, State) else (initial, None)
+    state = current.to(state_dtype(current))
+    spikes, membranes = reference.scan(state, coefficients, surrogate, strict, detach_reset, membrane, fired)
+    return spikes.to(current.dtype), membranes
+
+
+def _run_operator(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: Surrogate,
+    strict: bool,
+    detach_reset: bool,
+    initial: State | float,
+    trace: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    if not (current.is_contiguous() or current.movedim(2, -1).is_contiguous()):
+        current = current.contiguous()
+    steps, channels, dtype = current.shape[0], current.shape[2], state_dtype(current)
+    names = ("decay", "leak", "hard_reset", "soft_reset", "threshold")
+    stacked = torch.stack([getattr(coefficients, name).expand(channels) for name in names])
+    if isinstance(initial, State):
+        start = [part.to(dtype).expand(current.shape[1:]) for part in initial]
+    else:
+        start = [torch.full_like(current[0], value, dtype=dtype) for value in (initial, 0.0)]
+    gain = coefficients.gain.expand(steps, channels)
+    options = (strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
+    spikes, membranes = operator.recurrence(current, stacked, gain, *start, *options)
+    return spikes, membranes
+
+
+def _check(current: Tensor, coefficients: Coefficients) -> None:
     if current.dim() < 3 or current.shape[0] < 1:
         raise ValueError(f"current must be [T, B, C, …] with T ≥ 1, got shape {tuple(current.shape)}")
     if not current.is_floating_point():

@@ -60,3 +60,8 @@ class Coefficients:
     def to(self, dtype: torch.dtype) -> Coefficients:
         """The same coefficients in another dtype."""
         return Coefficients(*(getattr(self, field.name).to(dtype) for field in fields(self)))
+
+
+def state_dtype(current: Tensor) -> torch.dtype:
+    """The dtype in which membranes are kept: fp32 for half types, else that of the current."""
+    return torch.float32 if current.dtype in (torch.float16, torch.bfloat16) else current.dtype

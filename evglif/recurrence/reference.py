@@ -36,6 +36,8 @@ def scan(
     decay, leak = coefficients.decay.view(per_channel), coefficients.leak.view(per_channel)
     hard, soft = coefficients.hard_reset.view(per_channel), coefficients.soft_reset.view(per_channel)
     threshold = coefficients.threshold.view(per_channel)
+    if detach_reset and fired is not None:
+        fired = fired.detach()
     spikes, membranes = [], []
     for step, current_step in enumerate(current.unbind(0)):
         gain = coefficients.gain[step] if coefficients.gain.dim() == 2 else coefficients.gain

@@ -33,7 +33,7 @@ def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
     path = tmp_path / "best.pt"
     save_checkpoint(path, model, metrics={"epoch": 1})
 
-    def full_disk(content, file):
+    def full_disk(_, file):
         file.write(b"half")
         raise OSError("No space left on device")
 

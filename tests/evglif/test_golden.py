@@ -6,9 +6,14 @@ import torch
 
 from evglif.neurons import GLIF, PLIF
 from evglif.neurons.glif import glif_coefficients
-from evglif.recurrence import spiking_recurrence
+from evglif.recurrence import BACKENDS, spiking_recurrence
 
 GLIF_CASES = ["glif", *(f"simplex_{code:03b}" for code in range(8))]
+
+
+@pytest.fixture(autouse=True, params=BACKENDS)
+def backend(request, monkeypatch):
+    monkeypatch.setenv("EVGLIF_BACKEND", request.param)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from evglif.recurrence import Coefficients, State, spiking_recurrence
+from evglif.recurrence import BACKENDS, Coefficients, State, spiking_recurrence
+
+
+@pytest.fixture(autouse=True, params=BACKENDS)
+def backend(request, monkeypatch):
+    """Every test here holds for every backend."""
+    monkeypatch.setenv("EVGLIF_BACKEND", request.param)
 
 
 def constants(**values):

@@ -95,7 +95,7 @@ def test_the_cifar10dvs_recipe_is_the_papers():
     assert (recipe.model["width"], recipe.model["init"]) == (64, "cifar10dvs")
 
 
-def test_an_unknown_recipe_is_refused(capsys):
+def test_an_unknown_recipe_is_refused():
     with pytest.raises(ValueError, match="no recipe 'cifar'; choose one of cifar10dvs, digits"):
         recipe_path("cifar")
 

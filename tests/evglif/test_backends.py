@@ -1,0 +1,201 @@
+"""Backends against the reference: spike for spike, and every gradient."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from evglif import build_model
+from evglif.neurons import GLIF
+from evglif.recurrence import Coefficients, State, choose_backend, spiking_recurrence
+from evglif.surrogate import DERIVATIVES, Surrogate
+
+SHAPES = {
+    "one value": (1, 1, 1),
+    "odd sizes": (4, 3, 5, 7, 3),
+    "a tile and one value": (2, 1, 513),
+    "few values, many samples": (3, 40, 7),
+    "many tiles on threads": (3, 2, 17, 61, 43),
+    "one dimension of space": (5, 2, 3, 300),
+    "no pixels": (3, 2, 4, 0),
+    "no samples": (3, 0, 4, 5),
+}
+
+
+def random_coefficients(steps, channels, dtype):
+    def draw(*shape):
+        return torch.rand(*shape, dtype=dtype).requires_grad_()
+
+    return Coefficients(*(draw(channels) for _ in range(2)), draw(steps, channels), *(draw(channels) for _ in range(3)))
+
+
+def run_with_gradients(backend, current, coefficients, start, **options):
+    inputs = [current, *(getattr(coefficients, field.name) for field in dataclasses.fields(coefficients)), *start]
+    inputs = [value.detach().clone(memory_format=torch.preserve_format).requires_grad_() for value in inputs]
+    state = State(*inputs[-2:])
+    trace = spiking_recurrence(
+        inputs[0], Coefficients(*inputs[1:7]), backend=backend, initial=state, trace=True, **options
+    )
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(current.shape, generator=generator, dtype=current.dtype) for _ in range(2)]
+    loss = (trace.spikes * weights[0]).sum() + (trace.membrane * weights[1]).sum()
+    gradients = torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)
+    return trace, gradients
+
+
+def assert_backends_agree(current, tolerance, **options):
+    steps, channels = current.shape[0], current.shape[2]
+    coefficients = random_coefficients(steps, channels, current.dtype)
+    start = torch.rand_like(current[0]), (torch.rand_like(current[0]) < 0.5).to(current.dtype)
+    expected, wanted = run_with_gradients("reference", current, coefficients, start, **options)
+    trace, gradients = run_with_gradients("cpu", current, coefficients, start, **options)
+    assert torch.equal(trace.spikes, expected.spikes)
+    assert torch.equal(trace.membrane, expected.membrane)
+    for ours, theirs in zip(gradients, wanted, strict=True):
+        assert ours.shape == theirs.shape
+        scale = theirs.norm().item() or 1.0
+        assert (ours - theirs).norm().item() <= tolerance * scale
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_spikes_are_equal_and_gradients_close(shape, dtype, tolerance):
+    torch.manual_seed(0)
+    assert_backends_agree(torch.randn(shape, dtype=dtype), tolerance)
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize("width", [1.0, 0.5])
+@pytest.mark.parametrize(("strict", "detach_reset"), [(True, False), (False, True)])
+def test_every_surrogate(name, width, strict, detach_reset):
+    torch.manual_seed(0)
+    options = {"surrogate": Surrogate(name, width), "strict": strict, "detach_reset": detach_reset}
+    assert_backends_agree(torch.randn(5, 2, 3, 11, dtype=torch.float64), 1e-13, **options)
+
+
+@pytest.mark.parametrize(
+    "order", [(0, 1, 3, 4, 2), (0, 2, 1, 3, 4), (4, 3, 2, 1, 0)], ids=["channels last", "b-c", "reversed"]
+)
+def test_any_memory_layout(order):
+    torch.manual_seed(0)
+    shape = (3, 2, 6, 5, 4)
+    stored = torch.randn([shape[dimension] for dimension in order])
+    current = stored.permute([order.index(dimension) for dimension in range(5)])
+    assert current.shape == shape
+    assert_backends_agree(current, 1e-5)
+    assert_backends_agree(torch.randn(3, 1, 6, 5, 4).expand(3, 2, 6, 5, 4), 1e-5)
+
+
+def test_channels_last_stays_channels_last():
+    current = torch.randn(3, 2, 6, 5, 4).movedim(2, -1).contiguous().movedim(-1, 2)
+    assert GLIF(6, 3, backend="cpu")(current).stride() == current.stride()
+
+
+def test_values_exactly_at_the_threshold():
+    current = torch.tensor([1.0, 0.99999994, 1.0000001, 0.0, -1.0, 2.0]).repeat(4, 2, 1)
+    ones, zeros = torch.ones(1), torch.zeros(1)
+    coefficients = Coefficients(ones, zeros, ones, zeros, ones, ones)
+    for strict in (True, False):
+        spikes = [spiking_recurrence(current, coefficients, strict=strict, backend=b) for b in ("reference", "cpu")]
+        assert torch.equal(*spikes)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+def test_broken_values_stay_with_their_neuron_and_never_pass_for_silence(backend, broken):
+    current = torch.zeros(3, 1, 2, 4)
+    current[1, 0, 1, 2] = broken
+    half = torch.full((1,), 0.5)
+    trace = spiking_recurrence(current, Coefficients(*[half] * 6), backend=backend, trace=True)
+    assert trace.membrane[2, 0, 1, 2].isnan()
+    assert trace.spikes[2, 0, 1, 2].isnan()
+    touched = torch.zeros(3, 1, 2, 4, dtype=torch.bool)
+    touched[1:, 0, 1, 2] = True
+    assert trace.spikes[~touched].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_agree_too(dtype):
+    torch.manual_seed(0)
+    current = torch.randn(4, 2, 3, 50).to(dtype)
+    coefficients = random_coefficients(4, 3, torch.float32)
+    results = []
+    for backend in ("reference", "cpu"):
+        leaf = current.clone().requires_grad_()
+        spikes = spiking_recurrence(leaf, coefficients, backend=backend)
+        spikes.sum().backward()
+        results.append((spikes, leaf.grad))
+    assert torch.equal(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+
+
+def test_gradients_do_not_depend_on_the_number_of_threads():
+    torch.manual_seed(0)
+    current = torch.randn(3, 4, 16, 40, 40)
+    coefficients = random_coefficients(3, 16, torch.float32)
+    start = torch.zeros_like(current[0]), torch.zeros_like(current[0])
+    before = torch.get_num_threads()
+    try:
+        gradients = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            gradients.append(run_with_gradients("cpu", current, coefficients, start)[1])
+    finally:
+        torch.set_num_threads(before)
+    for others in gradients[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(gradients[0], others, strict=True))
+
+
+def test_the_operator_keeps_torchs_rules():
+    torch.manual_seed(0)
+    current = torch.randn(3, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    coefficients = torch.rand(5, 4, dtype=torch.float64, requires_grad=True)
+    gain = torch.rand(3, 4, dtype=torch.float64, requires_grad=True)
+    start = torch.zeros(2, 2, 4, 5, dtype=torch.float64)
+    arguments = (current, coefficients, gain, *start, True, False, "rectangular", 1.0, True, "cpu")
+    # Not test_aot_dispatch: a step is no smooth function, and its data-dependent checks fail for the reference too.
+    tests = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(torch.ops.evglif.recurrence.default, arguments, test_utils=tests)
+
+
+def test_only_the_current_is_stored_for_the_way_back():
+    current = torch.randn(4, 2, 8, 20, 20, requires_grad=True)
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda t: t):
+        GLIF(8, 4, backend="cpu")(current * 1.0)
+    per_step = current[0].numel()
+    assert sum(sizes) <= current.numel() + 4 * per_step
+
+
+def test_a_network_gives_the_same_on_every_backend(monkeypatch):
+    torch.manual_seed(0)
+    model = build_model("7b-widenet", steps=4, size=(16, 16), width=8, init="cifar")
+    frames = torch.poisson(torch.full((2, 4, 2, 16, 16), 2.0))
+    logits = {}
+    for backend in ("reference", "cpu"):
+        monkeypatch.setenv("EVGLIF_BACKEND", backend)
+        logits[backend] = model(frames)
+    assert torch.equal(logits["reference"], logits["cpu"])
+
+
+def test_the_choice_of_a_backend(monkeypatch):
+    current = torch.zeros(1, 1, 1)
+    monkeypatch.delenv("EVGLIF_BACKEND", raising=False)
+    assert choose_backend("auto", current) == "cpu"
+    assert choose_backend("auto", current.to("meta")) == "reference"
+    monkeypatch.setenv("EVGLIF_BACKEND", "reference")
+    assert choose_backend("auto", current) == "reference"
+    assert choose_backend("cpu", current) == "cpu"
+    monkeypatch.setenv("EVGLIF_BACKEND", "quantum")
+    with pytest.raises(ValueError, match="unknown backend 'quantum'"):
+        choose_backend("auto", current)
+    with pytest.raises(ValueError, match="cpu does not run tensors on meta"):
+        choose_backend("cpu", current.to("meta"))
+
+
+def test_without_numba_the_reference_runs_and_cpu_says_what_is_missing(monkeypatch):
+    monkeypatch.delenv("EVGLIF_BACKEND", raising=False)
+    monkeypatch.setattr("evglif.recurrence._numba_is_there", lambda: False)
+    assert choose_backend("auto", torch.zeros(1, 1, 1)) == "reference"
+    with pytest.raises(ModuleNotFoundError, match="pip install numba"):
+        choose_backend("cpu", torch.zeros(1, 1, 1))
