@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 import warnings
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,8 @@ def train(
         fit(recipe, cache, (train_set, validation_set), out, progress)
         results: dict[str, Any] = {
             "data": str(data),
-            "recipe": asdict(recipe),
+            "fingerprint": cache.fingerprint,
+            "recipe": recipe.to_dict(),
             "model": model_name(spec),
             "num_train": len(train_set),
             "num_validation": len(validation_set),

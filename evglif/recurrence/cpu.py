@@ -17,10 +17,10 @@ from torch import Tensor
 from evglif.recurrence import kernels
 from evglif.recurrence.coefficients import state_dtype
 
-_PARTS = 16
-"""Parts that work is cut into: fixed, so that sums over channels round alike on any number of threads."""
-_WORTH_THREADS = 1 << 16
-"""Values below which handing work to threads takes longer than the work."""
+_MOST_PARTS = 16
+_LEAST_VALUES = 1 << 16
+"""Work is cut into parts of so many values or more, 16 at most: by its size and not by the number of threads, so that
+sums over channels round alike on any machine."""
 
 
 class Start(NamedTuple):
@@ -53,7 +53,7 @@ def forward(
     def work(_: int, tiles: tuple[int, int], samples: tuple[int, int]) -> None:
         kernels.forward(*inputs, memory.inner, tiles, samples, *outputs)  # type: ignore[call-arg]
 
-    _run(work, _parts(memory.shape), current.numel())
+    _run(work, _parts(memory.shape))
     return spikes.to(current.dtype), membranes
 
 
@@ -98,7 +98,7 @@ def backward(
         outputs = *into, sums[part], gain_sums[part]
         kernels.backward(*grads, *inputs, detach_reset, kind, span, memory.inner, tiles, samples, *outputs)  # type: ignore[call-arg]
 
-    _run(work, parts, current.numel())
+    _run(work, parts)
     of_coefficients, of_gain = (torch.from_numpy(partial.sum(0)).to(dtype) for partial in (sums, gain_sums))
     return grad_current.to(current.dtype), of_coefficients, of_gain, grad_start
 
@@ -139,11 +139,11 @@ Part = tuple[tuple[int, int], tuple[int, int]]
 
 
 def _parts(shape: tuple[int, int, int]) -> list[Part]:
-    """Cut tiles, and where there are few of them samples too, into about ``_PARTS`` ranges of tiles and samples."""
-    _, num_samples, num_values = shape
-    num_tiles = -(-num_values // kernels.TILE)
-    tiles = _ranges(num_tiles, _PARTS)
-    samples = _ranges(num_samples, max(1, _PARTS // max(1, len(tiles))))
+    """Cut the tiles, and where these are few the samples too."""
+    steps, num_samples, num_values = shape
+    most = max(1, min(_MOST_PARTS, steps * num_samples * num_values // _LEAST_VALUES))
+    tiles = _ranges(-(-num_values // kernels.TILE), most)
+    samples = _ranges(num_samples, max(1, most // max(1, len(tiles))))
     return [(some_tiles, some_samples) for some_tiles in tiles for some_samples in samples]
 
 
@@ -152,14 +152,24 @@ def _ranges(count: int, most: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _run(work: Callable[[int, tuple[int, int], tuple[int, int]], None], parts: list[Part], size: int) -> None:
-    """Do all parts, on as many threads as torch uses; the loops hold no interpreter lock."""
-    num_threads = min(torch.get_num_threads(), len(parts)) if size >= _WORTH_THREADS else 1
-    if num_threads <= 1:
-        for number, part in enumerate(parts):
+def _run(work: Callable[[int, tuple[int, int], tuple[int, int]], None], parts: list[Part]) -> None:
+    """Do all parts, on as many threads as torch uses; the loops hold no interpreter lock.
+
+    Threads take parts as they come, the calling one too: torch's own threads spin for a while after each of its
+    operations, and a helper that has to wait for a processor must not hold up the rest.
+    """
+    todo = iter(enumerate(parts))  # a thread at a time holds the interpreter lock, so that each part is taken once
+
+    def take() -> None:
+        for number, part in todo:
             work(number, *part)
-    else:
-        list(_pool(num_threads).map(lambda numbered: work(numbered[0], *numbered[1]), enumerate(parts)))
+
+    num_threads = min(torch.get_num_threads(), len(parts))
+    helpers = [_pool(num_threads).submit(take) for _ in range(num_threads - 1)]
+    take()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
 
 
 @cache
