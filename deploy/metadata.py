@@ -56,7 +56,8 @@ class ModelMetadata:
             if values["version"] != VERSION:
                 found = values["version"]
                 raise ValueError(f"{source}: its description has version {found}, this package reads {VERSION}")
-            pairs = {name: tuple(values[name]) for name in ("size", "sensor") if values[name] is not None}
-            return cls(**{**values, **pairs, "classes": tuple(values["classes"])})
+            sensor = None if values["sensor"] is None else tuple(values["sensor"])
+            pairs = {"size": tuple(values["size"]), "sensor": sensor, "classes": tuple(values["classes"])}
+            return cls(**{**values, **pairs})
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{source}: its description is damaged ({error}); export the checkpoint anew") from error

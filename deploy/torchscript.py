@@ -28,7 +28,7 @@ def export_torchscript(checkpoint: Checkpoint, path: Path) -> None:
         warnings.filterwarnings("ignore", ".*torch.jit.*", category=DeprecationWarning)
         # Shapes other than the batch size are constants of an exported model.
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        traced = torch.jit.trace(model, example_frames(model))  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(model, example_frames(model), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, str(path), _extra_files={EXTRA_FILE: describe(checkpoint).to_json()})
 
 

@@ -10,6 +10,16 @@ import lightning
 from evglif.checkpoint import DataSpec, save_checkpoint
 
 
+class EpochLines(lightning.Callback):
+    """One printed line per epoch, for logs where a progress bar would fill pages."""
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        """Print the epoch's figures; validation has run by now."""
+        if trainer.is_global_zero:
+            values = ", ".join(f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {values}", flush=True)
+
+
 class SaveCheckpoints(lightning.Callback):
     """Keep ``last.pt`` and, by validation accuracy, ``best.pt`` in a folder.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import sys
 import time
@@ -110,13 +111,18 @@ def fit(
     import lightning
     from lightning.pytorch.loggers import CSVLogger
 
-    from evglif.callbacks import SaveCheckpoints
+    from evglif.callbacks import EpochLines, SaveCheckpoints
     from evglif.task import ClassificationTask
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
+    in_terminal = sys.stdout.isatty()
     spec = model_spec(recipe, cache)
     model = MODELS[model_name(spec)].model(spec)
     task = ClassificationTask(model, cache.scale, recipe.optim, recipe.augment, recipe.epochs)
+    callbacks: list[lightning.Callback] = [SaveCheckpoints(out, data_spec(cache))]
+    if progress and not in_terminal:
+        callbacks.append(EpochLines())
     with warnings.catch_warnings():
         # Integer reads from the cache are quick enough without the loader processes that Lightning asks for.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
@@ -126,10 +132,10 @@ def fit(
             max_epochs=recipe.epochs,
             precision=_precision(recipe.precision),
             logger=CSVLogger(out, name="", version=""),
-            callbacks=[SaveCheckpoints(out, data_spec(cache))],
+            callbacks=callbacks,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=progress,
+            enable_progress_bar=progress and in_terminal,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )

@@ -111,8 +111,8 @@ def classified(cache: FrameCache, root: Path, checkpoint: Path, out: Path) -> di
 
 def rate(cache: FrameCache, seconds: float) -> str:
     """Events per second of the build, or how many events there were where it had been done before."""
-    events = int(cache.num_events.sum())
-    return f"{events / seconds / 1e6:.1f} M events/s ({events / 1e6:.1f} M)" if seconds else f"{events / 1e6:.1f} M events"
+    millions = int(cache.num_events.sum()) / 1e6
+    return f"{millions / seconds:.1f} M events/s ({millions:.1f} M)" if seconds else f"{millions:.1f} M events"
 
 
 def print_table(rows: dict[str, str]) -> None:

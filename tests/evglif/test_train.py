@@ -49,6 +49,16 @@ def test_one_seed_fixes_everything(cache_path, tmp_path):
     assert not torch.equal(first["head.weight"], other["head.weight"])
 
 
+def test_a_log_gets_one_line_per_epoch(cache_path, tmp_path, capsys):
+    train(small_recipe(epochs=2), cache_path, tmp_path / "run")
+    printed = capsys.readouterr()
+    lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "validation_accuracy" in lines[0]
+    assert "test accuracy, best validation epoch" in printed.out
+    assert printed.err == ""
+
+
 def test_a_run_is_not_overwritten_unasked(run, cache_path):
     before = (run / "last.pt").read_bytes()
     with pytest.raises(FileExistsError, match="already holds a run; choose another --out or pass --overwrite"):
