@@ -21,9 +21,10 @@ class EpochLines(lightning.Callback):
 
 
 class SaveCheckpoints(lightning.Callback):
-    """Keep ``last.pt`` and, by validation accuracy, ``best.pt`` in a folder.
+    """Keep ``last.pt`` and, by validation, ``best.pt`` in a folder.
 
-    Without validation data there is no best epoch and only ``last.pt`` is written.
+    Best is the epoch of the highest validation accuracy; among equals, that of the lowest loss. Without validation
+    data there is no best epoch and only ``last.pt`` is written.
 
     Args:
         folder: of the run.
@@ -33,7 +34,7 @@ class SaveCheckpoints(lightning.Callback):
     def __init__(self, folder: Path, data: DataSpec) -> None:
         self.folder = folder
         self.data = data
-        self.best = -1.0
+        self.best = (-1.0, 0.0)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Save after the epoch; validation has run by now."""
@@ -43,6 +44,7 @@ class SaveCheckpoints(lightning.Callback):
         metrics: dict[str, Any] = {"epoch": trainer.current_epoch, **values}
         model: Any = pl_module.model
         save_checkpoint(self.folder / "last.pt", model, self.data, metrics)
-        if values.get("validation_accuracy", -1.0) > self.best:
-            self.best = values["validation_accuracy"]
+        reached = values.get("validation_accuracy", -1.0), -values.get("validation_loss", 0.0)
+        if reached > self.best:
+            self.best = reached
             save_checkpoint(self.folder / "best.pt", model, self.data, metrics)

@@ -33,8 +33,8 @@ def train(
 ) -> dict[str, Any]:
     """Train a network, then evaluate it on the test split, which plays no part in any choice.
 
-    Writes to ``out``: ``last.pt``; ``best.pt``, the epoch of highest validation accuracy; ``metrics.csv`` by epoch;
-    ``results.json``; pictures of the curves and of the confusion matrix.
+    Writes to ``out``: ``last.pt``; ``best.pt``, the best epoch by validation (``SaveCheckpoints``); ``metrics.csv``
+    by epoch; ``results.json``; pictures of the curves and of the confusion matrix.
 
     Args:
         recipe: what to do.
