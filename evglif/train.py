@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
 import time
 import warnings
@@ -22,6 +21,8 @@ from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path
 from preprocessing.cache import FrameCache
 
 RESULTS = "results.json"
+RUN_FILES = ("best.pt", "last.pt", "metrics.csv", "hparams.yaml", RESULTS, "curves.png", "confusion.png")
+"""What a run writes to its folder, and all that ``overwrite`` removes from it."""
 
 
 def train(
@@ -92,11 +93,12 @@ def split_training(cache: FrameCache, recipe: Recipe) -> tuple[FrameDataset, Fra
 
 
 def prepare_folder(out: Path, overwrite: bool) -> None:
-    """Make the folder of a run; the run that it holds is removed only with ``overwrite``."""
-    if (out / RESULTS).exists() or (out / "last.pt").exists():
-        if not overwrite:
-            raise FileExistsError(f"{out} already holds a run; choose another --out or pass --overwrite")
-        shutil.rmtree(out)
+    """Make the folder of a run; the run that it holds is removed only with ``overwrite``, other files never."""
+    there = [out / name for name in RUN_FILES if (out / name).exists()]
+    if there and not overwrite:
+        raise FileExistsError(f"{out} already holds a run; choose another --out or pass --overwrite")
+    for path in there:
+        path.unlink()
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -186,8 +188,7 @@ def report(out: Path, results: dict[str, Any]) -> None:
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
     """The command line: recipe and the other arguments of ``train``."""
-    from jsonargparse import ArgumentParser
-    from jsonargparse._actions import ActionConfigFile
+    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     class RecipeFile(ActionConfigFile):
         """A config file that may also be named like a recipe of the package."""

@@ -66,6 +66,16 @@ def test_a_run_is_not_overwritten_unasked(run, cache_path):
     assert (run / "last.pt").read_bytes() == before
 
 
+def test_overwriting_removes_the_run_and_nothing_else(cache_path, tmp_path):
+    recipe = small_recipe(epochs=1)
+    train(recipe, cache_path, tmp_path, progress=False)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "best.pt").write_text("to be replaced")
+    train(recipe, cache_path, tmp_path, overwrite=True, progress=False)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert read_checkpoint(tmp_path / "best.pt").metrics["epoch"] == 0
+
+
 def test_a_recipe_that_does_not_fit_the_data_leaves_no_folder(cache_path, tmp_path):
     recipe = Recipe(model={"name": "7b-widenet", "num_classes": 10})
     with pytest.raises(ValueError, match=r"classes: the model has 10, the data in .* have 2"):
