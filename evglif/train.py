@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 import warnings
@@ -143,7 +144,11 @@ def fit(
         )
         train_set, validation_set = sets
         validation_loader = frame_loader(validation_set, recipe.loader) if len(validation_set) else None
-        trainer.fit(task, frame_loader(train_set, recipe.loader, shuffle=True), validation_loader)
+        try:
+            trainer.fit(task, frame_loader(train_set, recipe.loader, shuffle=True), validation_loader)
+        except SystemExit as ended:  # Lightning's answer to Ctrl-C, after which it lets no further one through
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from ended
 
 
 def _precision(name: str) -> Any:
@@ -225,7 +230,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the last finished epoch is in last.pt", file=sys.stderr)
+        print("interrupted; last.pt and best.pt hold the epochs up to here", file=sys.stderr)
         return 130
     return 0
 

@@ -1,6 +1,10 @@
 import csv
 import dataclasses
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -74,6 +78,27 @@ def test_overwriting_removes_the_run_and_nothing_else(cache_path, tmp_path):
     train(recipe, cache_path, tmp_path, overwrite=True, progress=False)
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert read_checkpoint(tmp_path / "best.pt").metrics["epoch"] == 0
+
+
+def test_ctrl_c_leaves_the_finished_epochs(cache_path, tmp_path):
+    out = tmp_path / "run"
+    options = ["--model.width", "2", "--epochs", "100000", "--loader.batch_size", "32", "--precision", "fp32"]
+    command = [sys.executable, "-m", "evglif.train", "--data", str(cache_path), "--out", str(out), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not (out / "last.pt").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, error.splitlines()[-1:]) == (
+        130,
+        ["interrupted; last.pt and best.pt hold the epochs up to here"],
+    )
+    assert read_checkpoint(out / "last.pt").metrics["epoch"] >= 0
+    assert not (out / "results.json").exists()
 
 
 def test_a_recipe_that_does_not_fit_the_data_leaves_no_folder(cache_path, tmp_path):
