@@ -129,6 +129,8 @@ def fit(
     with warnings.catch_warnings():
         # Integer reads from the cache are quick enough without the loader processes that Lightning asks for.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        # Few samples, or the wish to train on all of them, leave nothing to validate on.
+        warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
         # Other files in the folder of a run are the user's own affair.
         warnings.filterwarnings("ignore", ".*Experiment logs directory.*")
         # Named by Lightning's own call into torch, not by ours.

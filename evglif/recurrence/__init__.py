@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from importlib.util import find_spec
 from typing import Literal, NamedTuple, overload
 
@@ -18,6 +17,9 @@ __all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spik
 
 BACKENDS = ("reference", "cpu")
 """Backends that this version has. ``"auto"`` picks the fastest that fits the tensor."""
+
+
+_NUMBA_IS_THERE = find_spec("numba") is not None
 
 
 class State(NamedTuple):
@@ -132,19 +134,14 @@ def choose_backend(backend: str, current: Tensor) -> str:
     if backend == "auto":
         backend = os.environ.get("EVGLIF_BACKEND", "auto")
     if backend == "auto":
-        return "cpu" if current.device.type == "cpu" and _numba_is_there() else "reference"
+        return "cpu" if current.device.type == "cpu" and _NUMBA_IS_THERE else "reference"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose auto or one of {', '.join(BACKENDS)}")
     if backend == "cpu" and current.device.type != "cpu":
         raise ValueError(f"the backend cpu does not run tensors on {current.device}; choose auto or reference")
-    if backend == "cpu" and not _numba_is_there():
+    if backend == "cpu" and not _NUMBA_IS_THERE:
         raise ModuleNotFoundError("the backend cpu needs numba: pip install numba, or choose reference")
     return backend
-
-
-@cache
-def _numba_is_there() -> bool:
-    return find_spec("numba") is not None
 
 
 def _run_reference(

@@ -178,6 +178,14 @@ def test_a_network_gives_the_same_on_every_backend(monkeypatch):
     assert torch.equal(logits["reference"], logits["cpu"])
 
 
+def test_a_network_compiles_as_one_graph():
+    torch.manual_seed(0)
+    model = build_model("7b-widenet", steps=4, size=(16, 16), width=4, init="cifar")
+    frames = torch.poisson(torch.full((2, 4, 2, 16, 16), 2.0))
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(frames), model(frames))
+
+
 def test_the_choice_of_a_backend(monkeypatch):
     current = torch.zeros(1, 1, 1)
     monkeypatch.delenv("EVGLIF_BACKEND", raising=False)
@@ -195,7 +203,7 @@ def test_the_choice_of_a_backend(monkeypatch):
 
 def test_without_numba_the_reference_runs_and_cpu_says_what_is_missing(monkeypatch):
     monkeypatch.delenv("EVGLIF_BACKEND", raising=False)
-    monkeypatch.setattr("evglif.recurrence._numba_is_there", lambda: False)
+    monkeypatch.setattr("evglif.recurrence._NUMBA_IS_THERE", False)
     assert choose_backend("auto", torch.zeros(1, 1, 1)) == "reference"
     with pytest.raises(ModuleNotFoundError, match="pip install numba"):
         choose_backend("cpu", torch.zeros(1, 1, 1))

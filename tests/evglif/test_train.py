@@ -14,6 +14,7 @@ from evglif import build_model
 from evglif import train as training
 from evglif.augment import AugmentConfig
 from evglif.checkpoint import read_checkpoint
+from evglif.data import LoaderConfig
 from evglif.optim import OptimConfig
 from evglif.recipe import Recipe, recipe_names, recipe_path
 from evglif.task import ClassificationTask
@@ -68,6 +69,15 @@ def test_a_run_is_not_overwritten_unasked(run, cache_path):
     with pytest.raises(FileExistsError, match="already holds a run; choose another --out or pass --overwrite"):
         train(small_recipe(), cache_path, run, progress=False)
     assert (run / "last.pt").read_bytes() == before
+
+
+def test_without_validation_only_the_last_epoch_is_kept(cache_path, tmp_path):
+    recipe = dataclasses.replace(small_recipe(epochs=1), loader=LoaderConfig(batch_size=8, validation=0.0))
+    results = train(recipe, cache_path, tmp_path / "run", progress=False)
+    assert (results["num_train"], results["num_validation"]) == (32, 0)
+    assert "best" not in results
+    assert results["last"]["test"]["num_samples"] == 8
+    assert not (tmp_path / "run" / "best.pt").exists()
 
 
 def test_overwriting_removes_the_run_and_nothing_else(cache_path, tmp_path):
