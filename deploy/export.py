@@ -16,7 +16,7 @@ from deploy.prepare import example_frames
 from deploy.torchscript import export_torchscript, torchscript_session
 from deploy.verify import Parity, compare
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.data import check_fit
+from evglif.data import check_checkpoint
 from preprocessing.cache import FrameCache
 
 FORMATS: dict[str, tuple[str, Callable[[Checkpoint, Path], None], Callable[[Path], Callable[..., NDArray[np.float32]]]]]
@@ -71,9 +71,8 @@ def parity_frames(checkpoint: Checkpoint, data: Path | None, batch: int = 8) -> 
     """Batches of frames to compare on: of the cache's test split (else of any split), or made-up ones."""
     if data is None:
         return list(_batches(example_frames(checkpoint.model, PARITY_SAMPLES).numpy(), batch))
-    spec = checkpoint.model.spec
     with FrameCache(data) as cache:
-        check_fit(cache, spec.steps, spec.size, checkpoint.data.classes if checkpoint.data else spec.num_classes)
+        check_checkpoint(cache, checkpoint)
         indices = cache.indices("test") if len(cache.indices("test")) else np.arange(len(cache))
         chosen = indices[np.linspace(0, len(indices) - 1, min(len(indices), PARITY_SAMPLES)).astype(int)]
         return list(_batches(cache.stored(chosen) * np.float32(cache.scale), batch))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from evglif.checkpoint import DataSpec
+from evglif.checkpoint import Checkpoint, DataSpec
 from preprocessing.cache import FrameCache
 
 Batch = tuple[Tensor, Tensor]
@@ -144,3 +144,9 @@ def check_fit(cache: FrameCache, steps: int, size: tuple[int, int], classes: tup
             raise ValueError(f"{what}: the model has {of_model}, the data in {cache.path} have {of_data}")
     if not isinstance(classes, int) and classes != cache.classes:
         raise ValueError(f"class names: the model has {classes}, the data in {cache.path} have {cache.classes}")
+
+
+def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint) -> None:
+    """Make sure a checkpoint and a cache belong together, class names too where it knows them; as ``check_fit``."""
+    spec = checkpoint.model.spec
+    check_fit(cache, spec.steps, spec.size, checkpoint.data.classes if checkpoint.data else spec.num_classes)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.data import FrameDataset, LoaderConfig, check_fit, frame_loader, to_frames
+from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
 from evglif.models import Model
 from evglif.neurons import SpikingNeuron
 from preprocessing.cache import FrameCache
@@ -116,9 +116,8 @@ def evaluate_model(model: Model, dataset: FrameDataset, config: LoaderConfig, de
 def evaluate_checkpoint(
     checkpoint: Checkpoint, cache: FrameCache, split: str = "test", config: LoaderConfig | None = None
 ) -> Evaluation:
-    """Evaluate a checkpoint on a split of a cache it fits; raises ``ValueError`` as ``check_fit``."""
-    spec = checkpoint.model.spec
-    check_fit(cache, spec.steps, spec.size, checkpoint.data.classes if checkpoint.data else spec.num_classes)
+    """Evaluate a checkpoint on a split of a cache it fits; raises ``ValueError`` as ``check_checkpoint``."""
+    check_checkpoint(cache, checkpoint)
     dataset = FrameDataset(cache, cache.indices(split))
     return evaluate_model(checkpoint.model, dataset, config or LoaderConfig(), best_device())
 

@@ -17,7 +17,7 @@ import torch
 from evglif.checkpoint import read_checkpoint
 from evglif.data import FrameDataset, cut_validation, data_spec, frame_loader
 from evglif.evaluate import evaluate_checkpoint
-from evglif.models import MODELS, model_name
+from evglif.models import ModelSpec, model_from_spec, model_name
 from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path
 from preprocessing.cache import FrameCache
 
@@ -59,7 +59,7 @@ def train(
         spec = model_spec(recipe, cache)
         prepare_folder(out, overwrite)
         started = time.perf_counter()
-        fit(recipe, cache, (train_set, validation_set), out, progress)
+        fit(recipe, spec, cache, (train_set, validation_set), out, progress)
         results: dict[str, Any] = {
             "data": str(data),
             "fingerprint": cache.fingerprint,
@@ -105,6 +105,7 @@ def prepare_folder(out: Path, overwrite: bool) -> None:
 
 def fit(
     recipe: Recipe,
+    spec: ModelSpec,
     cache: FrameCache,
     sets: tuple[FrameDataset, FrameDataset],
     out: Path,
@@ -120,9 +121,7 @@ def fit(
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     lightning.seed_everything(recipe.seed, workers=True, verbose=False)
     in_terminal = sys.stdout.isatty()
-    spec = model_spec(recipe, cache)
-    model = MODELS[model_name(spec)].model(spec)
-    task = ClassificationTask(model, cache.scale, recipe.optim, recipe.augment, recipe.epochs)
+    task = ClassificationTask(model_from_spec(spec), cache.scale, recipe.optim, recipe.augment, recipe.epochs)
     callbacks: list[lightning.Callback] = [SaveCheckpoints(out, data_spec(cache))]
     if progress and not in_terminal:
         callbacks.append(EpochLines())

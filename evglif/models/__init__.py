@@ -16,6 +16,7 @@ __all__ = [
     "Wide7B",
     "Wide7BSpec",
     "build_model",
+    "model_from_spec",
     "model_name",
     "spec_from_dict",
     "spec_to_dict",
@@ -50,8 +51,12 @@ def build_model(name: str, neuron: str | NeuronSpec | Mapping[str, Any] = "glif"
     Raises:
         ValueError: for an unknown name or option (the known ones are listed) or a value out of range.
     """
-    spec = spec_from_dict({"name": name, "neuron": neuron, **options})
-    return MODELS[name].model(spec)
+    return model_from_spec(spec_from_dict({"name": name, "neuron": neuron, **options}))
+
+
+def model_from_spec(spec: ModelSpec) -> Model:
+    """The network that a specification describes, with fresh weights."""
+    return MODELS[model_name(spec)].model(spec)
 
 
 def spec_from_dict(values: Mapping[str, Any]) -> ModelSpec:
