@@ -18,6 +18,10 @@ Events = NDArray[np.void]
 """A one-dimensional array of ``EVENT_DTYPE``."""
 
 
+MAX_DISORDER_US = 10_000
+"""How far behind an earlier event a time may lie to be put in order, µs; beyond, the recording is damaged."""
+
+
 class RecordingError(ValueError):
     """A recording that cannot be used; the message names the file and the byte or event at fault."""
 
@@ -32,6 +36,7 @@ class Recording:
         format: name of the wire format, e.g. ``"aedat2"``.
         source: where it came from: a path, or ``archive.zip/member``.
         num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
+        num_backward: places where the file's times ran backwards, by ``MAX_DISORDER_US`` at most; put in order.
     """
 
     events: Events
@@ -39,6 +44,7 @@ class Recording:
     format: str
     source: str
     num_special: int = 0
+    num_backward: int = 0
 
     @property
     def duration_us(self) -> int:
@@ -87,6 +93,15 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     Raises:
         RecordingError: naming ``source``, the first event at fault and the value found there.
     """
+    check_places(events, sensor, source)
+    backwards = events["t"][1:] < events["t"][:-1]
+    if backwards.any():
+        at = int(backwards.argmax()) + 1
+        raise RecordingError(_backwards(source, at, events["t"][at - 1], events["t"][at]))
+
+
+def check_places(events: Events, sensor: tuple[int, int], source: str) -> None:
+    """The part of ``check_events`` that isn't about time."""
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events")
     width, height = sensor
@@ -95,8 +110,32 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
         at = int(outside.argmax())
         x, y = int(events["x"][at]), int(events["y"][at])
         raise RecordingError(f"{source}: event {at} at ({x}, {y}) lies outside the {width}×{height} sensor")
-    backwards = events["t"][1:] < events["t"][:-1]
-    if backwards.any():
-        at = int(backwards.argmax()) + 1
-        before, after = int(events["t"][at - 1]), int(events["t"][at])
-        raise RecordingError(f"{source}: time runs backwards at event {at}, from {before} µs to {after} µs")
+
+
+def make_recording(
+    events: Events, sensor: tuple[int, int], format: str, source: str, num_special: int = 0
+) -> Recording:
+    """Check the events that a reader has decoded and put them in order; every reader ends with it.
+
+    Cameras and drivers that merge several streams write times a little out of order: events up to
+    ``MAX_DISORDER_US`` late are moved to their place, equal times keep the order of the file, and the places
+    are counted as ``num_backward``.
+
+    Raises:
+        RecordingError: no events, one outside ``sensor``, or one that is later than that behind an earlier one.
+    """
+    check_places(events, sensor, source)
+    t = events["t"]
+    backward = np.flatnonzero(t[1:] < t[:-1]) + 1
+    if len(backward):
+        latest = np.maximum.accumulate(t)
+        too_late = latest[backward] - t[backward] > MAX_DISORDER_US
+        if too_late.any():
+            at = int(backward[too_late.argmax()])
+            raise RecordingError(_backwards(source, at, latest[at], t[at]))
+        events = events[np.argsort(t, kind="stable")]
+    return Recording(events, sensor, format, source, num_special, len(backward))
+
+
+def _backwards(source: str, at: int, before: np.int64, after: np.int64) -> str:
+    return f"{source}: time runs backwards at event {at}, from {int(before)} µs to {int(after)} µs"

@@ -159,7 +159,7 @@ def _compiled_accumulate(
     sums: NDArray[np.unsignedinteger],
 ) -> int:
     """Run the compiled loop; same arguments and result as ``_accumulate_numpy``."""
-    from preprocessing.kernels import accumulate
+    from preprocessing.kernels.raster import accumulate
 
     at: int = accumulate(address_words(events), edges, sensor, bins, weights, sums)
     return at

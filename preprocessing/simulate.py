@@ -89,7 +89,7 @@ def simulate_dvs(image: NDArray[np.generic], seed: int, settings: CameraSettings
     Raises:
         ValueError: an image of another type, shape or range.
     """
-    from preprocessing.kernels import watch
+    from preprocessing.kernels.camera import watch
 
     rng = np.random.default_rng(seed)
     thresholds = _thresholds(settings, rng)

@@ -1,17 +1,38 @@
 """Recordings in their wire formats, one module each; the format is told by signature, then by suffix.
 
-A reader module has ``decode(data, source, sensor) -> Recording`` and, where we write the format, ``encode``.
+A reader module has ``SUFFIXES``, ``recognises(data)``, ``decode(data, source, sensor) -> Recording`` and, where we
+write the format, ``encode``.
 """
 
 from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Protocol
 
 from preprocessing.events import Recording, RecordingError
 from preprocessing.readers import aedat2, atis
 
-_BY_SUFFIX = {".aedat": aedat2.decode, ".bin": atis.decode, ".bs2": atis.decode}
+
+class Reader(Protocol):
+    """What a module of this package offers."""
+
+    SUFFIXES: tuple[str, ...]
+    """Suffixes (lower case, with the dot) that files of the format have."""
+
+    def recognises(self, data: bytes) -> bool:
+        """Whether the bytes of a file say that they are of this format; False where the format has no signature."""
+
+    def decode(self, data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+        """See ``decode_recording``."""
+
+
+_READERS: tuple[Reader, ...] = (
+    aedat2,
+    atis,
+)
+
+_BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
 
 SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
 """Suffixes (lower case, with the dot) of the files that can be read."""
@@ -45,13 +66,23 @@ def decode_recording(data: bytes, source: str, sensor: tuple[int, int] | None = 
     Raises:
         RecordingError: as ``read_recording``.
     """
+    return reader_of(data, source).decode(data, source, sensor)
+
+
+def reader_of(data: bytes, source: str) -> Reader:
+    """The module that reads these bytes: the one that recognises them, else the one for the suffix of ``source``.
+
+    Raises:
+        RecordingError: there is none, or no bytes.
+    """
     if not data:
         raise RecordingError(f"{source}: the file is empty (0 bytes)")
-    if data.startswith(aedat2.FAMILY_SIGNATURE):
-        return aedat2.decode(data, source, sensor)
+    for reader in _READERS:
+        if reader.recognises(data):
+            return reader
     suffix = Path(source).suffix.lower()
     if suffix not in _BY_SUFFIX:
         raise RecordingError(
             f"{source}: no reader for {suffix or 'a file without suffix'!r}; readable are {', '.join(sorted(SUFFIXES))}"
         )
-    return _BY_SUFFIX[suffix](data, source, sensor)
+    return _BY_SUFFIX[suffix]

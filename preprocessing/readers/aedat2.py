@@ -15,11 +15,12 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events
+from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
 
 FAMILY_SIGNATURE = b"#!AER-DAT"
 SIGNATURE = FAMILY_SIGNATURE + b"2.0"
 SENSOR = (128, 128)
+SUFFIXES: tuple[str, ...] = (".aedat",)
 RECORD_BYTES = 8
 
 _TEXT = rb"[^\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]*"  # tab, carriage return, and from the blank on
@@ -27,6 +28,11 @@ _LAST = b"#End Of ASCII Header"
 _HEADER = re.compile(rb"(?:(?!%b)#%b(?:\n|\Z))*(?:%b%b(?:\n|\Z))?" % (_LAST, _TEXT, _LAST, _TEXT))
 _CHIP = re.compile(rb"AEChip: *(\S+)")
 _CHIPS = (b"DVS128", b"Tmpdiff128")  # the same camera; the second is jAER's older name for it
+
+
+def recognises(data: bytes) -> bool:
+    """Whether the file says that it is of the family; ``decode`` tells its version."""
+    return data.startswith(FAMILY_SIGNATURE)
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
@@ -42,7 +48,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     events, num_special = _decode_records(data, start, source)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} external ones")
-    return Recording(events, SENSOR, "aedat2", source, num_special)
+    return make_recording(events, SENSOR, "aedat2", source, num_special)
 
 
 def encode(events: Events, comments: Iterable[str] = ()) -> bytes:
@@ -118,16 +124,11 @@ def _check_length(num_bytes: int, start: int, source: str) -> None:
 
 def _decode_records(data: bytes, start: int, source: str) -> tuple[Events, int]:
     """The events from byte ``start`` on, and the number of external events between them."""
-    from preprocessing.kernels import decode_dvs128
+    from preprocessing.kernels.decode import dvs128
 
     words, num_special = _sensor_records(data, start, source)
     events = np.empty(len(words) // 2, EVENT_DTYPE)
-    at, epoch = 0, 0
-    while (at := decode_dvs128(words, at, epoch, events["t"], events["x"], events["y"], events["p"])) < len(events):
-        before, after = words[1::2][at - 1 : at + 1].byteswap().tolist()
-        if before - after <= 1 << 31:
-            raise RecordingError(f"{source}: time runs backwards at event {at}, from {before} µs to {after} µs")
-        epoch += 1 << 32
+    dvs128(words, events["t"], events["x"], events["y"], events["p"])
     return events, num_special
 
 

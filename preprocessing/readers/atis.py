@@ -11,14 +11,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.events import Events, Recording, RecordingError, check_events, make_events
+from preprocessing.events import Events, Recording, RecordingError, check_events, make_events, make_recording
 
+SUFFIXES: tuple[str, ...] = (".bin", ".bs2")
 EVENT_BYTES = 5
 SENSORS = ((34, 34), (128, 128), (240, 180), (304, 240))
 """(width, height) of N-MNIST, the DVS128, N-Caltech101 and the ATIS."""
 
 _TICK_Y = 240
 _TICK_US = 1 << 13
+
+
+def recognises(data: bytes) -> bool:  # noqa: ARG001
+    """False: the layout has no signature."""
+    return False
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
@@ -41,8 +47,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         events["t"] += np.cumsum(tick) * _TICK_US
         events = events[~tick]
     sensor = sensor or _smallest_sensor(events)
-    check_events(events, sensor, source)
-    return Recording(events, sensor, "atis", source, num_ticks)
+    return make_recording(events, sensor, "atis", source, num_ticks)
 
 
 def encode(events: Events) -> bytes:

@@ -4,7 +4,16 @@ import sys
 import numpy as np
 import pytest
 
-from preprocessing.events import EVENT_DTYPE, RecordingError, address_words, as_events, check_events, make_events
+from preprocessing.events import (
+    EVENT_DTYPE,
+    MAX_DISORDER_US,
+    RecordingError,
+    address_words,
+    as_events,
+    check_events,
+    make_events,
+    make_recording,
+)
 
 
 def events_of(*rows):
@@ -38,6 +47,33 @@ def test_the_event_at_fault_is_named(rows, message):
 def test_no_events_are_refused():
     with pytest.raises(RecordingError, match="r: holds no events"):
         check_events(np.empty(0, EVENT_DTYPE), (4, 2), "r")
+
+
+def test_events_a_little_late_are_put_in_order_and_counted():
+    rows = [(5, 0, 0, 1), (9, 1, 0, 1), (7, 2, 0, 1), (8, 3, 0, 0), (7, 3, 1, 0)]
+
+    recording = make_recording(events_of(*rows), (4, 2), "raw", "r")
+
+    assert recording.events.tolist() == [rows[0], rows[2], rows[4], rows[3], rows[1]]  # equal times keep their order
+    assert recording.num_backward == 2
+
+
+def test_events_in_order_are_taken_as_they_are():
+    events = events_of((5, 0, 0, 1), (5, 1, 0, 1))
+
+    recording = make_recording(events, (4, 2), "raw", "r", num_special=3)
+
+    assert recording.events is events
+    assert (recording.num_special, recording.num_backward) == (3, 0)
+
+
+def test_lateness_counts_from_the_latest_event_before():
+    late = MAX_DISORDER_US
+    in_bounds = [(late, 0, 0, 1), (late // 2, 0, 0, 1), (0, 0, 0, 1)]
+    assert make_recording(events_of(*in_bounds), (4, 2), "raw", "r").num_backward == 2
+
+    with pytest.raises(RecordingError, match=f"r: time runs backwards at event 2, from {late} µs to -1 µs"):
+        make_recording(events_of(*in_bounds[:2], (-1, 0, 0, 1)), (4, 2), "raw", "r")
 
 
 def test_other_event_arrays_are_converted_by_name():

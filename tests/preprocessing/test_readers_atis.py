@@ -67,7 +67,7 @@ def test_the_callers_sensor_is_taken():
         (bytes(13), None, "cut in the middle of an event: 3 of 5 bytes at byte 10"),
         (bytes([34, 0, 0, 0, 1]), (34, 34), r"event 0 at \(34, 0\) lies outside the 34×34 sensor"),
         (bytes([0, 250, 0, 0, 1]), None, r"event 0 at \(0, 250\) lies outside the 304×240 sensor"),
-        (bytes([0, 0, 0, 0, 9, 0, 0, 0, 0, 8]), None, "time runs backwards at event 1, from 9 µs to 8 µs"),
+        (bytes([0, 0, 1, 0, 9, 0, 0, 0, 0, 8]), None, "time runs backwards at event 1, from 65545 µs to 8 µs"),
         (bytes([0, 240, 0, 0, 1]), None, "holds no events"),
     ],
 )
