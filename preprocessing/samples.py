@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.datasets.base import Cut, LeftOut, Source
-from preprocessing.events import Events, Recording, RecordingError
+from preprocessing.events import Events, RecordingError
 from preprocessing.rasterize import Rasterizer
 from preprocessing.readers import decode_recording
 from preprocessing.slicing import window_edges
@@ -25,6 +25,16 @@ class FrameSettings:
     slicing: str = "count"
     resize: str = "bilinear"
     transpose: bool = False
+    value: str = "count"
+    filters: tuple[str, ...] = ()
+
+    def rasterizer(self, sensor: tuple[int, int]) -> Rasterizer:
+        """The rasterizer that makes these frames of this camera's events.
+
+        Raises:
+            ValueError: a setting that isn't known or possible; as ``Rasterizer``.
+        """
+        return Rasterizer(sensor, self.steps, self.size, self.slicing, self.resize, self.transpose)
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Sample:
     """Frames ``[T, 2, H, W]`` in units of the rasterizer's scale, and what is known of the events behind them."""
 
     frames: NDArray[np.uint16]
+    label: int
     source: str
     num_events: int
     duration_us: int
@@ -70,29 +81,39 @@ def make_samples(task: RecordingTask) -> RecordingSamples:
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []
     left_out: list[LeftOut] = []
-    for name, events in _parts(recording, source, task.cut):
+    for name, label, events in _parts(recording.events, source, task.cut):
         if len(events) == 0:
-            left_out.append(LeftOut(name, "no events in this window"))
+            left_out.append(LeftOut(name, "no events in this part"))
             continue
         frames, num_saturated = rasterizer.stored(events)
         duration_us = int(events["t"][-1] - events["t"][0])
-        samples.append(Sample(frames, name, len(events), duration_us, num_saturated))
+        samples.append(Sample(frames, label, name, len(events), duration_us, num_saturated))
     return RecordingSamples(recording.sensor, rasterizer.scale, recording.num_special, tuple(samples), tuple(left_out))
 
 
-def _parts(recording: Recording, source: Source, cut: Cut | None) -> Iterator[tuple[str, Events]]:
-    if cut is None:
-        yield source.name, recording.events
+def _parts(events: Events, source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Events]]:
+    """Name, class and events of each sample in a recording."""
+    for name, label, trial in _trials(events, source):
+        if cut is None:
+            yield name, label, trial
+            continue
+        windows = window_edges(trial["t"], cut.window_us, cut.hop_us)
+        if not windows:
+            duration_us = int(trial["t"][-1] - trial["t"][0]) if len(trial) else 0
+            raise RecordingError(f"{name}: {duration_us} µs long, shorter than the window of {cut.window_us} µs")
+        for k, (start, stop) in enumerate(windows):
+            yield f"{name}@{k * cut.hop_us}us", label, trial[start:stop]
+
+
+def _trials(events: Events, source: Source) -> Iterator[tuple[str, int, Events]]:
+    if not source.trials:
+        yield source.name, source.label, events
         return
-    windows = window_edges(recording.events["t"], cut.window_us, cut.hop_us)
-    if not windows:
-        raise RecordingError(
-            f"{source.name}: {recording.duration_us} µs long, shorter than the window of {cut.window_us} µs"
-        )
-    for k, (start, stop) in enumerate(windows):
-        yield f"{source.name}@{k * cut.hop_us}us", recording.events[start:stop]
+    for trial in source.trials:
+        start, stop = np.searchsorted(events["t"], (trial.start_us, trial.stop_us))
+        yield f"{source.name}@{trial.start_us}us", trial.label, events[start:stop]
 
 
 @lru_cache(maxsize=4)  # its tables are made once per worker and camera
 def _rasterizer(sensor: tuple[int, int], settings: FrameSettings) -> Rasterizer:
-    return Rasterizer(sensor, settings.steps, settings.size, settings.slicing, settings.resize, settings.transpose)
+    return settings.rasterizer(sensor)

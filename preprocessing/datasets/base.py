@@ -24,6 +24,17 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class Trial(NamedTuple):
+    """A part of a recording that is a sample of its own: the events with ``start_us`` ≤ t < ``stop_us``.
+
+    Times are the recording's own, in µs.
+    """
+
+    label: int
+    start_us: int
+    stop_us: int
+
+
 @dataclass(frozen=True)
 class Source:
     """Where one recording lies, and what is known about it.
@@ -31,9 +42,10 @@ class Source:
     Attributes:
         path: the recording, or the zip archive that holds it.
         member: its name in the archive.
-        label: index of its class.
+        label: index of its class; where it has trials, of the first one's.
         split: "train", "validation" or "test".
         name: how the build calls it: its path relative to the root, through the archive where there is one.
+        trials: parts to take out of it, each with its own class; none where the whole recording is one sample.
     """
 
     path: Path
@@ -41,6 +53,7 @@ class Source:
     label: int
     split: str
     name: str
+    trials: tuple[Trial, ...] = ()
 
     def read(self) -> bytes:
         """All bytes of the recording; a member is read in place, without unpacking its archive.

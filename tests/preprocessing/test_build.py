@@ -85,7 +85,7 @@ def test_worker_processes_give_the_same_file(root, out):
 def test_second_build_does_nothing(root, out, monkeypatch):
     build(Folder(root), out, **SMALL)
     before = what_writing_changes(out)
-    monkeypatch.setattr("preprocessing.build.make_samples", None)
+    monkeypatch.setattr("preprocessing.pipeline.make_samples", None)
     result = build(Folder(root), out, **SMALL)
     assert result.up_to_date
     assert "up to date" in str(result)
@@ -134,7 +134,7 @@ BAD = {
     "cut": (recording()[:-3], "byte"),
     "text": (b"Dear diary,\nnothing happened.\n", "AEDAT-2.0"),
     "outside": (words((5 << 16, 1)), "event 0"),
-    "backwards": (words((0, 9), (0, 5)), "event 1"),
+    "backwards": (words((0, 90_000), (0, 5)), "event 1"),
 }
 
 
@@ -217,7 +217,7 @@ def test_windows_are_samples_on_the_side_of_their_recording(tmp_path, out):
     assert cache.duration_us[8:].tolist() == [999, 0, 499]
     assert (cache.config["window_us"], cache.config["hop_us"]) == (1000, 1000)
     assert cache.left_out == (
-        ("a/gap.aedat@2000us", "no events in this window"),
+        ("a/gap.aedat@2000us", "no events in this part"),
         ("a/short.aedat", "998 µs long, shorter than the window of 1000 µs"),
     )
     test = {sources[i].partition("@")[0] for i in cache.indices("test")}
@@ -331,15 +331,15 @@ def test_second_build_at_the_same_time_is_refused(root, out):
 
 SLOW = """
 import sys, time
-from preprocessing import build
-fast, done = build.make_samples, []
+from preprocessing import build, pipeline
+fast, done = pipeline.make_samples, []
 def slow(task):
     if done:
         print("half way", flush=True)
         time.sleep(60)
     done.append(task)
     return fast(task)
-build.make_samples = slow
+pipeline.make_samples = slow
 sys.exit(build.main(sys.argv[1:]))
 """
 
