@@ -2,26 +2,45 @@
 
     frame[j, c, v, u] = Σ over the events of slice j with p = c of  weight_x[x, u] · weight_y[y, v]
 
-One look-up and one integer addition per (event, bin it feeds), exact, in one pass; see ``tables``.
+One look-up and one integer addition per (event, bin it feeds), exact, in one pass; see ``tables`` and ``records``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import Events, address_words, as_events
+from preprocessing.events import Events
+from preprocessing.records import Layout, Records
 from preprocessing.slicing import check_slicing, slice_edges
-from preprocessing.tables import RESIZE_MATRICES, AxisTable, axis_table
+from preprocessing.tables import RESIZE_AXES, AxisTable, axis_table
 
-RESIZES = tuple(RESIZE_MATRICES)
+RESIZES = tuple(RESIZE_AXES)
+VALUES = ("count", "binary", "signed")
 
 _LARGEST = np.iinfo(np.uint16).max
+_LONGEST_SIDE = 4096
+_FINEST = 1 << 31
+
+
+class Stored(NamedTuple):
+    """One sample as the cache keeps it.
+
+    Attributes:
+        frames: ``[T, 2, H, W]`` uint16, in units of the rasterizer's ``scale``.
+        num_saturated: bins beyond 65535 units, stored as 65535.
+        num_events: events in the slices; fewer than were given where slices have one size for all.
+    """
+
+    frames: NDArray[np.uint16]
+    num_saturated: int
+    num_events: int
 
 
 def rasterize(
@@ -31,9 +50,10 @@ def rasterize(
     size: tuple[int, int] = (48, 48),
     slicing: str = "count",
     resize: str = "bilinear",
+    value: str = "count",
 ) -> NDArray[np.float32]:
     """Turn events ``[N]`` into frames ``[steps, 2, height, width]``; see ``Rasterizer.frames``."""
-    return _rasterizer(tuple(sensor), steps, tuple(size), slicing, resize).frames(events)
+    return _rasterizer(tuple(sensor), steps, tuple(size), slicing, resize, False, value).frames(events)
 
 
 @dataclass(frozen=True)
@@ -42,14 +62,16 @@ class Rasterizer:
 
     Attributes:
         sensor: (width, height) of the camera, px.
-        steps: T, the number of slices; fewer events than slices leave the early ones empty.
+        steps: T, the number of slices.
         size: (W, H) of a frame, px.
-        slicing: ``"count"`` or ``"time"``, see ``slicing.slice_edges``.
-        resize: ``"bilinear"`` or ``"area"``, as torch's ``interpolate`` does them (``align_corners=False``).
+        slicing: how a sample is cut into slices, see ``slicing.slice_edges``.
+        resize: how the sensor is brought to ``size``, a name in ``tables.RESIZE_AXES``.
         transpose: swap x and y of the events first, and with them the sensor's sides.
+        value: what a bin holds. ``"count"``: the events that feed it, by weight. ``"binary"``: 1 if there is any.
+            ``"signed"``: their balance ON − OFF, in channel 1 where it is positive and in channel 0 where negative.
 
     Raises:
-        ValueError: an unknown slicing or resizing, or a number that isn't positive.
+        ValueError: an unknown slicing, resizing or value, a number that isn't positive, or a side beyond 4096 px.
     """
 
     sensor: tuple[int, int]
@@ -58,37 +80,33 @@ class Rasterizer:
     slicing: str = "count"
     resize: str = "bilinear"
     transpose: bool = False
+    value: str = "count"
 
     def __post_init__(self) -> None:
         check_slicing(self.slicing, self.steps)
-        if self.resize not in RESIZES:
-            raise ValueError(f"unknown resize {self.resize!r}; choose one of {', '.join(RESIZES)}")
+        for name, choice, choices in (("resize", self.resize, RESIZES), ("value", self.value, VALUES)):
+            if choice not in choices:
+                raise ValueError(f"unknown {name} {choice!r}; choose one of {', '.join(choices)}")
         for name, pair in (("sensor", self.sensor), ("size", self.size)):
-            if len(pair) != 2 or min(pair) < 1:
-                raise ValueError(f"{name} is (width, height), each at least 1 px, got {pair}")
+            if len(pair) != 2 or min(pair) < 1 or max(pair) > _LONGEST_SIDE:
+                raise ValueError(f"{name} is (width, height), each from 1 to {_LONGEST_SIDE} px, got {pair}")
 
     @cached_property
     def _axes(self) -> tuple[AxisTable, AxisTable]:
         """Tables along the frame's width and height."""
         sensor = self.sensor[::-1] if self.transpose else self.sensor
-        x, y = (axis_table(*RESIZE_MATRICES[self.resize](*sides)) for sides in zip(sensor, self.size, strict=True))
+        x, y = (axis_table(RESIZE_AXES[self.resize](*sides)) for sides in zip(sensor, self.size, strict=True))
         return x, y
-
-    @cached_property
-    def _tables(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-        """Bins and weights ``[K, pixels]`` of the sensor's pixels, row by row as the camera sees them."""
-        x, y = self._axes
-        bins = y.bins[:, None, :, None] * self.size[0] + x.bins[None, :, None, :]
-        weights = y.weights[:, None, :, None] * x.weights[None, :, None, :]
-        if self.transpose:
-            bins, weights = bins.swapaxes(2, 3), weights.swapaxes(2, 3)
-        num_pixels = self.sensor[0] * self.sensor[1]
-        return bins.reshape(-1, num_pixels).astype(np.uint32), weights.reshape(-1, num_pixels).astype(np.uint32)
 
     @cached_property
     def denominator(self) -> int:
         """D: a frame's values are integers / D."""
-        return prod(axis.denominator for axis in self._axes)
+        return 1 if self.value == "binary" else self._unit
+
+    @cached_property
+    def _unit(self) -> int:
+        """Weights are integers / this: their common denominator; rounded to 1 / 2³¹ where that is finer."""
+        return min(prod(axis.denominator for axis in self._axes), _FINEST)
 
     @cached_property
     def exact(self) -> bool:
@@ -100,100 +118,100 @@ class Rasterizer:
         """What one unit of the stored integers is worth: value = stored × scale."""
         return 1 / self.denominator if self.exact else 1 / 256
 
-    def frames(self, events: Events) -> NDArray[np.float32]:
+    def frames(self, events: Events | Records) -> NDArray[np.float32]:
         """Frames ``[T, 2, H, W]`` of events ``[N]``; all zero when N = 0.
 
         Raises:
             ValueError: an event outside the sensor.
         """
-        frames: NDArray[np.float32] = (self.sums(events) / float(self.denominator)).astype(np.float32)
-        return frames
+        sums = self.sums(events)
+        if max(int(sums.max()), self.denominator) < 1 << 24:  # both are exact in float32: it rounds once
+            return sums.astype(np.float32) / np.float32(self.denominator)
+        return (sums / self.denominator).astype(np.float32)
 
-    def stored(self, events: Events) -> tuple[NDArray[np.uint16], int]:
-        """Frames ``[T, 2, H, W]`` as the cache keeps them, in units of ``scale``, and the bins saturated.
-
-        A bin beyond 65535 units is stored as 65535 and counted in the second value.
+    def stored(self, events: Events | Records) -> Stored:
+        """One sample of events ``[N]`` as the cache keeps it.
 
         Raises:
             ValueError: an event outside the sensor.
         """
-        sums = self.sums(events)
+        records = self._records(events)
+        edges = slice_edges(records.t, self.steps, self.slicing)
+        sums = self._sums(records, edges)
         if not self.exact:
             sums = (sums.astype(np.uint64) * 256 + self.denominator // 2) // self.denominator
         num_saturated = int(np.count_nonzero(sums > _LARGEST))
-        return np.minimum(sums, _LARGEST).astype(np.uint16), num_saturated
+        return Stored(np.minimum(sums, _LARGEST).astype(np.uint16), num_saturated, int(edges[-1]))
 
-    def sums(self, events: Events, compiled: bool = True) -> NDArray[np.unsignedinteger]:
-        """Frames ``[T, 2, H, W]`` × ``denominator``, exact integers; ``compiled=False`` takes the NumPy twin.
+    def sums(self, events: Events | Records) -> NDArray[np.unsignedinteger]:
+        """Frames ``[T, 2, H, W]`` × ``denominator``: exact integers.
 
         Raises:
             ValueError: an event outside the sensor.
         """
-        events = as_events(events)
-        edges = slice_edges(events["t"], self.steps, self.slicing)
-        bins, weights = self._tables
-        most = int(np.diff(edges).max()) * int(weights.max())
+        records = self._records(events)
+        return self._sums(records, slice_edges(records.t, self.steps, self.slicing))
+
+    def _records(self, events: Events | Records) -> Records:
+        return events if isinstance(events, Records) else _checked_records(events, self.sensor)
+
+    def _sums(self, records: Records, edges: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+        from preprocessing.kernels.raster import accumulate
+
+        table, heaviest = _table(self, records.layout)
+        fields = np.array([(field.shift, field.mask) for field in records.layout.fields], np.uint64)
         width, height = self.size
-        flat = np.zeros((self.steps, 2 * height * width), np.uint32 if most < 1 << 32 else np.uint64)
-        accumulate = _compiled_accumulate if compiled else _accumulate_numpy
-        outside = accumulate(events, edges, self.sensor, bins, weights, flat)
-        if outside >= 0:
-            x, y = events["x"][outside], events["y"][outside]
-            camera = "{}×{}".format(*self.sensor)
-            raise ValueError(f"event {outside} at ({x}, {y}) lies outside the {camera} sensor")
-        return flat.reshape(self.steps, 2, height, width)
+        most = int(np.diff(edges).max()) * heaviest
+        sums = np.zeros((self.steps, 2 * height * width), np.uint32 if most < 1 << 32 else np.uint64)
+        accumulate(records.words, edges, fields, table, sums)
+        return self._valued(sums.reshape(self.steps, 2, height, width))
+
+    def _valued(self, sums: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
+        """Sums of weights as what ``value`` asks for, in units of 1 / ``denominator``."""
+        if self.value == "count":
+            return sums
+        if self.value == "binary":
+            return (sums > 0).astype(sums.dtype)
+        off, on = sums[:, 0], sums[:, 1]
+        less = np.minimum(off, on)
+        return np.stack([off - less, on - less], axis=1)
 
 
 @lru_cache(maxsize=8)
 def _rasterizer(*options: Any) -> Rasterizer:
-    """One ``Rasterizer`` for all calls of ``rasterize`` with the same options: its tables take a while to make."""
+    """One ``Rasterizer`` for all calls of ``rasterize`` with the same options."""
     return Rasterizer(*options)
 
 
-def _compiled_accumulate(
-    events: Events,
-    edges: NDArray[np.int64],
-    sensor: tuple[int, int],
-    bins: NDArray[np.uint32],
-    weights: NDArray[np.uint32],
-    sums: NDArray[np.unsignedinteger],
-) -> int:
-    """Run the compiled loop; same arguments and result as ``_accumulate_numpy``."""
-    from preprocessing.kernels.raster import accumulate
+def _checked_records(events: Events, sensor: tuple[int, int]) -> Records:
+    from preprocessing.kernels.raster import first_outside
 
-    at: int = accumulate(address_words(events), edges, sensor, bins, weights, sums)
-    return at
+    records = Records.from_events(events, sensor)
+    x, y = ((field.shift, field.mask, limit) for field, limit in (records.layout.x, records.layout.y))
+    outside = first_outside(records.words, x, y)
+    if outside >= 0:
+        column, row = events["x"][outside], events["y"][outside]
+        raise ValueError(f"event {outside} at ({column}, {row}) lies outside the {sensor[0]}×{sensor[1]} sensor")
+    return records
 
 
-def _accumulate_numpy(
-    events: Events,
-    edges: NDArray[np.int64],
-    sensor: tuple[int, int],
-    bins: NDArray[np.uint32],
-    weights: NDArray[np.uint32],
-    sums: NDArray[np.unsignedinteger],
-) -> int:
-    """Add each event's ``weights[k, pixel]`` to ``sums[slice, p, bins[k, pixel]]``, for every k.
-
-    Args:
-        events: ``[N]``.
-        edges: event indices ``[T + 1]`` of the slices.
-        sensor: (width, height), px.
-        bins: which bins of a channel's frame the sensor's pixels feed, ``[K, width·height]``.
-        weights: how much of it, the same shape.
-        sums: the channels' frames ``[T, 2·H·W]``, added to.
-
-    Returns:
-        The index of the first event outside the sensor, -1 if there is none.
-    """
-    width, height = sensor
-    outside = (events["x"] >= width) | (events["y"] >= height)
-    if outside.any():
-        return int(outside.argmax())
-    pixel = events["y"].astype(np.int64) * width + events["x"]
-    plane = sums.shape[1] // 2
-    step = np.repeat(np.arange(len(sums)), np.diff(edges))
-    channel = events["p"] * plane
-    for pixel_bins, pixel_weights in zip(bins, weights, strict=True):
-        np.add.at(sums, (step, channel + pixel_bins[pixel]), pixel_weights[pixel])
-    return -1
+@lru_cache(maxsize=8)  # a table takes longer to make than a recording to look up
+def _table(rasterizer: Rasterizer, layout: Layout) -> tuple[NDArray[np.unsignedinteger], int]:
+    """The table ``[K, addresses]`` for ``kernels.raster.accumulate``, and the largest weight in it."""
+    x, y, p = layout.places(np.arange(1 << layout.address_bits))
+    inside = (x < rasterizer.sensor[0]) & (y < rasterizer.sensor[1])
+    if rasterizer.transpose:
+        x, y = y, x
+    across, down = rasterizer._axes
+    width, height = rasterizer.size
+    x, y = np.where(inside, x, 0), np.where(inside, y, 0)
+    unit = rasterizer._unit
+    heaviest = round(across.weights.max() * down.weights.max() * unit)
+    narrow = heaviest < 1 << 16 and 2 * height * width <= 1 << 16
+    dtype, half = (np.uint32, 16) if narrow else (np.uint64, 32)
+    table = np.empty((len(across.bins) * len(down.bins), len(x)), dtype)
+    pairs = product(zip(down.bins, down.weights, strict=True), zip(across.bins, across.weights, strict=True))
+    for entries, ((row, row_weight), (column, column_weight)) in zip(table, pairs, strict=True):
+        weights = np.rint(row_weight[y] * column_weight[x] * unit * inside).astype(np.int64)
+        entries[:] = weights << half | (p * height + row[y]) * width + column[x]
+    return table, heaviest

@@ -85,7 +85,7 @@ def make_samples(task: RecordingTask) -> RecordingSamples:
         if len(events) == 0:
             left_out.append(LeftOut(name, "no events in this part"))
             continue
-        frames, num_saturated = rasterizer.stored(events)
+        frames, num_saturated, _ = rasterizer.stored(events)
         duration_us = int(events["t"][-1] - events["t"][0])
         samples.append(Sample(frames, label, name, len(events), duration_us, num_saturated))
     return RecordingSamples(recording.sensor, rasterizer.scale, recording.num_special, tuple(samples), tuple(left_out))

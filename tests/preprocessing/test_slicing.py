@@ -44,9 +44,46 @@ def test_equal_durations_follow_their_definition(t, steps):
         assert edges[j] <= i < edges[j + 1]
 
 
+def test_slices_of_one_duration_leave_what_comes_behind_them():
+    t = np.array([100, 101, 109, 110, 125, 130, 140])
+
+    assert slice_edges(t, 3, "duration:10us").tolist() == [0, 3, 4, 5]
+    assert slice_edges(t, 5, "duration:10us").tolist() == [0, 3, 4, 5, 6, 7]
+    assert slice_edges(t, 3, "duration:1s").tolist() == [0, 7, 7, 7]
+
+
+def test_slices_of_one_number_of_events_leave_what_comes_behind_them():
+    assert slice_edges(np.arange(7), 3, "events:2").tolist() == [0, 2, 4, 6]
+    assert slice_edges(np.arange(7), 5, "events:2").tolist() == [0, 2, 4, 6, 7, 7]
+    assert slice_edges(np.arange(7), 2, f"events:{10**17}").tolist() == [0, 7, 7]
+
+
+@given(times, st.integers(1, 20), st.integers(1, 600))
+def test_slices_of_one_duration_follow_their_definition(t, steps, each):
+    edges = slice_edges(t, steps, f"duration:{each}us")
+    for i, time in enumerate((t - t[0]).tolist() if len(t) else []):
+        j = time // each
+        assert edges[j] <= i < edges[j + 1] if j < steps else i >= edges[-1]
+
+
+@pytest.mark.parametrize("slicing", ["count", "time", "duration:1ms", "events:3"])
+def test_no_events_give_empty_slices(slicing):
+    assert slice_edges(np.empty(0, np.int64), 3, slicing).tolist() == [0, 0, 0, 0]
+
+
+def test_times_are_only_made_where_they_decide():
+    class Untimed:
+        def __len__(self):
+            return 7
+
+    assert slice_edges(Untimed(), 3, "count").tolist() == [0, 2, 4, 7]
+    assert slice_edges(Untimed(), 3, "events:2").tolist() == [0, 2, 4, 6]
+
+
 def test_unknown_slicing_and_no_steps_are_refused():
-    with pytest.raises(ValueError, match="unknown slicing 'events'; choose one of count, time"):
-        slice_edges(np.arange(3), 4, "events")
+    for unknown in ("events", "events:0", "events:-3", "duration", "duration:", "duration:5", "count:3", "Count", ""):
+        with pytest.raises(ValueError, match=rf"({unknown}|{unknown[9:]})'.* (choose count, time|write a number and)"):
+            slice_edges(np.arange(3), 4, unknown)
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         slice_edges(np.arange(3), 0)
 
