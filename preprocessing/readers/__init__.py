@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from preprocessing.events import Recording, RecordingError
-from preprocessing.readers import aedat2, atis
+from preprocessing.readers import aedat2, atis, dat, evt
 
 
 class Reader(Protocol):
@@ -29,6 +29,8 @@ class Reader(Protocol):
 
 _READERS: tuple[Reader, ...] = (
     aedat2,
+    dat,
+    evt,
     atis,
 )
 
