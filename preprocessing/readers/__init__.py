@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from preprocessing.events import Recording, RecordingError
-from preprocessing.readers import aedat2, atis, dat, evt
+from preprocessing.readers import aedat2, atis, dat, eventstream, evt
 
 
 class Reader(Protocol):
@@ -31,6 +31,7 @@ _READERS: tuple[Reader, ...] = (
     aedat2,
     dat,
     evt,
+    eventstream,
     atis,
 )
 
