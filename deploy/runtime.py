@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from deploy.metadata import KEY, ModelMetadata
 from preprocessing.events import EVENT_DTYPE, Events, check_events
-from preprocessing.rasterize import Rasterizer
 from preprocessing.readers import read_recording
+from preprocessing.settings import FrameSettings
 from preprocessing.slicing import window_edges
 
 Probabilities = NDArray[np.float32]
@@ -68,25 +68,23 @@ class Classifier:
 
     def frames(self, recording: str | os.PathLike[str] | NDArray[Any]) -> NDArray[np.float32]:
         """The frames a model sees of a recording, ``[windows, T, 2, H, W]``; raises as ``predict``."""
-        sensor, settings = self.metadata.sensor, self.metadata.preprocessing
-        if sensor is None or settings is None:
+        sensor, config = self.metadata.sensor, self.metadata.preprocessing
+        if sensor is None or config is None:
             raise ValueError(f"{self.path} does not know how its training data were made; give it frames instead")
         if isinstance(recording, np.ndarray):
             events, source = recording, "these events"
         else:
             # A format that doesn't tell its sensor is taken as the model's; one that does is held to it.
-            read = read_recording(recording, sensor=sensor)
-            events, source = read.events, str(recording)
+            events, source = read_recording(recording, sensor=sensor).events, str(recording)
         check_events(events, sensor, source)
-        rasterizer = Rasterizer(
-            sensor,
-            self.metadata.steps,
-            self.metadata.size,
-            settings["slicing"],
-            settings["resize"],
-            settings["transpose"],
-        )
-        return np.stack([rasterizer.frames(part) for part in _windows(events, settings, source)])
+        settings = FrameSettings.from_config(config)
+        rasterizer = settings.rasterizer(sensor)
+        events = settings.filtered(events, sensor)
+        if not len(events):
+            raise ValueError(
+                f"{source}: no event passes the filters that the model was trained with ({config['filters']})"
+            )
+        return np.stack([rasterizer.frames(part) for part in _windows(events, config, source)])
 
     def _run(self, frames: NDArray[np.float32]) -> Probabilities:
         width, height = self.metadata.size
