@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from preprocessing.events import Recording, RecordingError
-from preprocessing.readers import aedat2, atis, dat, eventstream, evt
+from preprocessing.readers import aedat1, aedat2, aedat4, aedat31, atis, dat, eventstream, evt
 
 
 class Reader(Protocol):
@@ -28,7 +28,10 @@ class Reader(Protocol):
 
 
 _READERS: tuple[Reader, ...] = (
-    aedat2,
+    aedat1,
+    aedat31,
+    aedat4,
+    aedat2,  # whatever else starts as AEDAT does
     dat,
     evt,
     eventstream,

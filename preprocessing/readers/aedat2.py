@@ -1,10 +1,15 @@
-"""AEDAT-2.0, the format of jAER, for the DVS128: text header, then big-endian (address, time) words.
+"""AEDAT-2.0, the format of jAER: text header, then big-endian (address, time) words, for the DVS128 and the DAVIS.
 
-A record is two unsigned 32-bit words. The address holds, from the lowest bit: polarity (0 = ON), x (7 bits),
-y (7 bits), and bit 15 for external events, which mark a sync input and are no events of the sensor. Both axes
-run against ours, which start at the top left. Times are µs and wrap at 2³².
+A record is two unsigned 32-bit words, the address and the time in µs, which wraps at 2³². Addresses, from the lowest
+bit (y counts from the bottom and x from the right, as jAER shows them; our origin is the top left):
 
-Sources: jAER's ``DVS128`` extractor; inivation.github.io, "AEDAT file formats", section 2.0.
+- DVS128: polarity (0 = ON), x (7 bits), y (7 bits), and bit 15 for external events, which mark a sync input.
+- DAVIS: 10 bits of a sample, bit 10 for external events, polarity (bit 11, 1 = ON), x (10 bits), y (9 bits), and bit
+  31 for words of the frame readout (APS) and of the motion sensor (IMU).
+
+External events, APS and IMU words are no events of the sensor; they are dropped and counted.
+
+Sources: jAER's ``DVS128``, ``DavisChip`` and ``DavisBaseCamera``; docs.inivation.com, "AEDAT 2.0".
 """
 
 from __future__ import annotations
@@ -16,39 +21,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
+from preprocessing.readers import aedat
+from preprocessing.readers.sensors import agreed
 
-FAMILY_SIGNATURE = b"#!AER-DAT"
-SIGNATURE = FAMILY_SIGNATURE + b"2.0"
-SENSOR = (128, 128)
+SIGNATURE = aedat.SIGNATURE + b"2.0"
+SENSOR = aedat.DVS128.sensor
 SUFFIXES: tuple[str, ...] = (".aedat",)
 RECORD_BYTES = 8
 
-_TEXT = rb"[^\x00-\x08\x0a-\x0c\x0e-\x1f\x7f]*"  # tab, carriage return, and from the blank on
-_LAST = b"#End Of ASCII Header"
-_HEADER = re.compile(rb"(?:(?!%b)#%b(?:\n|\Z))*(?:%b%b(?:\n|\Z))?" % (_LAST, _TEXT, _LAST, _TEXT))
 _CHIP = re.compile(rb"AEChip: *(\S+)")
-_CHIPS = (b"DVS128", b"Tmpdiff128")  # the same camera; the second is jAER's older name for it
 
 
 def recognises(data: bytes) -> bool:
-    """Whether the file says that it is of the family; ``decode`` tells its version."""
-    return data.startswith(FAMILY_SIGNATURE)
+    """Whether the file says that it is AEDAT, of this version or one that no other module recognises."""
+    return data.startswith(aedat.SIGNATURE)
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
-    """Decode the bytes of an AEDAT-2.0 file of a DVS128; external events are dropped and counted.
+    """Decode the bytes of an AEDAT-2.0 file of a DVS128 or a DAVIS, told by the header line ``AEChip``.
+
+    Files without that line are from a DVS128, unless ``sensor`` is that of a DAVIS.
 
     Raises:
-        RecordingError: another format or camera, no events, a cut record, an address beyond 15 bits, or time
+        RecordingError: another format or camera, no events, a cut record, an address outside the sensor, or time
             running backwards (other than the wrap of the clock at 2³² µs).
     """
-    start = _end_of_header(data, source)
-    _check_camera(data[:start], source, sensor)
-    _check_length(len(data), start, source)
-    events, num_special = _decode_records(data, start, source)
+    start, camera = body(data, source, sensor)
+    if camera.layout == "DVS128":
+        events, num_special = _decode_dvs128(data, start, source)
+    else:
+        events, num_special = _decode_davis(data, start, camera, source)
     if len(events) == 0:
-        raise RecordingError(f"{source}: holds no events, only {num_special} external ones")
-    return make_recording(events, SENSOR, "aedat2", source, num_special)
+        raise RecordingError(f"{source}: holds no events, only {num_special} other records")
+    return make_recording(events, camera.sensor, "aedat2", source, num_special)
+
+
+def body(data: bytes, source: str, sensor: tuple[int, int] | None) -> tuple[int, aedat.Camera]:
+    """Offset of the first record, and the camera; raises as ``decode``, for what the header tells."""
+    start = _end_of_header(data, source)
+    camera = _camera(data[:start], source, sensor)
+    aedat.check_length(len(data), start, RECORD_BYTES, source)
+    return start, camera
 
 
 def encode(events: Events, comments: Iterable[str] = ()) -> bytes:
@@ -76,53 +89,47 @@ def _header(comments: Iterable[str]) -> bytes:
         *(f" {line}" for line in comments),
     ]
     for line in lines:
-        if not re.fullmatch(_TEXT, line.encode()):
+        if not re.fullmatch(aedat.TEXT, line.encode()):
             raise ValueError(f"a header comment is one line of text, got {line!r}")
     return "".join(f"#{line}\r\n" for line in [*lines, "End Of ASCII Header"]).encode()
 
 
 def _end_of_header(data: bytes, source: str) -> int:
-    """Offset of the first record: behind the last ``#`` line of text.
+    """Offset of the first record.
 
-    A record can start with ``#`` (0x23) as well, in a damaged file or one of another camera; the control bytes in
-    it tell it from a header line.
+    Raises:
+        RecordingError: the file is not of this version.
     """
-    header = _HEADER.match(data)
-    if not data.startswith(SIGNATURE) or header is None:
-        raise RecordingError(f"{source}: {_what_else(data)}; expected AEDAT-2.0, which starts with '#!AER-DAT2.0'")
-    return header.end()
+    if not data.startswith(SIGNATURE):
+        line = data[:64].splitlines()[0] if data else b""
+        version = line.removeprefix(aedat.SIGNATURE).decode("ascii", "replace").strip()
+        raise RecordingError(f"{source}: this is AEDAT-{version}; {aedat.READABLE} can be read")
+    return aedat.end_of_header(data)
 
 
-def _what_else(data: bytes) -> str:
-    """Name what a file without the AEDAT-2.0 signature is."""
-    line = data[:64].splitlines()[0] if data else b""
-    if line.startswith(FAMILY_SIGNATURE):
-        return f"this is AEDAT-{line.removeprefix(FAMILY_SIGNATURE).decode('ascii', 'replace').strip()}"
-    return f"not an AEDAT file, it starts with {data[:16]!r}"
+def _camera(header: bytes, source: str, sensor: tuple[int, int] | None) -> aedat.Camera:
+    """The camera that the ``AEChip`` line names, else the one of ``sensor``, else a DVS128.
 
-
-def _check_camera(header: bytes, source: str, sensor: tuple[int, int] | None) -> None:
-    """Refuse other cameras than the DVS128, told by the ``AEChip`` line: their addresses differ."""
+    Raises:
+        RecordingError: one that can't be read, or with another sensor than ``sensor``.
+    """
     chip = _CHIP.search(header)
-    if chip and not chip[1].endswith(_CHIPS):
+    if not chip:
+        known = {davis.sensor: davis for davis in (aedat.DAVIS240, aedat.DAVIS346, aedat.DAVIS640)}
+        camera = known.get(sensor or SENSOR, aedat.DVS128)
+    else:
         name = chip[1].decode("utf-8", "replace").rpartition(".")[2]
-        raise RecordingError(f"{source}: recorded by a {name} (header line AEChip); only DVS128 can be read")
-    if sensor not in (None, SENSOR):
-        raise RecordingError(f"{source}: recorded by a DVS128, sensor {SENSOR}, but {sensor} was asked for")
+        named = aedat.camera_named(name)
+        if named is None:
+            raise RecordingError(
+                f"{source}: recorded by a {name} (header line AEChip); only {aedat.CAMERAS} can be read"
+            )
+        camera = named
+    agreed(camera.sensor, sensor, source)
+    return camera
 
 
-def _check_length(num_bytes: int, start: int, source: str) -> None:
-    if num_bytes == start:
-        raise RecordingError(f"{source}: ends after its header ({start} bytes), it holds no events")
-    cut = (num_bytes - start) % RECORD_BYTES
-    if cut:
-        raise RecordingError(
-            f"{source}: cut in the middle of a record: {cut} of {RECORD_BYTES} bytes at byte "
-            f"{num_bytes - cut}, after {(num_bytes - start) // RECORD_BYTES} records"
-        )
-
-
-def _decode_records(data: bytes, start: int, source: str) -> tuple[Events, int]:
+def _decode_dvs128(data: bytes, start: int, source: str) -> tuple[Events, int]:
     """The events from byte ``start`` on, and the number of external events between them."""
     from preprocessing.kernels.decode import dvs128
 
@@ -133,18 +140,36 @@ def _decode_records(data: bytes, start: int, source: str) -> tuple[Events, int]:
 
 
 def _sensor_records(data: bytes, start: int, source: str) -> tuple[NDArray[np.uint32], int]:
-    """The records from byte ``start`` on as words ``[2N]``, without the external events, which are counted."""
+    """The DVS128's records from byte ``start`` on as words ``[2N]``, without the external events, which are counted."""
     words = np.frombuffer(data, "<u4", offset=start)
     used_bits = int(np.bitwise_or.reduce(words[::2]).byteswap())
     if used_bits <= 0x7FFF:
         return words, 0
     address = words[::2].byteswap()
     if used_bits > 0xFFFF:
-        at = int((address > 0xFFFF).argmax())
-        raise RecordingError(
-            f"{source}: event {at} (byte {start + at * RECORD_BYTES}) has the address {address[at]:#010x}, outside "
-            "the 128×128 sensor (a DVS128 uses 16 bits); the file is damaged or from another camera"
-        )
+        raise _outside(int((address > 0xFFFF).argmax()), words, start, aedat.DVS128, source)
     is_event = address <= 0x7FFF
     kept: NDArray[np.uint32] = words.reshape(-1, 2)[is_event].ravel()
     return kept, len(is_event) - int(is_event.sum())
+
+
+def _decode_davis(data: bytes, start: int, camera: aedat.Camera, source: str) -> tuple[Events, int]:
+    """The polarity events from byte ``start`` on, and the number of other records between them."""
+    from preprocessing.kernels.decode import count_davis, davis
+
+    words = np.frombuffer(data, "<u4", offset=start)
+    num_events = count_davis(words)
+    events = np.empty(num_events, EVENT_DTYPE)
+    at = davis(words, camera.sensor, events["t"], events["x"], events["y"], events["p"])
+    if at >= 0:
+        raise _outside(at, words, start, camera, source)
+    return events, len(words) // 2 - num_events
+
+
+def _outside(at: int, words: NDArray[np.uint32], start: int, camera: aedat.Camera, source: str) -> RecordingError:
+    width, height = camera.sensor
+    return RecordingError(
+        f"{source}: event {at} (byte {start + at * RECORD_BYTES}) has the address {words[2 * at].byteswap():#010x}, "
+        f"outside the {width}×{height} sensor of a {camera.layout}; the file is damaged or from another camera"
+        + ("" if camera.layout == "DAVIS" else " (a DAVIS whose header doesn't say so is read with --sensor)")
+    )

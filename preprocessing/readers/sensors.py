@@ -9,15 +9,14 @@ Sensor = tuple[int, int]
 
 
 def agreed(stated: Sensor | None, asked: Sensor | None, source: str) -> Sensor | None:
-    """The sensor that the file states, else the one that the caller asks for, if any.
+    """The sensor that the file tells, else the one that the caller asks for, if any.
 
     Raises:
         RecordingError: they differ.
     """
     if stated and asked and stated != asked:
         raise RecordingError(
-            f"{source}: recorded with a sensor of {stated[0]}×{stated[1]}, as the file says, but "
-            f"{asked[0]}×{asked[1]} was asked for; leave it out"
+            f"{source}: is of a {stated[0]}×{stated[1]} sensor, but {asked[0]}×{asked[1]} was asked for; leave it out"
         )
     return stated or asked
 

@@ -50,13 +50,13 @@ def test_split_folders_by_name(tmp_path):
 
 
 def test_what_is_left_out_and_why(tmp_path):
-    make(tmp_path, "a/1.aedat", "a/notes.txt", "a/.DS_Store", "a/2.aedat4", "a/sub/3.aedat", "loose.aedat", ".git/x")
+    make(tmp_path, "a/1.aedat", "a/notes.md", "a/.DS_Store", "a/2.mp4", "a/sub/3.aedat", "loose.aedat", ".git/x")
     (tmp_path / "empty").mkdir()
     listing = Folder(tmp_path).listing()
     assert list(found(listing)) == ["a/1.aedat"]
     reasons = dict(listing.left_out)
-    assert sorted(reasons) == ["a/2.aedat4", "a/notes.txt", "a/sub", "empty", "loose.aedat"]
-    assert reasons["a/2.aedat4"].startswith(".aedat4 is not read; readable are .aedat")
+    assert sorted(reasons) == ["a/2.mp4", "a/notes.md", "a/sub", "empty", "loose.aedat"]
+    assert reasons["a/2.mp4"].startswith(".mp4 is not read; readable are .aedat")
     assert reasons["a/sub"] == "a folder inside a class"
     assert reasons["empty"] == "a class without recordings"
     assert reasons["loose.aedat"] == "not in a class's folder"
