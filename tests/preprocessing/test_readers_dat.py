@@ -120,7 +120,7 @@ def test_where_the_records_start_and_what_the_header_states():
         (recording((1, 0, 0, 0), (2, 0, 0, 2)), None, r"event 1 \(byte 80\) has the polarity 2; expected 0 or 1"),
         (recording((1, 640, 0, 0)), None, r"event 0 at \(640, 0\) lies outside the 640×480 sensor"),
         (recording((10_006, 0, 0, 0), (5, 0, 0, 0)), None, "time runs backwards at event 1, from 10006 µs to 5 µs"),
-        (recording((1, 0, 0, 0)), (304, 240), "sensor of 640×480.*304×240 was asked for"),
+        (recording((1, 0, 0, 0)), (304, 240), "640×480.*, but 304×240 was asked for"),
         (recording((1, 1280, 0, 0), header=b"% Version 2\n" + TYPE), None, r"reach \(1280, 0\).*--sensor WIDTHxHEIGHT"),
         (recording((1, 0, 0, 0), header=b"% Version 2\n% Width 640\n" + TYPE), None, "the sensor as '640' by ''"),
         (recording((1, 0, 0, 0), header=b"% Width 0\n% Height 9\n" + TYPE), None, "the sensor as '0' by '9'"),

@@ -93,11 +93,12 @@ def test_the_format_is_told_by_its_signature():
         (header(), None, "r.es: holds no events"),
         (header() + b"\xfe\xff", None, "r.es: holds no events"),
         (header(ATIS) + bytes([1, 0, 0, 0, 0]), None, "r.es: holds no events"),
-        (header() + bytes(8), None, "cut in the middle of an event: 3 of 5 bytes at byte 25, after 1 events"),
+        (header() + bytes(6), None, "cut in the middle of an event: 1 of 5 bytes at byte 25, after 1 events"),
+        (header() + bytes(9), None, "cut in the middle of an event: 4 of 5 bytes at byte 25, after 1 events"),
         (header() + bytes([0, 64, 1, 0, 0]), None, r"event 0 at \(320, 239\) lies outside the 320×240 sensor"),
         (header() + bytes([0, 0, 0, 240, 0]), None, r"event 0 at \(0, 240\) lies outside the 320×240 sensor"),
         (header(width=0, height=0) + bytes(5), None, r"event 0 at \(0, 0\) lies outside the 0×0 sensor"),
-        (header() + bytes(5), (304, 240), "sensor of 320×240.*304×240 was asked for"),
+        (header() + bytes(5), (304, 240), "320×240.*, but 304×240 was asked for"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_place(data, sensor, message):

@@ -200,6 +200,12 @@ def test_the_clocks_of_evt2_and_evt21_wrap_at_34_bits():
     np.testing.assert_array_equal(evt21.events, evt2.events)
 
 
+def test_a_recording_may_last_for_weeks():
+    data = words32(*[TIME_HIGH | 0xFFFFFFF, TIME_HIGH] * 200, ON)
+
+    assert decode(EVT2 + data).events.tolist() == [(200 * 2**34, 0, 0, True)]
+
+
 def test_times_a_little_late_are_put_in_order():
     decoded = decode(EVT3 + words16(0x8000, 0x6009, 0, 0x2001, 0x6005, 0x2002))
 
@@ -285,7 +291,7 @@ def test_the_format_is_told_by_its_header():
         (EVT3 + words16(1, 2)[:-1], None, "of a word: 1 of 2 bytes at byte 43, after 1 words"),
         (EVT2 + words32(TIME_HIGH, event32(0, 640, 0, 1)), None, r"event 0 at \(640, 0\) lies outside the 640×480"),
         (EVT2 + words32(TIME_HIGH, event32(0, 0, 480, 1)), None, r"event 0 at \(0, 480\) lies outside the 640×480"),
-        (EVT2 + words32(TIME_HIGH, ON), (1280, 720), "sensor of 640×480.*1280×720 was asked for"),
+        (EVT2 + words32(TIME_HIGH, ON), (1280, 720), "640×480.*, but 1280×720 was asked for"),
         (b"% evt 2.0\n" + words32(TIME_HIGH, event32(0, 0, 720, 1)), None, r"reach \(0, 720\).*--sensor WIDTHxHEIGHT"),
     ],
 )
@@ -294,9 +300,15 @@ def test_what_cannot_be_used_is_refused_with_its_place(data, sensor, message):
         decode(data, sensor)
 
 
-def test_vectors_that_run_out_of_the_sensor_are_refused():
-    with pytest.raises(RecordingError, match="lies outside the 640×480 sensor"):
-        decode(EVT3 + words16(0x8000, 0x6000, 0x0000, 0x3000, *[0x4001] * 6000))
+@pytest.mark.parametrize("num_empty", [54, 171, 5462])  # up to and beyond 11 and 16 bits of x
+def test_vectors_that_run_out_of_the_sensor_are_refused(num_empty):
+    with pytest.raises(RecordingError, match=r"event 0 at \(\d+, 0\) lies outside the 640×480 sensor"):
+        decode(EVT3 + words16(0x8000, 0x6000, 0x0000, 0x3000, *[0x4000] * num_empty, 0x4001))
+
+
+def test_a_header_beyond_64_kib_is_none():
+    with pytest.raises(RecordingError, match=r"found a header without them \(comment\)"):
+        decode(b"% comment\n" * 7000 + b"% evt 2.0\n" + words32(TIME_HIGH, ON))
 
 
 @given(st.binary(max_size=120))
