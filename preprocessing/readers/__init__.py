@@ -11,7 +11,20 @@ from pathlib import Path
 from typing import Protocol
 
 from preprocessing.events import Recording, RecordingError
-from preprocessing.readers import aedat1, aedat2, aedat4, aedat31, atis, dat, eventstream, evt
+from preprocessing.readers import (
+    aedat1,
+    aedat2,
+    aedat4,
+    aedat31,
+    atis,
+    dat,
+    eventstream,
+    evt,
+    hdf5,
+    numpy_files,
+    rosbag,
+    text,
+)
 
 
 class Reader(Protocol):
@@ -33,9 +46,13 @@ _READERS: tuple[Reader, ...] = (
     aedat4,
     aedat2,  # whatever else starts as AEDAT does
     dat,
-    evt,
     eventstream,
+    evt,
+    hdf5,
+    numpy_files,
+    rosbag,
     atis,
+    text,
 )
 
 _BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
@@ -45,17 +62,19 @@ SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
 
 
 def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Recording:
-    """Read one recording from a file.
+    """Read one recording from a file, or from the folder that a ROS 2 bag is.
 
     Args:
-        path: the file.
+        path: the file or folder.
         sensor: (width, height) in px, for formats that don't say it; without it the reader finds it.
 
     Raises:
-        FileNotFoundError: ``path`` is not a file.
+        FileNotFoundError: ``path`` is neither.
         RecordingError: the file cannot be used; the message names it and the byte or event at fault.
     """
     path = Path(path)
+    if rosbag.is_folder_of_bag(path):
+        return rosbag.decode_folder(path, sensor)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a recording ({', '.join(sorted(SUFFIXES))})")
     return decode_recording(path.read_bytes(), str(path), sensor)

@@ -1,0 +1,154 @@
+"""Events in NumPy's files: ``.npy`` and ``.npz``.
+
+- A structured array with fields t, x, y, p, in any order and of any integer types; or an ``.npz`` with one array each.
+- A plain array ``[N, 4]`` of integers, columns t x y p, x y t p or x y p t: which one is told by the times, that do
+  not decrease, and the polarities. Where more than one order fits, it is refused.
+
+Integer times are µs, float times seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
+origin is top left. Arrays of Python objects are never loaded.
+
+Source: numpy.org, "numpy.lib.format".
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from preprocessing.events import Events, Recording, RecordingError, make_recording
+from preprocessing.readers.columns import FIELDS, SENSORS, fields_in, pack
+from preprocessing.readers.sensors import smallest
+
+SUFFIXES: tuple[str, ...] = (".npy", ".npz")
+SIGNATURE = b"\x93NUMPY"
+
+_ZIP_SIGNATURE = b"PK\x03\x04"
+_MAX_INFLATION = 1032  # of deflate
+_BLOCK = 1 << 20  # events
+_ORDERS = ("txyp", "xytp", "xypt")
+_ADVICE = "save it as np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
+
+
+class _Array(NamedTuple):
+    """An array that is still in its file: where its values start to be read, its type and its shape."""
+
+    file: IO[bytes]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+
+
+def recognises(data: bytes) -> bool:
+    """Whether it is an array, or a zip archive that starts with one."""
+    if data.startswith(_ZIP_SIGNATURE):
+        return data[30 : 30 + int.from_bytes(data[26:28], "little")].endswith(b".npy")
+    return data.startswith(SIGNATURE)
+
+
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``SENSORS`` that holds all.
+
+    Raises:
+        RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, or time running
+            backwards.
+    """
+    try:
+        events = _read_archive(data, source) if data.startswith(_ZIP_SIGNATURE) else _read_array(data, source)
+    except RecordingError:
+        raise
+    except Exception as error:  # NumPy and zipfile complain of damage in many ways
+        raise RecordingError(f"{source}: cannot be read as a NumPy file, it may be damaged ({error})") from error
+    return make_recording(events, sensor or smallest(events, SENSORS, source), "numpy", source)
+
+
+def _read_array(data: bytes, source: str) -> Events:
+    return _unpack(_open(io.BytesIO(data), len(data), source), source)
+
+
+def _read_archive(data: bytes, source: str) -> Events:
+    """The events of an ``.npz``: of its four arrays, or of its only one."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        names = fields_in(members)
+        if names is None and len(members) != 1:
+            raise RecordingError(f"{source}: holds the arrays {', '.join(members)}; expected t, x, y and p")
+        arrays = {}
+        for name in names.values() if names else members:
+            info = members[name]
+            if info.file_size > info.compress_size * _MAX_INFLATION:
+                raise RecordingError(
+                    f"{source}: {name} announces {info.file_size} bytes, packed in {info.compress_size}"
+                )
+            arrays[name] = _open(archive.open(info), info.file_size, f"{source}: {name}")
+        if names is None:
+            return _unpack(arrays.popitem()[1], source)
+        return _pack_columns({field: arrays[name] for field, name in names.items()}, source)
+
+
+def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
+    """Read the header of an array, and make sure that the bytes which it announces are there."""
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise RecordingError(f"{source}: version {version} of the npy format; expected 1.0 or 2.0: {_ADVICE}")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran, dtype = read_header(file)
+    if dtype.hasobject:
+        raise RecordingError(f"{source}: holds Python objects, which are not loaded: {_ADVICE}")
+    announced, there = dtype.itemsize, num_bytes - file.tell()
+    for length in shape:
+        announced *= length
+    if announced != there or min(shape, default=0) < 0 or dtype.itemsize == 0:
+        raise RecordingError(f"{source}: announces {shape} of {dtype}, {announced} bytes, but holds {there}")
+    return _Array(file, dtype, shape, fortran)
+
+
+def _unpack(array: _Array, source: str) -> Events:
+    """The events of one array, structured or plain."""
+    fields = fields_in(array.dtype.names or ())
+    if fields and len(array.shape) == 1:
+        blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
+        return pack(blocks, array.shape[0], source)
+    if array.dtype.kind in "iu" and len(array.shape) == 2 and array.shape[1] == 4:
+        values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
+        order = _order(values, source)
+        starts = range(0, len(values), _BLOCK)
+        blocks = (dict(zip(order, values[start : start + _BLOCK].T, strict=True)) for start in starts)
+        return pack(blocks, len(values), source)
+    raise RecordingError(
+        f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] integers: {_ADVICE}"
+    )
+
+
+def _pack_columns(columns: dict[str, _Array], source: str) -> Events:
+    shapes = {field: array.shape for field, array in columns.items()}
+    if len(set(shapes.values())) > 1 or len(shapes["t"]) != 1:
+        raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
+    blocks = zip(*(_blocks(columns[field]) for field in FIELDS), strict=True)
+    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), shapes["t"][0], source)
+
+
+def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
+    """The values of a one-dimensional array, a block at a time."""
+    for start in range(0, array.shape[0], _BLOCK):
+        length = min(_BLOCK, array.shape[0] - start)
+        yield np.frombuffer(array.file.read(length * array.dtype.itemsize), array.dtype, length)
+
+
+def _order(values: NDArray[np.integer], source: str) -> str:
+    """The only one of ``_ORDERS`` that the columns can have."""
+    rises = {i for i in (0, 2, 3) if (values[1:, i] >= values[:-1, i]).all()}
+    signs = {i for i in (2, 3) if ((values[:, i] >= -1) & (values[:, i] <= 1)).all()}
+    fitting = [order for order in _ORDERS if order.index("t") in rises and order.index("p") in signs]
+    if len(fitting) != 1:
+        which = "more than one order" if fitting else "no order"
+        raise RecordingError(
+            f"{source}: {which} of columns fits ({', '.join(fitting or _ORDERS)}): times do not decrease, polarities "
+            f"are 0 and 1, or -1 and 1; {_ADVICE}"
+        )
+    return fitting[0]

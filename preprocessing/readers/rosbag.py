@@ -1,0 +1,146 @@
+"""Events in bags of ROS 1 (``.bag``) and ROS 2 (a folder with ``metadata.yaml``, or its one ``.db3`` or ``.mcap``).
+
+Messages of the types ``dvs_msgs/EventArray``, ``prophesee_event_msgs/EventArray`` and ``event_camera_msgs/EventPacket``
+(``mono`` and ``evt3``) are read, all others left alone. A bag may hold events on one topic only.
+
+The origin is top left, polarity 1 = ON. Times are those of the messages, cut to µs: since 1970 in an EventArray, the
+camera's own in an EventPacket, whose EVT 3.0 makes one stream of all packets.
+
+The library rosbags takes bags apart; the events are decoded in ``ros_messages``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from preprocessing.events import Recording, RecordingError, make_recording
+from preprocessing.readers import evt, ros_messages
+from preprocessing.readers.columns import SENSORS
+from preprocessing.readers.sensors import Sensor, agreed, smallest
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+SUFFIXES: tuple[str, ...] = (".bag", ".db3", ".mcap")
+
+_SIGNATURES = {b"#ROSBAG V": ".bag", b"SQLite format 3\x00": ".db3", b"\x89MCAP0\r\n": ".mcap"}
+_EVT3_HEADER = b"% evt 3.0\n% end\n"
+
+
+def recognises(data: bytes) -> bool:
+    """Whether the file is a bag of ROS 1, or of a kind in which ROS 2 keeps its bags."""
+    return data.startswith(tuple(_SIGNATURES))
+
+
+def is_folder_of_bag(path: Path) -> bool:
+    """Whether a path is a bag of ROS 2, which is a folder."""
+    return (path / "metadata.yaml").is_file()
+
+
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode the events of a bag that is one file; rosbags wants a path, so that it goes through a temporary file.
+
+    Raises:
+        RecordingError: rosbags is not installed, no events, or on more than one topic, a damaged bag, an event outside
+            the sensor, another sensor than the messages state, or time running backwards.
+    """
+    suffix = next((suffix for signature, suffix in _SIGNATURES.items() if data.startswith(signature)), None)
+    if suffix is None:
+        raise RecordingError(f"{source}: not a bag, it starts with {data[:16]!r}; expected one of ROS 1, .db3 or .mcap")
+    with tempfile.TemporaryDirectory(prefix="evglif-") as folder:
+        path = Path(folder, f"bag{suffix}")
+        path.write_bytes(data)
+        return _decode(path, source, sensor)
+
+
+def decode_folder(path: Path, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode the events of a ROS 2 bag, a folder.
+
+    Raises:
+        RecordingError: as ``decode``.
+    """
+    return _decode(path, str(path), sensor)
+
+
+def _decode(path: Path, source: str, sensor: Sensor | None) -> Recording:
+    try:
+        from rosbags import rosbag1, rosbag2
+    except ImportError as error:
+        raise RecordingError(f"{source}: bags are read by the library rosbags: pip install 'evglif[ros]'") from error
+    try:
+        with rosbag1.Reader(path) if path.suffix == ".bag" and path.is_file() else rosbag2.Reader(path) as reader:
+            messages = _messages(reader, isinstance(reader, rosbag2.Reader), source)
+    except RecordingError:
+        raise
+    except Exception as error:  # of damaged bags, rosbags complains in every way there is
+        raise RecordingError(
+            f"{source}: cannot be read as a bag, it may be damaged ({type(error).__name__}: {error})"
+        ) from error
+    return _recording(messages, source, sensor)
+
+
+def _messages(reader: Any, cdr: bool, source: str) -> list[ros_messages.Message]:
+    """The messages that hold events, all of one topic."""
+    connections = [connection for connection in reader.connections if connection.msgtype in ros_messages.MD5_OF]
+    _check_types(connections, reader.connections, cdr, source)
+    messages, topics, number = [], set(), 0
+    for connection, _, data in reader.messages(connections):
+        what = f"{source}: message {number} of events, on {connection.topic},"
+        message = ros_messages.decode(data, connection.msgtype, cdr, what)
+        number += 1
+        if len(message.events) or message.evt3:
+            messages.append(message)
+            topics.add(connection.topic)
+        if len(topics) > 1:
+            raise RecordingError(_several(connections, source))
+    announced = sum(connection.msgcount for connection in connections)
+    if number != announced:
+        raise RecordingError(f"{source}: announces {announced} messages of events, but holds {number}")
+    return messages
+
+
+def _check_types(connections: list[Connection], everything: list[Connection], cdr: bool, source: str) -> None:
+    """Make sure that there are events, in the one version of their type that is read here."""
+    if not connections:
+        topics = ", ".join(sorted({f"{connection.topic} ({connection.msgtype})" for connection in everything})[:10])
+        raise RecordingError(
+            f"{source}: holds no topic of events, but {topics or 'nothing'}; expected one of "
+            f"{', '.join(ros_messages.MD5_OF)}"
+        )
+    for connection in connections:
+        expected = ros_messages.MD5_OF[connection.msgtype]
+        if not cdr and connection.digest != expected:
+            raise RecordingError(
+                f"{source}: {connection.topic} holds another version of {connection.msgtype} (MD5 {connection.digest}, "
+                f"expected {expected}); convert it with 'rosbag fix'"
+            )
+
+
+def _several(connections: list[Connection], source: str) -> str:
+    topics = sorted({connection.topic for connection in connections})
+    return (
+        f"{source}: holds events on the topics {', '.join(topics)}; put one of them into a bag of its own: "
+        f"rosbags-convert --src {Path(source).name} --dst one.bag --include-topic {topics[0]}"
+    )
+
+
+def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor | None) -> Recording:
+    """Put the messages together."""
+    stated = {message.sensor for message in messages if message.sensor}
+    if len(stated) > 1:
+        raise RecordingError(f"{source}: messages state more than one sensor (width, height): {sorted(stated)}")
+    sensor = agreed(stated.pop() if stated else None, sensor, source)
+    stream = b"".join(message.evt3 for message in messages)
+    if stream:
+        if any(len(message.events) for message in messages):
+            raise RecordingError(f"{source}: packets are in the encodings mono and evt3; expected one of them")
+        return dataclasses.replace(evt.decode(_EVT3_HEADER + stream, source, sensor), format="rosbag")
+    if not messages:
+        raise RecordingError(f"{source}: holds no events")
+    events = np.concatenate([message.events for message in messages])
+    return make_recording(events, sensor or smallest(events, SENSORS, source), "rosbag", source)

@@ -1,0 +1,134 @@
+"""Events as text, one per line: ``t x y p`` as the RPG and its simulators write it, and tables of other programs (CSV).
+
+The four numbers of a line stand between blanks, tabs, commas or semicolons, in the order t, x, y, p unless a line above
+them names the columns. A line ``width height`` may stand there too, and lines that begin with ``#`` or ``%``.
+
+A time is in the unit that the name of its column ends in (``t[us]``, ``t_s``, ``time (ns)``). Without one, times are
+seconds where any number of the file has a decimal point, else µs. They are rounded to µs from their digits, halves
+away from zero. Polarities are 0 and 1, or −1 and 1; 1 is ON. The origin is top left.
+
+Source: E. Mueggler et al., "The event-camera dataset and simulator", IJRR 36(2), 2017, section 5.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
+from preprocessing.readers.columns import FIELDS, SENSORS, check_seconds, field_of
+from preprocessing.readers.sensors import agreed, smallest
+
+SUFFIXES: tuple[str, ...] = (".txt", ".csv")
+
+_DECIMALS = {"s": 6, "sec": 6, "ms": 3, "us": 0, "µs": 0, "usec": 0, "ns": 0}  # down to µs; ns are divided behind
+_TITLE = re.compile(r"(?P<name>[a-z]+)\s*(?:[\[(]\s*(?P<unit>\w*)\s*[\])]|_(?P<tail>\w+))?")
+_BYTES_PER_EVENT = 8  # at least: four digits, three separators and the end of the line
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What the lines above the events say: where these start, the place of each column, its unit, and the sensor."""
+
+    start: int
+    order: tuple[str, ...] = FIELDS
+    unit: str | None = None
+    sensor: tuple[int, int] | None = None
+
+
+def recognises(data: bytes) -> bool:  # noqa: ARG001
+    """False: text has no signature."""
+    return False
+
+
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    """Decode lines of text; where neither they nor ``sensor`` tell, it is the smallest of ``SENSORS`` that holds all.
+
+    Raises:
+        RecordingError: no events, a line that is none (named with its number and text), an event outside the sensor,
+            or time running backwards.
+    """
+    layout = _read_layout(data, source)
+    unit = layout.unit or ("s" if data.find(b".", layout.start) >= 0 else "us")
+    events = _parse(data, layout, _DECIMALS[unit], source)
+    if unit == "ns":
+        events["t"] = (events["t"] + 500) // 1000
+    if unit == "s" and not layout.unit:
+        check_seconds(events, source)
+    sensor = agreed(layout.sensor, sensor, source) or smallest(events, SENSORS, source)
+    return make_recording(events, sensor, "text", source)
+
+
+def _parse(data: bytes, layout: _Layout, decimals: int, source: str) -> Events:
+    from preprocessing.kernels.text import parse
+
+    if not data.endswith(b"\n"):
+        data += b"\n"
+    room = min(data.count(b"\n", layout.start), (len(data) - layout.start) // _BYTES_PER_EVENT)
+    events = np.empty(room, EVENT_DTYPE)
+    first, second, third, fourth = (FIELDS.index(field) for field in layout.order)
+    order, columns = (first, second, third, fourth), (events[field] for field in FIELDS)
+    num_events, problem, line = parse(np.frombuffer(data, np.uint8), layout.start, order, decimals, *columns)
+    if problem:
+        raise RecordingError(f"{_line(data, int(line), source)}, after {num_events} events: {_wrong(problem, layout)}")
+    return events[:num_events]
+
+
+def _line(data: bytes, at: int, source: str) -> str:
+    """The line at a byte, for a message."""
+    number = data.count(b"\n", 0, at) + 1
+    text = data[at : at + 80].split(b"\n")[0].rstrip().decode("utf-8", "backslashreplace")
+    return f"{source}: line {number} {text!r}"
+
+
+def _wrong(problem: int, layout: _Layout) -> str:
+    from preprocessing.kernels import text
+
+    order = " ".join(layout.order)
+    return {
+        text.NO_NUMBER: f"expected four plain numbers, {order}, of which only a time may have a decimal point",
+        text.TOO_LARGE: "a number has too many digits; times end at 10^18 µs",
+        text.BAD_PLACE: "x and y are 0 to 65535",
+        text.BAD_POLARITY: f"polarities are 0 and 1, or -1 and 1, all in one file; columns were taken as {order}, "
+        "name them in a first line if they are others, e.g. 'x,y,p,t'",
+        text.MORE: f"nothing is expected behind four numbers, {order}; a first line may name other orders",
+    }[problem]
+
+
+def _read_layout(data: bytes, source: str) -> _Layout:
+    """Go through the lines above the events."""
+    layout = _Layout(3 if data.startswith(b"\xef\xbb\xbf") else 0)
+    while layout.start < len(data):
+        end = data.find(b"\n", layout.start) + 1 or len(data)
+        line = data[layout.start : min(end, layout.start + 1000)].strip().decode("utf-8", "replace")
+        text = line.lstrip("#% ")
+        columns = _columns(text)
+        words = re.split(r"[\s,;]+", text)
+        if columns:
+            layout = _Layout(end, *columns, layout.sensor)
+        elif len(words) == 2 and all(re.fullmatch(r"[1-9]\d{0,4}", word) for word in words) and text == line:
+            layout = _Layout(end, layout.order, layout.unit, (int(words[0]), int(words[1])))
+        elif not text or text != line:
+            layout = _Layout(end, layout.order, layout.unit, layout.sensor)
+        elif text[0].isalpha() or text[0] in "\"'":
+            raise RecordingError(
+                f"{_line(data, layout.start, source)} doesn't name four columns; expected t, x, y and p in any order, "
+                "e.g. 't[us],x,y,p'"
+            )
+        else:
+            break
+    return layout
+
+
+def _columns(text: str) -> tuple[tuple[str, ...], str | None] | None:
+    """Order of the columns and unit of the time, if a line names the columns."""
+    words = re.split(r"[,;\t]", text) if re.search(r"[,;\t]", text) else re.split(r"\s+(?![\[(])", text)
+    titles = [_TITLE.fullmatch(word.strip(" \"'").lower()) for word in words]
+    fields = [field_of(title["name"]) if title else None for title in titles]
+    if None in fields or sorted(map(str, fields)) != sorted(FIELDS):
+        return None
+    time = titles[fields.index("t")]
+    unit = time and (time["unit"] or time["tail"])
+    return None if unit and unit not in _DECIMALS else (tuple(map(str, fields)), unit)
