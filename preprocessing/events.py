@@ -93,23 +93,27 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     Raises:
         RecordingError: naming ``source``, the first event at fault and the value found there.
     """
-    check_places(events, sensor, source)
-    backwards = events["t"][1:] < events["t"][:-1]
-    if backwards.any():
-        at = int(backwards.argmax()) + 1
+    at = _first_backward(events, sensor, source)
+    if at >= 0:
         raise RecordingError(_backwards(source, at, events["t"][at - 1], events["t"][at]))
 
 
-def check_places(events: Events, sensor: tuple[int, int], source: str) -> None:
-    """The part of ``check_events`` that isn't about time."""
+def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int:
+    """The first event earlier than the one before it, -1 if there is none; all must lie inside the sensor.
+
+    Raises:
+        RecordingError: no events, or one outside.
+    """
+    from preprocessing.kernels.check import first_backward, first_outside
+
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events")
     width, height = sensor
-    outside = (events["x"] >= width) | (events["y"] >= height)
-    if outside.any():
-        at = int(outside.argmax())
-        x, y = int(events["x"][at]), int(events["y"][at])
-        raise RecordingError(f"{source}: event {at} at ({x}, {y}) lies outside the {width}×{height} sensor")
+    outside = first_outside(address_words(events), width, height)
+    if outside >= 0:
+        x, y = int(events["x"][outside]), int(events["y"][outside])
+        raise RecordingError(f"{source}: event {outside} at ({x}, {y}) lies outside the {width}×{height} sensor")
+    return int(first_backward(events["t"]))
 
 
 def make_recording(
@@ -124,17 +128,16 @@ def make_recording(
     Raises:
         RecordingError: no events, one outside ``sensor``, or one that is later than that behind an earlier one.
     """
-    check_places(events, sensor, source)
+    if _first_backward(events, sensor, source) < 0:
+        return Recording(events, sensor, format, source, num_special)
     t = events["t"]
+    latest = np.maximum.accumulate(t)
     backward = np.flatnonzero(t[1:] < t[:-1]) + 1
-    if len(backward):
-        latest = np.maximum.accumulate(t)
-        too_late = latest[backward] - t[backward] > MAX_DISORDER_US
-        if too_late.any():
-            at = int(backward[too_late.argmax()])
-            raise RecordingError(_backwards(source, at, latest[at], t[at]))
-        events = events[np.argsort(t, kind="stable")]
-    return Recording(events, sensor, format, source, num_special, len(backward))
+    too_late = latest[backward] - t[backward] > MAX_DISORDER_US
+    if too_late.any():
+        at = int(backward[too_late.argmax()])
+        raise RecordingError(_backwards(source, at, latest[at], t[at]))
+    return Recording(events[np.argsort(t, kind="stable")], sensor, format, source, num_special, len(backward))
 
 
 def _backwards(source: str, at: int, before: np.int64, after: np.int64) -> str:

@@ -184,11 +184,10 @@ def _rasterizer(*options: Any) -> Rasterizer:
 
 
 def _checked_records(events: Events, sensor: tuple[int, int]) -> Records:
-    from preprocessing.kernels.raster import first_outside
+    from preprocessing.kernels.check import first_outside
 
     records = Records.from_events(events, sensor)
-    x, y = ((field.shift, field.mask, limit) for field, limit in (records.layout.x, records.layout.y))
-    outside = first_outside(records.words, x, y)
+    outside = first_outside(records.words, *sensor)
     if outside >= 0:
         column, row = events["x"][outside], events["y"][outside]
         raise ValueError(f"event {outside} at ({column}, {row}) lies outside the {sensor[0]}×{sensor[1]} sensor")

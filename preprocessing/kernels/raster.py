@@ -33,18 +33,6 @@ def are_clean(
 
 
 @njit(cache=True, nogil=True)
-def first_outside(words: NDArray[np.uint64], x: tuple[int, int, int], y: tuple[int, int, int]) -> int:
-    """The first record whose x or y (shift, mask, limit) is not below its limit, -1 if there is none."""
-    x_shift, x_mask, width = uint64(x[0]), uint64(x[1]), uint64(x[2])
-    y_shift, y_mask, height = uint64(y[0]), uint64(y[1]), uint64(y[2])
-    for i in range(len(words)):
-        word = words[uint64(i)]
-        if (word >> x_shift & x_mask) >= width or (word >> y_shift & y_mask) >= height:
-            return i
-    return -1
-
-
-@njit(cache=True, nogil=True)
 def accumulate(
     words: NDArray[np.uint64],
     edges: NDArray[np.int64],

@@ -1,0 +1,27 @@
+"""What is wrong with an event array, found in one pass over it without a temporary."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+
+@njit(cache=True, nogil=True)
+def first_outside(addresses: NDArray[np.uint64], width: int, height: int) -> int:
+    """The first event beyond a sensor, -1 if there is none; ``addresses`` as ``events.address_words`` gives them."""
+    right, bottom, low_half = uint64(width), uint64(height), uint64(0xFFFF)
+    for i in range(len(addresses)):
+        word = addresses[uint64(i)]
+        if (word >> uint64(24) & low_half) >= right or (word >> uint64(40) & low_half) >= bottom:
+            return i
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def first_backward(t: NDArray[np.int64]) -> int:
+    """The first time below the one before it, -1 if there is none."""
+    for i in range(1, len(t)):
+        if t[uint64(i)] < t[uint64(i) - uint64(1)]:
+            return i
+    return -1
