@@ -9,9 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from preprocessing.events import RecordingError
+from preprocessing.events import Recording, RecordingError
+from preprocessing.readers import decode_recording
+from preprocessing.readers.raw import RawRecording, open_raw
+
+if TYPE_CHECKING:
+    from preprocessing.download import RemoteFile
 
 # RuntimeError is what zipfile raises for encrypted members and unknown compressions
 _UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
@@ -66,11 +71,37 @@ class Source:
         except _UNREADABLE as error:
             raise RecordingError(f"{self.name}: cannot be read ({error})") from error
 
+    def recording(self, sensor: tuple[int, int] | None = None) -> Recording:
+        """The recording, decoded; a data set whose recordings are no files brings a source with its own way.
+
+        Args:
+            sensor: (width, height) in px, for formats that don't say it.
+
+        Raises:
+            RecordingError: it cannot be read or used.
+        """
+        return decode_recording(self.read(), self.name, sensor)
+
+    def opened(self, sensor: tuple[int, int] | None = None) -> Recording | RawRecording:
+        """The recording as it lies in the file where it needs no decoding, else decoded; as ``recording``."""
+        data = self.read()
+        return open_raw(data, self.name, sensor) or decode_recording(data, self.name, sensor)
+
     def num_bytes(self) -> int:
         """Size of the recording in bytes, unpacked."""
         if self.member is None:
             return self.path.stat().st_size
         return _archive(self.path).getinfo(self.member).file_size
+
+    def identity(self) -> tuple[int, ...]:
+        """What tells its content without reading it: the size in bytes; in an archive the CRC-32, too."""
+        if self.member is None:
+            return (self.num_bytes(),)
+        return self.num_bytes(), _archive(self.path).getinfo(self.member).CRC
+
+    def changed_ns(self) -> int:
+        """When the file was last written to, in ns; 0 for what is no file of its own."""
+        return self.path.stat().st_mtime_ns if self.member is None and self.path.is_file() else 0
 
 
 @dataclass(frozen=True)
@@ -111,10 +142,18 @@ def option(text: str, kind: Callable[[str], Any] = str, choices: Sequence[str] |
 
 @dataclass(frozen=True)
 class Dataset(ABC):
-    """A data set and its options; the fields of a subclass, described by ``option``, are the options of its command."""
+    """A data set and its options; the fields of a subclass, described by ``option``, are the options of its command.
+
+    Attributes:
+        name: of its command.
+        example: options of its command, as its help shows them.
+        origin: where to get it by hand; empty where there is nothing to get.
+        root: the folder that holds it.
+    """
 
     name: ClassVar[str]
     example: ClassVar[str]
+    origin: ClassVar[str] = ""
     root: Path
 
     def options(self) -> dict[str, Any]:
@@ -128,6 +167,21 @@ class Dataset(ABC):
         Raises:
             FileNotFoundError: there is nothing of this data set under the root.
         """
+
+    def remote_files(self) -> tuple[RemoteFile, ...]:
+        """What ``--download`` fetches into the root; none where a program cannot, and ``origin`` says who can."""
+        return ()
+
+    def not_there(self, expected: str) -> FileNotFoundError:
+        """The error of a data set that isn't in its root: what was expected there, and how to come by it."""
+        lines = [f"{self.root.absolute()}: nothing of this data set is there; expected {expected}"]
+        remote = self.remote_files()
+        if remote:
+            lines.append("--download fetches it, --root names another folder; by hand, put there under these names:")
+            lines += [f"  {file.name}  {file.url}" for file in remote]
+        else:
+            lines.append("--root names another folder")
+        return FileNotFoundError("\n".join([*lines, self.origin]).rstrip())
 
     def prepare(self, sources: Sequence[Source], workers: int | None) -> None:  # noqa: B027 (most have nothing to do)
         """Make those recordings that are not there yet, where a data set makes its own."""
