@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from preprocessing.datasets.base import Dataset, Entry, LeftOut, Listing, Source, entries, find_place, option
+from preprocessing.download import RemoteFile
 
 DIGITS = tuple("0123456789")
+REMOTE_FILES = tuple(
+    RemoteFile(name, f"https://data.mendeley.com/public-files/datasets/468j46mzdv/files/{key}/file_downloaded", md5=md5)
+    for name, key, md5 in (
+        ("Train.zip", "39c25547-014b-4137-a934-9d29fa53c7a0", "20959b8e626244a1b502305a9e6e2031"),
+        ("Test.zip", "05a4d654-7e03-4c15-bdfa-9bb2bcbea494", "69ca8762b2fe404d9b9bad1103e97832"),
+    )
+)
+"""The authors' archives, as they are deposited with Mendeley Data."""
 
 
 @dataclass(frozen=True)
@@ -16,20 +25,21 @@ class NMNIST(Dataset):
     """N-MNIST: 60,000 training and 10,000 test recordings of digits, 34×34 px, about 0.3 s each."""
 
     name: ClassVar[str] = "nmnist"
-    example: ClassVar[str] = "--root data/nmnist"
+    example: ClassVar[str] = "--root data/nmnist --size 34"
     root: Path = field(
         default=Path("data/nmnist"),
         metadata=option("folder with Train/ and Test/, or with Train.zip and Test.zip, read in place", Path),
     )
 
+    def remote_files(self) -> tuple[RemoteFile, ...]:
+        """See ``Dataset.remote_files``."""
+        return REMOTE_FILES
+
     def listing(self) -> Listing:
         """See ``Dataset.listing``."""
         places = {split: find_place(self.root, split) for split in ("train", "test")}
         if not any(places.values()):
-            raise FileNotFoundError(
-                f"{self.root.absolute()}: N-MNIST is not there; expected Train/ and Test/, or Train.zip and Test.zip "
-                "as published by its authors (search for N-MNIST, Orchard 2015); --root names another folder"
-            )
+            raise self.not_there("Train/ and Test/, or Train.zip and Test.zip")
         sources: list[Source] = []
         left_out: list[LeftOut] = []
         for split, place in places.items():

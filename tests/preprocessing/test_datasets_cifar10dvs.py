@@ -6,17 +6,17 @@ from preprocessing.datasets import CIFAR10DVS
 from preprocessing.datasets.cifar10dvs import CLASSES
 
 
-def unpack(root, num=20, classes=CLASSES):
+def unpack(root, num=20, classes=CLASSES, suffix=".aedat"):
     for name in classes:
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
         for i in range(num):
-            (root / name / f"cifar10_{name}_{i}.aedat").touch()
+            (root / name / f"cifar10_{name}_{i}{suffix}").touch()
     return root
 
 
 def numbers(sources, split, label=0):
     chosen = [s.name for s in sources if s.split == split and s.label == label]
-    return [int(name.removesuffix(".aedat").rpartition("_")[2]) for name in chosen]
+    return [int(name.rpartition(".")[0].rpartition("_")[2]) for name in chosen]
 
 
 def test_reference_split_of_a_full_class_is_the_published_one(tmp_path):
@@ -68,12 +68,12 @@ def test_archive_is_read_in_place_and_split_like_the_folder(tmp_path):
 def test_incomplete_set_is_told(tmp_path):
     unpack(tmp_path, 3, CLASSES[:9])
     (tmp_path / "ship" / "cifar10_cat_1.aedat").touch()
-    (tmp_path / "ship" / "cifar10_ship_1.aedat4").touch()
+    (tmp_path / "ship" / "cifar10_ship_x.aedat").touch()
     listing = CIFAR10DVS(tmp_path).listing()
     assert listing.classes == CLASSES
     assert {entry.source: entry.reason for entry in listing.left_out} == {
-        "ship/cifar10_cat_1.aedat": "not named cifar10_ship_<n>.aedat",
-        "ship/cifar10_ship_1.aedat4": "AEDAT-4 is not read yet; the original archives hold .aedat",
+        "ship/cifar10_cat_1.aedat": "not named cifar10_ship_<n>.aedat or .aedat4",
+        "ship/cifar10_ship_x.aedat": "not named cifar10_ship_<n>.aedat or .aedat4",
         "truck": "class missing: neither truck.zip nor truck/ is there",
     }
     assert "airplane: 3 recordings instead of 1000" in listing.notes
@@ -98,6 +98,52 @@ def test_missing_set_says_where_it_is_to_be_had(tmp_path):
     assert str(tmp_path / "nowhere") in message
     assert "airplane.zip  https://ndownloader.figshare.com/files/7712788" in message
     assert message.count("https://") == 10
+    assert "--edition aedat4" in message
+
+
+@pytest.mark.parametrize("split", ["reference", "numeric", "random:0"])
+def test_both_editions_have_the_same_splits(tmp_path, split):
+    unpack(tmp_path / "original", 150, ["bird"])
+    unpack(tmp_path / "aedat4", 150, ["bird"], ".aedat4")
+    original, other = (CIFAR10DVS(tmp_path / name, split).listing() for name in ("original", "aedat4"))
+    assert numbers(original.sources, "test", 2) == numbers(other.sources, "test", 2)
+    assert len(numbers(other.sources, "test", 2)) == 15
+    assert [s.name.removesuffix("4") for s in other.sources] == [s.name for s in original.sources]
+    assert not any("viewer DV" in note for note in original.notes)
+    assert any("viewer DV" in note for note in other.notes)
+
+
+def test_other_edition_is_read_in_place_from_its_archives(tmp_path):
+    with zipfile.ZipFile(tmp_path / "cat.zip", "w") as archive:
+        for i in (3, 1, 2):
+            archive.writestr(f"cat/cifar10_cat_{i}.aedat4", f"recording {i}")
+    listing = CIFAR10DVS(tmp_path).listing()
+    assert [(s.name, s.read()) for s in listing.sources][1:] == [
+        ("cat.zip/cat/cifar10_cat_2.aedat4", b"recording 2"),
+        ("cat.zip/cat/cifar10_cat_3.aedat4", b"recording 3"),
+    ]
+
+
+def test_one_edition_a_build(tmp_path):
+    unpack(tmp_path, 2, ["cat"])
+    unpack(tmp_path, 3, ["cat", "dog"], ".aedat4")
+    with pytest.raises(ValueError, match=r"both editions are there, original \(cat/.*\.aedat\) and aedat4.*--edition"):
+        CIFAR10DVS(tmp_path).listing()
+    original = CIFAR10DVS(tmp_path, edition="original").listing()
+    assert [s.name for s in original.sources] == ["cat/cifar10_cat_0.aedat", "cat/cifar10_cat_1.aedat"]
+    assert original.left_out.count(("dog/cifar10_dog_0.aedat4", "of the edition aedat4; built is original")) == 1
+    assert len(CIFAR10DVS(tmp_path, edition="aedat4").listing().sources) == 6
+
+
+def test_each_edition_can_be_downloaded(tmp_path):
+    assert [file.name for file in CIFAR10DVS(tmp_path).remote_files()] == [f"{name}.zip" for name in CLASSES]
+    (file,) = CIFAR10DVS(tmp_path, edition="aedat4").remote_files()
+    assert (file.name, file.unpack) == ("CIFAR10DVS.zip", True)
+
+
+def test_unknown_edition():
+    with pytest.raises(ValueError, match="'third'; choose original or aedat4"):
+        CIFAR10DVS(edition="third")
 
 
 @pytest.mark.parametrize("split", ["randomly", "random:", "random:x", ""])

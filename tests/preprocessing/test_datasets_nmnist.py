@@ -54,8 +54,20 @@ def test_other_files_and_a_missing_part_are_told(unpacked):
 
 
 def test_missing_root_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: N-MNIST is not there; expected Train/"):
+    with pytest.raises(
+        FileNotFoundError, match=r"nowhere: nothing of this data set is there; expected Train/"
+    ) as error:
         NMNIST(tmp_path / "nowhere").listing()
+    assert "Train.zip  https://data.mendeley.com/" in str(error.value)
+
+
+def test_downloaded_files_are_those_that_are_looked_for(tmp_path):
+    for file in NMNIST(tmp_path).remote_files():
+        with zipfile.ZipFile(tmp_path / file.name, "w") as archive:
+            archive.writestr(f"{file.name.removesuffix('.zip')}/3/00001.bin", b"12345")
+    listing = NMNIST(tmp_path).listing()
+    assert [(s.label, s.split) for s in listing.sources] == [(3, "train"), (3, "test")]
+    assert listing.left_out == ()
 
 
 def test_real_files(shared_data):
