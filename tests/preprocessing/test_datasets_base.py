@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from preprocessing.datasets import CIFAR10DVS, NCALTECH101, NMNIST, DVS128Gesture, NCars
 from preprocessing.datasets.base import Source, entries, find_place
-from preprocessing.events import RecordingError
+from preprocessing.events import RecordingError, make_events
+from preprocessing.readers import aedat2
 
 
 def make_zip(path, members):
@@ -20,6 +22,40 @@ def test_file_and_archive_member_read_alike(tmp_path):
     for source in (Source(tmp_path / "a", None, 0, "test", "a"), Source(archive, "in/a", 0, "test", "b.zip/in/a")):
         assert source.read() == b"events" * 100
         assert source.num_bytes() == 600
+
+
+def test_source_decodes_its_recording(tmp_path):
+    events = make_events([5], [1], [2], [True])
+    (tmp_path / "a.aedat").write_bytes(aedat2.encode(events))
+    recording = Source(tmp_path / "a.aedat", None, 0, "test", "in/a.aedat").recording()
+    assert recording.events.tolist() == events.tolist()
+    assert (recording.sensor, recording.format, recording.source) == ((128, 128), "aedat2", "in/a.aedat")
+
+
+def test_source_hands_the_sensor_on(tmp_path):
+    (tmp_path / "a.bin").write_bytes(bytes([10, 20, 0x80, 0, 1]))
+    source = Source(tmp_path / "a.bin", None, 0, "test", "a.bin")
+    assert source.recording((50, 40)).sensor == (50, 40)
+    with pytest.raises(RecordingError, match=r"a\.bin: event 0 at \(10, 20\) lies outside the 20×20 sensor"):
+        source.recording((20, 20))
+
+
+def test_what_is_not_there_says_how_to_come_by_it(tmp_path):
+    fetched = str(CIFAR10DVS(tmp_path).not_there("archives"))
+    assert fetched.startswith(f"{tmp_path}: nothing of this data set is there; expected archives\n")
+    assert "--download fetches it, --root names another folder" in fetched
+    assert "\n  cat.zip  https://ndownloader.figshare.com/files/7712812\n" in fetched
+    by_hand = str(NCars(tmp_path).not_there("archives"))
+    assert "--download" not in by_hand
+    assert "https://www.prophesee.ai/dataset-n-cars/" in by_hand
+
+
+@pytest.mark.parametrize("kind", [CIFAR10DVS, DVS128Gesture, NCALTECH101, NCars, NMNIST])
+def test_every_published_data_set_can_be_had(kind, tmp_path):
+    files = kind(tmp_path).remote_files()
+    assert files or "https://" in kind.origin
+    assert all(file.url.startswith("https://") and file.md5 for file in files)
+    assert len({file.name for file in files}) == len({file.url for file in files}) == len(files)
 
 
 def test_archive_that_was_replaced_is_read_anew(tmp_path):
