@@ -1,0 +1,194 @@
+"""Say what is in recordings or in a frame cache, and draw it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Timer
+from typing import TYPE_CHECKING
+
+from preprocessing.arguments import Help, add_frame_options, size
+from preprocessing.events import Recording
+from preprocessing.facts import Facts, Unreadable, cache_facts, recording_facts, sample_facts
+from preprocessing.progress import progress
+from preprocessing.readers import read_recording
+from preprocessing.report import (
+    cache_text,
+    cache_title,
+    recording_text,
+    recording_title,
+    sample_text,
+    sample_title,
+    signature,
+    table,
+    unreadable_text,
+)
+from preprocessing.settings import FrameSettings
+
+if TYPE_CHECKING:
+    from preprocessing.cache import FrameCache
+
+EXAMPLES = """examples:
+  python -m preprocessing.inspect recording.aedat
+  python -m preprocessing.inspect recordings/*/*.raw
+  python -m preprocessing.inspect recording.raw --picture recording.png --slicing time --resize area
+  python -m preprocessing.inspect recording.aedat --filter noise:10ms --filter hot:3 --gif recording.gif
+  python -m preprocessing.inspect data/digits.h5 --picture digits.png
+  python -m preprocessing.inspect data/digits.h5 --sample 17 --picture sample.png
+"""
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+class _UsageError(ValueError):
+    """Options that don't go with what the path turned out to be."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0: everything could be read, 1: something could not, or not be drawn, 2: wrong usage."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    alone = [name for name in ("picture", "gif", "sample") if getattr(options, name) is not None]
+    if alone and len(options.paths) > 1:
+        parser.error(f"--{alone[0]} takes one PATH, got {len(options.paths)}")
+    try:
+        return _show_one(options.paths[0], options) if len(options.paths) == 1 else _show_table(options)
+    except _UsageError as error:
+        parser.error(str(error))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> ArgumentParser:
+    program = "python -m preprocessing.inspect"
+    parser = ArgumentParser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
+    add = parser.add_argument
+    add("paths", nargs="+", type=Path, metavar="PATH", help="recordings or frame caches; more than one: a line each")
+    add("--json", action="store_true", help="print a list of JSON objects, one for each PATH")
+    add("--picture", type=Path, metavar="FILE", help="draw the frames, the rate and the sensor, e.g. as .png")
+    add("--gif", type=Path, metavar="FILE", help="draw the frames of a recording as an animation")
+    add("--sample", type=int, metavar="N", help="of a cache this sample only, counted from 0")
+    add("--sensor", type=size, metavar="WxH", help="width and height of the camera, where the format doesn't say it")
+    add_frame_options(parser)
+    return parser
+
+
+def _show_table(options: Namespace) -> int:
+    """A line for each path."""
+    found: list[Facts] = []
+    for path in progress(options.paths, len(options.paths), "reading", "files"):
+        opened = _opened(path, options.sensor)
+        if isinstance(opened, Recording):
+            found.append(recording_facts(opened, _settings(options))[0])
+        else:
+            found.append(opened if isinstance(opened, Unreadable) else cache_facts(opened))
+    print(_json(found) if options.json else table(found))
+    return int(any(isinstance(facts, Unreadable) for facts in found))
+
+
+def _show_one(path: Path, options: Namespace) -> int:
+    """Everything about one path, and its pictures."""
+    with _patience(f"reading {path}"):
+        opened = _opened(path, options.sensor)
+    if isinstance(opened, Unreadable):
+        print(_json([opened]) if options.json else unreadable_text(opened))
+        return 1
+    if isinstance(opened, Recording):
+        _show_recording(opened, options)
+    else:
+        _show_cache(opened, options)
+    return 0
+
+
+def _opened(path: Path, sensor: tuple[int, int] | None) -> Recording | FrameCache | Unreadable:
+    start = b""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                start = file.read(64)
+        if start.startswith(_HDF5):  # a recording can be HDF5, too
+            from preprocessing.cache import FrameCache, NotACacheError
+
+            with suppress(NotACacheError):
+                return FrameCache(path)
+        return read_recording(path, sensor)
+    except (ValueError, OSError, ImportError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return Unreadable(str(path), reason, signature(start) if path.is_file() else "")
+
+
+def _show_recording(recording: Recording, options: Namespace) -> None:
+    if options.sample is not None:
+        raise _UsageError(f"--sample is for frame caches; {recording.source} is a recording")
+    facts, events = recording_facts(recording, _settings(options))
+    print(_json([facts]) if options.json else recording_text(facts))
+    if not (options.picture or options.gif):
+        return
+    if len(events) == 0:
+        raise ValueError(f"{recording.source}: no event passes {', '.join(options.filters)}; nothing to draw")
+    from preprocessing.plots import animate, draw_recording
+
+    rasterizer = _settings(options).rasterizer(recording.sensor)
+    if options.picture:
+        with _patience(f"drawing {options.picture}"):
+            draw_recording(options.picture, events, rasterizer, recording_title(facts))
+    if options.gif:
+        animate(options.gif, events, rasterizer, Path(recording.source).name)
+
+
+def _settings(options: Namespace) -> FrameSettings:
+    return FrameSettings(
+        options.steps,
+        options.size,
+        options.slicing,
+        options.resize,
+        value=options.value,
+        filters=tuple(options.filters),
+    )
+
+
+def _show_cache(cache: FrameCache, options: Namespace) -> None:
+    if options.gif:
+        raise _UsageError(
+            f"--gif is for recordings; {cache.path} is a frame cache: take --picture, or --sample N with it"
+        )
+    if options.sample is None:
+        facts = cache_facts(cache)
+        print(_json([facts]) if options.json else cache_text(cache, facts))
+    elif not 0 <= options.sample < len(cache):
+        raise _UsageError(f"--sample counts from 0 to {len(cache) - 1} in {cache.path}, got {options.sample}")
+    else:
+        sample = sample_facts(cache, options.sample)
+        print(_json([sample]) if options.json else sample_text(sample))
+    if options.picture:
+        from preprocessing.plots import draw_cache, draw_sample
+
+        if options.sample is None:
+            draw_cache(options.picture, cache, cache_title(cache))
+        else:
+            draw_sample(options.picture, cache, options.sample, sample_title(sample))
+
+
+def _json(found: Sequence[Facts]) -> str:
+    return json.dumps([facts.as_json() for facts in found], indent=2, ensure_ascii=False)
+
+
+@contextmanager
+def _patience(what: str) -> Iterator[None]:
+    """Say on the error stream what is being done, if it takes more than two seconds."""
+    timer = Timer(2.0, print, (f"{what} …",), {"file": sys.stderr})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
