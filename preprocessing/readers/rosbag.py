@@ -143,4 +143,5 @@ def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor
     if not messages:
         raise RecordingError(f"{source}: holds no events")
     events = np.concatenate([message.events for message in messages])
+    messages.clear()  # as large as the events
     return make_recording(events, sensor or smallest(events, SENSORS, source), "rosbag", source)

@@ -13,7 +13,7 @@ Source: E. Mueggler et al., "The event-camera dataset and simulator", IJRR 36(2)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -105,20 +105,19 @@ def _read_layout(data: bytes, source: str) -> _Layout:
         line = data[layout.start : min(end, layout.start + 1000)].strip().decode("utf-8", "replace")
         text = line.lstrip("#% ")
         columns = _columns(text)
-        words = re.split(r"[\s,;]+", text)
+        size = re.fullmatch(r"([1-9]\d{0,4})[\s,;]+([1-9]\d{0,4})", line)
         if columns:
-            layout = _Layout(end, *columns, layout.sensor)
-        elif len(words) == 2 and all(re.fullmatch(r"[1-9]\d{0,4}", word) for word in words) and text == line:
-            layout = _Layout(end, layout.order, layout.unit, (int(words[0]), int(words[1])))
-        elif not text or text != line:
-            layout = _Layout(end, layout.order, layout.unit, layout.sensor)
-        elif text[0].isalpha() or text[0] in "\"'":
+            layout = replace(layout, order=columns[0], unit=columns[1])
+        elif size:
+            layout = replace(layout, sensor=(int(size[1]), int(size[2])))
+        elif text == line and (text[:1].isalpha() or text[:1] in ("'", '"')):
             raise RecordingError(
                 f"{_line(data, layout.start, source)} doesn't name four columns; expected t, x, y and p in any order, "
                 "e.g. 't[us],x,y,p'"
             )
-        else:
+        elif text and text == line:
             break
+        layout = replace(layout, start=end)
     return layout
 
 

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocessing import read_recording
@@ -291,7 +291,7 @@ def small_bags(tmp_path_factory):
     return [(path.suffix, path.read_bytes()) for path in bags]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(st.data())
 def test_a_damaged_bag_raises_nothing_else(small_bags, data):
     for suffix, whole in small_bags:
