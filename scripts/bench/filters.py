@@ -1,0 +1,167 @@
+"""Event filters: the compiled loops against NumPy twins, on the same events in the same run, one core.
+
+The events are those of real recordings of a DVS128, and uniform noise on a 640×480 sensor, which has no order in
+space for a processor's cache to use. The twins do the same with array operations only: sorts and searches. First they
+must keep the same events. Then they take turns, and medians of their processor time are printed with the ratios; a
+plain copy of the events, which every filter but crop has to make, is the limit.
+
+Example:
+    .venv/bin/python scripts/bench/filters.py --repeats 7
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from time import process_time
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.events import Events, make_events
+from preprocessing.filters import Crop, Filter, Hot, Noise, Refractory
+from preprocessing.readers import read_recording
+
+OBJECTS = Path(__file__).parents[2].parent / "shared/data/dvs128_objects"
+Sensor = tuple[int, int]
+
+
+def main() -> None:
+    options = parse_options()
+    files = options.files or sorted(OBJECTS.glob("*/*.aedat"))
+    if files:
+        recordings = [read_recording(path) for path in files]
+        compare(f"{len(files)} recordings", [(r.events, r.sensor) for r in recordings], options.repeats)
+    compare("noise, 640×480", [(noise_events(1_000_000), (640, 480))], options.repeats)
+    print(
+        f"{platform.machine()} {cpu_name()}, Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"numba {numba.__version__}, {datetime.now(UTC):%Y-%m-%d}, median of {options.repeats}"
+    )
+
+
+def parse_options() -> argparse.Namespace:
+    description, _, example = (__doc__ or "").partition("Example:")
+    parser = argparse.ArgumentParser(
+        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="recordings; default: ten objects")
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each, of which the median counts")
+    return parser.parse_args()
+
+
+def compare(title: str, streams: list[tuple[Events, Sensor]], repeats: int) -> None:
+    pairs: dict[str, tuple[Filter, Callable[[Events, Sensor], Events]]] = {
+        "crop:100ms-1.3s": (Crop(100_000, 1_300_000), crop_numpy),
+        "refractory:1ms": (Refractory(1000), refractory_numpy),
+        "noise:10ms": (Noise(10_000), noise_numpy),
+        "hot:1.5": (Hot(1.5), hot_numpy),
+    }
+    num_events = sum(len(events) for events, _ in streams)
+    jobs = {"copy": job(lambda events, _: events.view("u1").copy(), streams)}
+    kept = {}
+    for spec, (ours, twin) in pairs.items():
+        for events, sensor in streams:
+            np.testing.assert_array_equal(ours(events, sensor), twin(events, sensor))
+        kept[spec] = sum(len(ours(*stream)) for stream in streams) / num_events
+        jobs[spec] = job(ours, streams)
+        jobs[f"{spec}, NumPy"] = job(twin, streams)
+    seconds = interleaved(jobs, repeats)
+    print(f"{title}, {num_events:,} events: the same events are kept")
+    print(f"  {'copy':<16}{num_events / seconds['copy'] / 1e6:12,.0f} M events/s")
+    for spec in pairs:
+        speed, twin_speed = (num_events / seconds[name] / 1e6 for name in (spec, f"{spec}, NumPy"))
+        ratio = f"{speed / twin_speed:8,.0f} × NumPy ({twin_speed:,.1f})"
+        print(f"  {spec:<16}{speed:12,.0f} M events/s{ratio}, keeps {kept[spec]:.1%}")
+
+
+def job(filter_: Callable[[Events, Sensor], Events], streams: list[tuple[Events, Sensor]]) -> Callable[[], None]:
+    """Filter one stream after the other, and keep nothing, as a build does."""
+
+    def run() -> None:
+        for events, sensor in streams:
+            filter_(events, sensor)
+
+    return run
+
+
+def noise_events(num: int) -> Events:
+    rng = np.random.default_rng(0)
+    t = np.sort(rng.integers(0, 2_000_000, num))
+    return make_events(t, rng.integers(0, 640, num), rng.integers(0, 480, num), rng.random(num) < 0.5)
+
+
+def pixels(events: Events, sensor: Sensor) -> NDArray[np.int64]:
+    return events["y"].astype(np.int64) * sensor[0] + events["x"]
+
+
+def crop_numpy(events: Events, _: Sensor) -> Events:
+    since = events["t"] - events["t"][0]
+    return events[(since >= 100_000) & (since < 1_300_000)]
+
+
+def refractory_numpy(events: Events, sensor: Sensor) -> Events:
+    """Sorted by pixel and time, each pixel steps from a kept event to its next; all pixels step at once."""
+    pixel = pixels(events, sensor)
+    order = np.argsort(pixel, kind="stable")
+    since = events["t"][order] - events["t"][0]
+    longest = int(since.max()) + 1001
+    key = pixel[order] * longest + since
+    at = np.flatnonzero(np.diff(pixel[order], prepend=-1))
+    keep = np.zeros(len(events), np.bool_)
+    while len(at):
+        keep[order[at]] = True
+        next_at = np.searchsorted(key, key[at] + 1000)
+        inside = next_at < len(key)
+        at, next_at = at[inside], next_at[inside]
+        at = next_at[pixel[order[next_at]] == pixel[order[at]]]
+    return events[keep]
+
+
+def noise_numpy(events: Events, sensor: Sensor) -> Events:
+    """For each of the 8 neighbours in turn, look for its last event in the list sorted by pixel and place."""
+    num, (width, height) = len(events), sensor
+    pixel, place = pixels(events, sensor), np.arange(len(events))
+    order = np.argsort(pixel, kind="stable")
+    key = pixel[order] * num + order
+    keep = np.zeros(num, np.bool_)
+    for dx, dy in ((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dx or dy):
+        x, y = events["x"].astype(np.int64) + dx, events["y"].astype(np.int64) + dy
+        neighbour = y * width + x
+        before = np.searchsorted(key, neighbour * num + place) - 1
+        last = order[before]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (before >= 0)
+        keep |= inside & (pixel[last] == neighbour) & (events["t"] - events["t"][last] < 10_000)
+    return events[keep]
+
+
+def hot_numpy(events: Events, sensor: Sensor) -> Events:
+    pixel = pixels(events, sensor)
+    counts = np.bincount(pixel)
+    usual = np.quantile(counts[counts > 0], 0.99, method="inverted_cdf")
+    return events[counts[pixel] <= 1.5 * usual]
+
+
+def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median processor seconds of each job; they take turns, so that a busy machine slows all of them."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(repeats):
+        for name, job in jobs.items():
+            start = process_time()
+            job()
+            seconds[name].append(process_time() - start)
+    return {name: median(each) for name, each in seconds.items()}
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+if __name__ == "__main__":
+    main()
