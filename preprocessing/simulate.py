@@ -121,7 +121,9 @@ def simulate_dvs(
     scene, (places, num_rounds) = _log_scene(intensities(image), settings), _path(settings)
     watch = _watch_compiled if compiled else _watch_numpy
     keys = watch(scene, places, num_rounds, settings.step_us, settings.refractory_us, thresholds, memory)
-    return _events(np.sort(np.concatenate([keys, _noise_keys(settings, rng)])), compiled)
+    keys = np.concatenate([keys, _noise_keys(settings, rng)])
+    keys.sort()
+    return _events(keys, compiled)
 
 
 def _events(keys: NDArray[np.int64], compiled: bool) -> Events:

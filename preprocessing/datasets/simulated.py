@@ -65,9 +65,10 @@ def simulate_missing(root: Path, shots: Sequence[Shot], settings: CameraSettings
 
 
 def stamped(root: Path) -> dict[str, str]:
-    """The recordings that were simulated in ``root``: names and digests."""
-    names = _read_stamp(root).get("recordings", {})
-    return {name: digest for name, digest in names.items() if ".." not in Path(name).parts}
+    """The recordings that were simulated in ``root``: names and digests. A stamp has no say on what lies outside."""
+    recordings: dict[str, str] = _read_stamp(root).get("recordings", {})
+    paths = {name: Path(name) for name in recordings}
+    return {n: recordings[n] for n, path in paths.items() if ".." not in path.parts and not path.is_absolute()}
 
 
 @dataclass(frozen=True)

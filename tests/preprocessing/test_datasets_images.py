@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import numpy as np
@@ -201,6 +202,20 @@ def test_recordings_of_others_are_not_replaced(tmp_path, photos):
     assert mine.read_text() == "mine"
     with pytest.raises(ValueError, match="lies in the images' folder"):
         Images(photos / "dvs", photos)
+
+
+def test_a_stamp_has_no_say_on_files_elsewhere(tmp_path, photos):
+    dataset = Images(tmp_path / "dvs", photos)
+    simulate(dataset)
+    stamp = json.loads((dataset.root / simulated.STAMP).read_text())
+    others = [tmp_path / "absolute.aedat", tmp_path / "relative.aedat"]
+    for path, name in zip(others, (str(others[0]), "../relative.aedat"), strict=True):
+        path.touch()
+        stamp["recordings"][name] = "made up"
+    (dataset.root / simulated.STAMP).write_text(json.dumps(stamp))
+
+    simulate(Images(tmp_path / "dvs", photos, theta=0.4))
+    assert all(path.exists() for path in others)
 
 
 def test_a_build_leaves_out_what_is_no_image(tmp_path, photos):
