@@ -30,6 +30,7 @@ ON, OFF, REST = "#0072B2", "#D55E00", "#EFEFEF"
 _COLUMNS = 8
 _BRIGHTEST = 99.0  # percentile of the bins with events that gets the full colour
 _MOST_NAMES = 40  # below an axis; letters, where they stand side by side
+_PEAKED = 20  # times the median rate that make the axis logarithmic, so that the rest can be seen
 _GAMMA = 0.6  # lets faint bins be seen
 
 
@@ -191,8 +192,8 @@ def _draw_rate(axes: Axes, events: Events, edges: NDArray[np.int64]) -> None:
 
     since = (events["t"] - events["t"][0]) / 1e6
     bins = np.linspace(0, max(since[-1], 1e-6), 201)
-    for name, colour, which in (("ON", ON, events["p"]), ("OFF", OFF, ~events["p"])):
-        rate = np.histogram(since[which], bins)[0] / (bins[1] - bins[0])
+    rates = [np.histogram(since[which], bins)[0] / bins[1] for which in (events["p"], ~events["p"])]
+    for name, colour, rate in zip(("ON", "OFF"), (ON, OFF), rates, strict=True):
         axes.stairs(rate, bins, color=colour, label=name, linewidth=1.2, baseline=None)
     for edge in since[np.minimum(edges, len(since) - 1)]:
         axes.axvline(edge, color="#999999", linewidth=0.5, alpha=0.6, zorder=0)
@@ -200,6 +201,9 @@ def _draw_rate(axes: Axes, events: Events, edges: NDArray[np.int64]) -> None:
     axes.xaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_major_formatter(EngFormatter())
     axes.set(xlim=(0, bins[-1]), ylim=(0, None), ylabel="events/s")
+    typical = np.median(np.concatenate(rates))
+    if np.max(rates) > _PEAKED * typical > 0:
+        axes.set_yscale("symlog", linthresh=typical)
     axes.spines[["top", "right"]].set_visible(False)
 
 
