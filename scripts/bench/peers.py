@@ -1,6 +1,6 @@
-"""The peers of preprocessing.py, in an environment of their own: their code from file to frames, and to a data set.
+"""The peers of preprocess.py, in an environment of their own: their code from file to frames, and to a data set.
 
-Run by preprocessing.py. A command is a line of JSON on the standard input, its answer one on the standard output.
+Run by preprocess.py. A command is a line of JSON on the standard input, its answer one on the standard output.
 torchvision is replaced by what SpikingJelly takes from it for unpacking: its wheels don't load beside every torch.
 """
 

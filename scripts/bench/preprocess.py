@@ -10,8 +10,8 @@ The peers are installed into an environment of their own (some gigabytes, once).
 that scikit-learn brings, or those that are named.
 
 Example:
-    .venv/bin/python scripts/bench/preprocessing.py --recordings 200
-    .venv/bin/python scripts/bench/preprocessing.py ../shared/data/dvs128_objects/session1/*.aedat --recordings 0
+    .venv/bin/python scripts/bench/preprocess.py --recordings 200
+    .venv/bin/python scripts/bench/preprocess.py ../shared/data/dvs128_objects/session1/*.aedat --recordings 0
 """
 
 from __future__ import annotations
@@ -34,10 +34,6 @@ from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path = [path for path in sys.path if Path(path).resolve() != HERE]  # this file has the package's name
-
-# ruff: noqa: E402
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +45,7 @@ from preprocessing.readers import aedat2
 from preprocessing.readers.raw import open_raw
 from preprocessing.simulate import simulate_dvs
 
+HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".peers"
 PACKAGES = ["torch==2.13.0", "numpy", "h5py", "scipy", "tqdm", "loguru", "packaging", "requests", "matplotlib"]
 PACKAGES += ["typing-extensions", "importRosbag", "expelliarmus"]
