@@ -24,7 +24,6 @@ from preprocessing.tables import RESIZE_AXES, AxisTable, axis_table
 RESIZES = tuple(RESIZE_AXES)
 VALUES = ("count", "binary", "signed")
 
-_LARGEST = np.iinfo(np.uint16).max
 _LONGEST_SIDE = 4096
 _FINEST = 1 << 31
 
@@ -124,10 +123,14 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
+        from preprocessing.kernels.raster import divided
+
         sums = self.sums(events)
-        if max(int(sums.max()), self.denominator) < 1 << 24:  # both are exact in float32: it rounds once
-            return sums.astype(np.float32) / np.float32(self.denominator)
-        return (sums / self.denominator).astype(np.float32)
+        if max(int(sums.max()), self.denominator) >= 1 << 24:
+            return (sums / self.denominator).astype(np.float32)
+        frames = np.empty(sums.shape, np.float32)
+        divided(sums.ravel(), self.denominator, frames.reshape(-1))
+        return frames
 
     def stored(self, events: Events | Records) -> Stored:
         """One sample of events ``[N]`` as the cache keeps it.
@@ -135,13 +138,16 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
+        from preprocessing.kernels.raster import clipped
+
         records = self._records(events)
         edges = slice_edges(records.t, self.steps, self.slicing)
         sums = self._sums(records, edges)
         if not self.exact:
             sums = (sums.astype(np.uint64) * 256 + self.denominator // 2) // self.denominator
-        num_saturated = int(np.count_nonzero(sums > _LARGEST))
-        return Stored(np.minimum(sums, _LARGEST).astype(np.uint16), num_saturated, int(edges[-1]))
+        frames = np.empty(sums.shape, np.uint16)
+        num_saturated = clipped(sums.ravel(), frames.reshape(-1))
+        return Stored(frames, num_saturated, int(edges[-1]))
 
     def sums(self, events: Events | Records) -> NDArray[np.unsignedinteger]:
         """Frames ``[T, 2, H, W]`` × ``denominator``: exact integers.

@@ -17,19 +17,29 @@ def are_clean(
     y: tuple[int, int, int],
 ) -> bool:
     """Whether bits ``unset`` are zero, x and y (shift, mask, limit) below their limits, and times don't decrease."""
-    x_shift, x_mask, width = uint64(x[0]), uint64(x[1]), uint64(x[2])
-    y_shift, y_mask, height = uint64(y[0]), uint64(y[1]), uint64(y[2])
+    if (x[1] or y[1]) and not _are_inside(words, x, y):
+        return False
     time_shift, time_mask = uint64(time[0]), uint64(time[1])
     last, used, wrong = uint64(0), uint64(0), False
     for i in range(len(words)):
         word = words[uint64(i)]
         used |= word
-        wrong |= (word >> x_shift & x_mask) >= width
-        wrong |= (word >> y_shift & y_mask) >= height
         now = (_swapped(word) if swapped else word) >> time_shift & time_mask
         wrong |= now < last
         last = now
     return not wrong and used & unset == 0
+
+
+@njit(cache=True, nogil=True)
+def _are_inside(words: NDArray[np.uint64], x: tuple[int, int, int], y: tuple[int, int, int]) -> bool:
+    x_shift, x_mask, width = uint64(x[0]), uint64(x[1]), uint64(x[2])
+    y_shift, y_mask, height = uint64(y[0]), uint64(y[1]), uint64(y[2])
+    wrong = False
+    for i in range(len(words)):
+        word = words[uint64(i)]
+        wrong |= (word >> x_shift & x_mask) >= width
+        wrong |= (word >> y_shift & y_mask) >= height
+    return not wrong
 
 
 @njit(cache=True, nogil=True)
@@ -67,6 +77,24 @@ def accumulate(
                     address = word >> shift & mask | word >> shift_1 & mask_1 | word >> shift_2 & mask_2
                     entry = uint64(entries[address])
                     slice_sums[entry & low_half] += entry >> half
+
+
+@njit(cache=True, nogil=True)
+def divided(sums: NDArray[np.unsignedinteger], denominator: int, frames: NDArray[np.float32]) -> None:
+    """Write ``sums / denominator`` into ``frames``; both ``[N]``, and both numbers exact in float32."""
+    for i in range(len(sums)):
+        frames[uint64(i)] = np.float32(sums[uint64(i)]) / np.float32(denominator)
+
+
+@njit(cache=True, nogil=True)
+def clipped(values: NDArray[np.unsignedinteger], frames: NDArray[np.uint16]) -> int:
+    """Write ``values`` into ``frames``, both ``[N]``, 65535 where one is larger; how many those are."""
+    largest, num_larger = values.dtype.type(0xFFFF), 0
+    for i in range(len(values)):
+        value = values[uint64(i)]
+        num_larger += value > largest
+        frames[uint64(i)] = min(value, largest)
+    return num_larger
 
 
 @njit(cache=True, nogil=True, inline="always")
