@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from argparse import (
-    Action,
-    ArgumentDefaultsHelpFormatter,
-    ArgumentParser,
-    ArgumentTypeError,
-    RawDescriptionHelpFormatter,
-)
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from inspect import cleandoc
 from pathlib import Path
 
+from preprocessing.arguments import Help, add_frame_options, positive
 from preprocessing.datasets import DATASETS, Dataset
+from preprocessing.download import download
 from preprocessing.files import BusyError
 from preprocessing.pipeline import BuildResult, build
-from preprocessing.rasterize import RESIZES
-from preprocessing.slicing import SLICINGS
-from preprocessing.workers import WorkerDiedError
+from preprocessing.workers import WorkerError
 
 __all__ = ["BuildResult", "build", "main"]
 
@@ -29,6 +22,7 @@ EXAMPLES = """examples:
   python -m preprocessing.build digits
   python -m preprocessing.build nmnist --root data/nmnist --size 34
   python -m preprocessing.build cifar10dvs --root data/cifar10dvs --split reference --workers 8
+  python -m preprocessing.build tonic:NMNIST --root data/tonic --size 34
   python -m preprocessing.build folder --root recordings --splits train=session1,test=session2 --window 1.3s
 """
 
@@ -36,31 +30,47 @@ EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: built or up to date, 1: nothing usable or a strict failure, 2: wrong usage."""
     parser = _parser()
-    options = vars(parser.parse_args(arguments))
+    options = vars(parser.parse_args(_expanded(sys.argv[1:] if arguments is None else arguments)))
     kind = DATASETS[options.pop("dataset")]
     try:
         dataset = kind(**{field.name: options.pop(field.name) for field in fields(kind)})
     except ValueError as error:
         parser.error(str(error))
+    wanted = options.pop("download")
+    if wanted and not dataset.remote_files():
+        parser.error(f"--download: {dataset.name} is not fetched by a program; {dataset.origin or 'it needs no files'}")
     try:
+        if wanted:
+            files = download(dataset.remote_files(), dataset.root)
+            num_new = sum(file.is_new for file in files)
+            print(f"{num_new} files downloaded, {len(files) - num_new} were there")
         print(build(dataset, **options))
-    except (ValueError, OSError, BusyError, WorkerDiedError) as error:
+    except (ValueError, OSError, BusyError, WorkerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f"interrupted: {str(interruption) or 'nothing was written'}", file=sys.stderr)
         return 130
     return 0
 
 
+def _expanded(words: Sequence[str]) -> list[str]:
+    """The arguments with tonic:NAME written out as a command and its options; each such set has a file of its own."""
+    first, *others = words or [""]
+    kind, colon, name = first.partition(":")
+    if kind != "tonic" or not colon:
+        return [*words]
+    return [kind, "--set", name, "--out", f"data/tonic-{name.lower()}.h5", *others]
+
+
 def _parser() -> ArgumentParser:
     program = "python -m preprocessing.build"
-    parser = ArgumentParser(program, description=__doc__, epilog=EXAMPLES, formatter_class=_Help)
+    parser = ArgumentParser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
     commands = parser.add_subparsers(dest="dataset", metavar="DATASET", required=True)
     for name, kind in DATASETS.items():
         text, example = cleandoc(kind.__doc__ or ""), f"example:\n  {program} {name} {kind.example}"
         command = commands.add_parser(
-            name, help=text.partition("\n")[0], description=text, epilog=example, formatter_class=_Help
+            name, help=text.partition("\n")[0], description=text, epilog=example, formatter_class=Help
         )
         _add_own(command, kind)
         _add_common(command, f"data/{name}.h5")
@@ -79,35 +89,15 @@ def _add_own(parser: ArgumentParser, kind: type[Dataset]) -> None:
 
 def _add_common(parser: ArgumentParser, out: str) -> None:
     add = parser.add_argument
+    add("--download", action="store_true", help="fetch what is not under the root yet, where a program may")
     add("--out", type=Path, default=Path(out), metavar="FILE", help="the file to write")
-    add("--steps", type=_positive, default=16, metavar="T", help="time steps of a sample")
-    add("--size", type=_size, default="48", metavar="W[xH]", help="width and height of a frame, px")
-    add("--slicing", choices=SLICINGS, default="count", help="steps of equal event counts or of equal times")
-    add("--resize", choices=RESIZES, default="bilinear", help="how the sensor is brought to the frame's size")
-    add("--workers", type=_positive, metavar="N", help="processes, by default as many as are worth it")
-    add("--limit", type=_positive, metavar="N", help="at most so many recordings, spread over classes and splits")
+    add_frame_options(parser)
+    add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
+    add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
+    add("--consolidate", action="store_true", help="with a cluster: one file instead of one that refers to shards")
+    add("--limit", type=positive, metavar="N", help="at most so many recordings, spread over classes and splits")
     add("--strict", action="store_true", help="stop at the first thing that cannot be used; nothing is written")
     add("--force", action="store_true", help="build even if FILE is up to date or no frame cache")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-    return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
-    if not match:
-        raise ArgumentTypeError(f"expected a width or width and height in px, 48 or 64x48, got {text!r}")
-    return int(match[1]), int(match[2] or match[1])
-
-
-class _Help(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the lines of the examples, and shows those defaults that say something."""
-
-    def _get_help_string(self, action: Action) -> str | None:
-        return super()._get_help_string(action) if action.default else action.help
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The frame cache: one HDF5 file with every frame of a data set and all that is known about them.
 
 ===============  ==========================  ==============================================================
-``frames``       ``[N, T, 2, H, W]`` uint16  contiguous; attribute ``scale``: value = stored × scale
+``frames``       ``[N, T, 2, H, W]`` uint16  contiguous, or a virtual data set over shards that are; attribute
+                                             ``scale``: value = stored × scale
 ``labels``       ``[N]`` int64               index into ``classes``
 ``split``        ``[N]`` enum                train, validation or test
 ``classes``      ``[K]`` string              names of the classes
@@ -13,8 +14,9 @@
 
 Attributes of the file: ``format``, ``schema``, ``version`` (of the package), ``config`` (JSON: all that
 decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height), ``num_saturated`` (bins
-clipped at 65535), ``num_special`` (records that are no events of the sensor). The same input gives the same
-bytes: no dates, no absolute paths.
+clipped at 65535), ``num_special`` (records that are no events of the sensor), ``num_backward`` (places where
+times were put in order), ``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the
+last slice). The same input gives the same bytes: no dates, no absolute paths.
 """
 
 from __future__ import annotations
@@ -22,25 +24,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.files import BusyError, exclusive, replace_durably
-
 FORMAT = "evglif frame cache"
-SCHEMA = 1
+SCHEMA = 2
 SPLITS = {"train": 0, "validation": 1, "test": 2}
-
-_BLOCK_BYTES = 1 << 26
+COUNTS = ("num_saturated", "num_special", "num_backward", "num_filtered", "num_unused")
 
 
 class CacheError(ValueError):
@@ -69,6 +67,14 @@ def package_version() -> str:
         return "0"
 
 
+class Shard(NamedTuple):
+    """A file, itself a frame cache, that holds the frames from sample ``start`` on."""
+
+    path: Path
+    start: int
+    num_samples: int
+
+
 class FrameCache:
     """A frame cache, read sample by sample.
 
@@ -81,17 +87,20 @@ class FrameCache:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CacheError: it is not a frame cache, of another schema, or cut short.
+        CacheError: it is not a frame cache, of another schema, or cut short, or one of its shards is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._mapped: NDArray[np.uint16] | None = None
+        self._mapped: tuple[NDArray[np.uint16], ...] = ()
         with _open(self.path) as file:
             try:
                 self._describe(file)
             except (KeyError, OSError) as error:
                 raise CacheError(f"{self.path}: damaged frame cache ({error}); build it anew") from error
+        for shard in self.shards:
+            if not shard.path.exists():
+                raise CacheError(f"{self.path}: its shard {shard.path} is missing; move both together, or build anew")
 
     def _describe(self, file: h5py.File) -> None:
         attributes, frames = file.attrs, file["frames"]
@@ -100,8 +109,8 @@ class FrameCache:
         self.fingerprint = str(attributes["fingerprint"])
         self.version = str(attributes["version"])
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
-        self.num_saturated = int(attributes["num_saturated"])
-        self.num_special = int(attributes["num_special"])
+        counts = (int(attributes[count]) for count in COUNTS)
+        self.num_saturated, self.num_special, self.num_backward, self.num_filtered, self.num_unused = counts
         self.scale = float(frames.attrs["scale"])
         self.shape: tuple[int, int, int, int] = tuple(frames.shape[1:])
         self.labels: NDArray[np.int64] = _frozen(file["labels"][:])
@@ -109,6 +118,7 @@ class FrameCache:
         self.duration_us: NDArray[np.int64] = _frozen(file["duration_us"][:])
         self._split = _frozen(file["split"][:])
         self.left_out: tuple[tuple[str, str], ...] = tuple((s, why) for s, why in file["left_out"].asstr()[:])
+        self.shards: tuple[Shard, ...] = _shards(self.path.parent, frames)
 
     @property
     def steps(self) -> int:
@@ -123,6 +133,12 @@ class FrameCache:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """Split of each sample."""
+        names = {number: name for name, number in SPLITS.items()}
+        return tuple(names[number] for number in self._split.tolist())
+
     def indices(self, split: str) -> NDArray[np.int64]:
         """Positions of the samples of ``split`` ("train", "validation" or "test"), rising."""
         if split not in SPLITS:
@@ -131,42 +147,50 @@ class FrameCache:
 
     def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint16]:
         """Samples as they are stored, ``[B, T, 2, H, W]``: multiply by ``scale`` for the values."""
-        frames = self._frames()
         batch = np.empty((len(indices), *self.shape), np.uint16)
         for row, index in enumerate(indices):  # a list as index would be ten times slower, in HDF5 a hundred
-            batch[row] = frames[self._checked(int(index))]
+            batch[row] = self._frames(int(index))
         return batch
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
         """Frames of one sample, ``[T, 2, H, W]``: events per bin, OFF in channel 0 and ON in channel 1."""
-        stored = self._frames()[self._checked(index)]
-        frames: NDArray[np.float32] = stored * np.float32(self.scale)
+        frames: NDArray[np.float32] = self._frames(index) * np.float32(self.scale)
         return frames
 
     def source(self, index: int) -> str:
         """Where a sample comes from: ``<recording>`` relative to the root, or ``<recording>@<start>us``."""
-        return self._sources[self._checked(index)]
+        return self.sources[self._checked(index)]
 
     @cached_property
-    def _sources(self) -> tuple[str, ...]:
+    def sources(self) -> tuple[str, ...]:
+        """Where each sample comes from."""
         with _open(self.path) as file:
             return tuple(file["source"].asstr()[:])
 
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} is not in {self.path}, which holds {len(self)}")
-        return index
+        return index % len(self)
 
-    def _frames(self) -> NDArray[np.uint16]:
-        if self._mapped is None:
-            with _open(self.path) as file:
-                offset, shape = file["frames"].id.get_offset(), file["frames"].shape
-            self._mapped = np.asarray(np.memmap(self.path, "<u2", "r", offset, shape))
-        return self._mapped
+    def _frames(self, index: int) -> NDArray[np.uint16]:
+        index = self._checked(index)
+        if not self._mapped:
+            self._mapped = tuple(_mapped(part, self.fingerprint, self.shape) for part in self._parts)
+        part = bisect_right(self._starts, index) - 1
+        frames: NDArray[np.uint16] = self._mapped[part][index - self._starts[part]]
+        return frames
+
+    @cached_property
+    def _parts(self) -> tuple[Shard, ...]:
+        return self.shards or (Shard(self.path, 0, len(self)),)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [part.start for part in self._parts]
 
     def close(self) -> None:
         """Let go of the file; reading frames maps it again."""
-        self._mapped = None
+        self._mapped = ()
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +199,7 @@ class FrameCache:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mapped": None}
+        return {**self.__dict__, "_mapped": ()}
 
 
 def _open(path: Path) -> h5py.File:
@@ -207,112 +231,24 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what a killed writer of ``path`` left beside it; one that lives is not disturbed."""
-    if _spool(path).exists():
-        with suppress(BusyError), CacheWriter(path, {"steps": 0, "size": (0, 0)}):
-            pass
+def _shards(folder: Path, frames: h5py.Dataset) -> tuple[Shard, ...]:
+    if not frames.is_virtual:
+        return ()
+    found = []
+    for region, name, _, _ in frames.virtual_sources():
+        first, last = region.get_select_bounds()
+        found.append(Shard(folder / name, first[0], last[0] - first[0] + 1))
+    return tuple(sorted(found, key=lambda shard: shard.start))
 
 
-def _spool(path: Path) -> Path:
-    return path.with_name(f".{path.name}.spool")
-
-
-class CacheWriter:
-    """Writes a frame cache that appears under its name only when it is complete.
-
-    The number of samples is not known beforehand, so frames are spooled beside the target and put together by
-    ``commit``. Leaving the context without it, for whatever reason, leaves what was there before.
-
-    Args:
-        path: the HDF5 file to write or replace.
-        config: everything that decides the content; needs ``steps`` and ``size`` (width, height).
-
-    Raises:
-        BusyError: another process is writing the same file.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self.config = dict(config)
-        width, height = config["size"]
-        self.shape = (int(config["steps"]), 2, int(height), int(width))
-        self._partial = self.path.with_name(f".{self.path.name}.partial")
-        self._rows: list[tuple[int, int, str, int, int]] = []
-        self._num_saturated = 0
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self._spool = self._stack.enter_context(exclusive(_spool(self.path), f"building {self.path}"))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._partial.unlink(missing_ok=True)
-        self._stack.__exit__(kind, error, trace)
-
-    @property
-    def num_samples(self) -> int:
-        """Samples added so far."""
-        return len(self._rows)
-
-    def append(
-        self,
-        frames: NDArray[np.uint16],
-        *,
-        label: int,
-        split: str,
-        source: str,
-        num_events: int,
-        duration_us: int,
-        num_saturated: int = 0,
-    ) -> None:
-        """Add one sample, ``[T, 2, H, W]`` uint16, as ``Rasterizer.stored`` gives it."""
-        if frames.shape != self.shape or frames.dtype != np.uint16:
-            raise ValueError(f"{source}: frames are {frames.dtype} {frames.shape}, expected uint16 {self.shape}")
-        self._spool.write(np.ascontiguousarray(frames, "<u2").data)
-        self._rows.append((label, SPLITS[split], source, num_events, duration_us))
-        self._num_saturated += num_saturated
-
-    def commit(
-        self,
-        *,
-        classes: Sequence[str],
-        sensor: tuple[int, int],
-        scale: float,
-        num_special: int = 0,
-        left_out: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        """Put the file together and give it its name.
-
-        Raises:
-            ValueError: no sample was added.
-        """
-        if not self._rows:
-            raise ValueError(f"{self.path}: no samples to write")
-        with h5py.File(self._partial, "w") as file:
-            file.attrs.update(format=FORMAT, schema=SCHEMA, version=package_version(), sensor=sensor)
-            file.attrs.update(config=canonical(self.config), fingerprint=fingerprint(self.config))
-            file.attrs.update(num_saturated=self._num_saturated, num_special=num_special)
-            self._write_frames(file, scale)
-            labels, splits, sources, num_events, durations = zip(*self._rows, strict=True)
-            text = h5py.string_dtype()
-            for name, values in ("labels", labels), ("num_events", num_events), ("duration_us", durations):
-                file.create_dataset(name, data=values, dtype="<i8")
-            file.create_dataset("split", data=splits, dtype=h5py.enum_dtype(SPLITS, basetype="u1"))
-            file.create_dataset("source", data=sources, dtype=text)
-            file.create_dataset("classes", data=list(classes), dtype=text)
-            file.create_dataset("left_out", (len(left_out), 2), text, data=list(left_out) or None)
-        replace_durably(self._partial, self.path)
-
-    def _write_frames(self, file: h5py.File, scale: float) -> None:
-        frames = file.create_dataset("frames", (len(self._rows), *self.shape), "<u2")
-        frames.attrs["scale"] = scale
-        num_values = int(np.prod(self.shape))
-        block = np.empty((max(1, _BLOCK_BYTES // (2 * num_values)), *self.shape), "<u2")
-        self._spool.seek(0)
-        for start in range(0, len(self._rows), len(block)):
-            part = block[: len(self._rows) - start]
-            self._spool.readinto(part.data)
-            frames[start : start + len(part)] = part
+def _mapped(part: Shard, build: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    """The frames of a file, mapped into memory; ``build`` is the fingerprint that it or its shards were made for."""
+    try:
+        with _open(part.path) as file:
+            config, frames = json.loads(file.attrs["config"]), file["frames"]
+            offset, found = frames.id.get_offset(), frames.shape
+    except (FileNotFoundError, CacheError, KeyError) as error:
+        raise CacheError(f"{part.path}: unusable since the cache was opened ({error}); build it anew") from error
+    if found != (part.num_samples, *shape) or config.get("build", fingerprint(config)) != build:
+        raise CacheError(f"{part.path}: holds the frames of another build; open the cache again, or build it anew")
+    return np.asarray(np.memmap(part.path, "<u2", "r", offset, found))

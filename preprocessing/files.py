@@ -2,15 +2,73 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedRandom
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class BusyError(RuntimeError):
     """Another process is writing the same thing."""
+
+
+class WriteError(OSError):
+    """A file that could not be written; the message says which, why, and what to do."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell what goes wrong while ``path`` and what lies beside it are written.
+
+    Raises:
+        WriteError: in place of any other error of the system or of HDF5.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except (OSError, RuntimeError) as error:
+        told = re.search(r"errno = (\d+)", str(error))  # HDF5's way to say it
+        number = getattr(error, "errno", None) or (int(told[1]) if told else 0)
+        if isinstance(error, RuntimeError) and not told:
+            raise
+        reason = os.strerror(number) if number else str(error)
+        step = "make room, then run the same command again" if number in _FULL else "is its folder there and writable?"
+        raise WriteError(f"{getattr(error, 'filename', None) or path}: cannot be written ({reason}): {step}") from error
+
+
+def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of ``data`` to an open file, from ``offset`` on."""
+    rest = memoryview(data).cast("B")
+    while rest:  # a disk that is nearly full takes a part
+        num_written = os.pwrite(file, rest, offset)
+        rest, offset = rest[num_written:], offset + num_written
+
+
+def reserve(path: Path, num_bytes: int) -> None:
+    """Have the disk keep room for so many bytes behind the end of a file, or raise the error that it is full.
+
+    For HDF5, which cannot end a file in order once a write to it has failed.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        os.posix_fallocate(file, os.fstat(file).st_size, num_bytes)
+    finally:
+        os.close(file)
+
+
+def now_ns(file: int) -> int:
+    """The time by which the file system of an open file dates changes, in ns; the file is dated so."""
+    os.utime(file)
+    return os.fstat(file).st_mtime_ns
 
 
 @contextmanager
@@ -68,3 +126,23 @@ def write_whole(target: Path, data: bytes) -> None:
     partial = target.with_name(f".{target.name}.partial")
     partial.write_bytes(data)
     partial.replace(target)
+
+
+def is_inside(name: str) -> bool:
+    """Whether the file ``name``, joined to a folder, lies below that folder on every system."""
+    path = PureWindowsPath(name)  # it knows both separators, and drives
+    return bool(path.parts) and not path.anchor and ".." not in path.parts and "\0" not in name
+
+
+def require_room(folder: Path, num_bytes: int, purpose: str) -> None:
+    """Check that the disk of ``folder`` can take so many bytes.
+
+    Raises:
+        OSError: it cannot.
+    """
+    free = shutil.disk_usage(folder).free
+    if num_bytes > free:
+        raise OSError(
+            f"{purpose} takes {num_bytes:,} bytes, the disk of {folder} has {free:,} left: "
+            f"make room, or choose a folder on another disk"
+        )

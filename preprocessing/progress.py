@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
@@ -12,12 +13,26 @@ _WORTH_SHOWING_S = 2.0
 _LOG_EVERY_S = 10.0
 
 
-def progress(items: Iterable[Item], total: int, what: str, unit: str) -> Generator[Item]:
-    """Pass ``items`` on, with a bar on the error stream once two seconds are over; in a log a line now and then."""
+def progress(items: Iterable[Item], total: int, what: str, unit: str, done: int = 0) -> Generator[Item]:
+    """Pass ``items`` on, with a bar on the error stream once two seconds are over; in a log a line now and then.
+
+    The bar starts at ``done`` of ``total``, where so many were there before.
+    """
     from tqdm import tqdm
 
-    pause = 0.1 if sys.stderr.isatty() else _LOG_EVERY_S
-    with tqdm(
-        items, what, total, unit=f" {unit}", delay=_WORTH_SHOWING_S, mininterval=pause, maxinterval=pause, leave=False
-    ) as bar:
+    with tqdm(items, what, total, initial=done, unit=f" {unit}", **_pace()) as bar:
         yield from bar
+
+
+@contextmanager
+def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], object]]:
+    """Give a function that moves such a bar on by a number of bytes; ``done`` of ``total`` were there before."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
+        yield bar.update
+
+
+def _pace() -> dict[str, Any]:
+    pause = 0.1 if sys.stderr.isatty() else _LOG_EVERY_S
+    return {"delay": _WORTH_SHOWING_S, "mininterval": pause, "maxinterval": pause, "leave": False}

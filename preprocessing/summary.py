@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preprocessing.cache import SPLITS, FrameCache
 
@@ -20,19 +21,28 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
         "saturated": f"{cache.num_saturated:,} bins",
         "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
         "special": f"{cache.num_special:,} records that are no events of the sensor, not used",
+        "backward": f"{cache.num_backward:,} places where times were put in order",
+        "filtered": f"{cache.num_filtered:,} events dropped by the filters",
+        "unused": f"{cache.num_unused:,} events behind the last time step",
         "left out": f"{len(cache.left_out):,}" + (", all listed in the file" if cache.left_out else ""),
-        "file": f"{cache.path}, {cache.path.stat().st_size / 1e6:,.1f} MB",
+        "file": _file(cache),
         "next": f"python -m evglif.train --data {cache.path}",
     }
-    lines = _samples(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
+    lines = balance(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
     return "\n".join(lines + [f"note: {note}" for note in notes] + [f"WARNING: {gap}" for gap in gaps(cache)])
 
 
+def _file(cache: FrameCache) -> str:
+    files = [cache.path, *(shard.path for shard in cache.shards)]
+    shards = f" with {len(cache.shards):,} shards" if cache.shards else ""
+    return f"{cache.path}{shards}, {sum(path.stat().st_size for path in files) / 1e6:,.1f} MB"
+
+
 def gaps(cache: FrameCache) -> list[str]:
     """Splits and classes that ended up without any sample."""
-    counts = _counts(cache)
+    counts = class_counts(cache)
     found = [f"no {split} samples at all" for split in ("train", "test") if not counts[split].any()]
     for split, count in counts.items():
         without = [name for name, num in zip(cache.classes, count, strict=True) if not num]
@@ -41,13 +51,15 @@ def gaps(cache: FrameCache) -> list[str]:
     return found
 
 
-def _counts(cache: FrameCache) -> dict[str, np.ndarray]:
+def class_counts(cache: FrameCache) -> dict[str, NDArray[np.int64]]:
+    """Samples of each class ``[K]``, per split."""
     num = len(cache.classes)
     return {split: np.bincount(cache.labels[cache.indices(split)], minlength=num) for split in SPLITS}
 
 
-def _samples(cache: FrameCache) -> list[str]:
-    counts = {split: count for split, count in _counts(cache).items() if count.any()}
+def balance(cache: FrameCache) -> list[str]:
+    """Lines of a table: samples of each class and split that has any."""
+    counts = {split: count for split, count in class_counts(cache).items() if count.any()}
     width = max(len("all classes"), *map(len, cache.classes))
     rows = [(name, *(int(count[label]) for count in counts.values())) for label, name in enumerate(cache.classes)]
     rows.append(("all classes", *(int(count.sum()) for count in counts.values())))

@@ -1,16 +1,16 @@
-"""Work spread over the cores of this machine: many small tasks in, their results out in the same order."""
+"""Work spread over the cores of this machine: many small tasks in, their results out as they come."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from queue import SimpleQueue
 from typing import TypeVar
 
 Task = TypeVar("Task")
@@ -20,7 +20,11 @@ _IN_FLIGHT_PER_WORKER = 4
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-class WorkerDiedError(RuntimeError):
+class WorkerError(RuntimeError):
+    """Workers that cannot do the work."""
+
+
+class WorkerDiedError(WorkerError):
     """A worker process is gone, and its task with it."""
 
 
@@ -48,8 +52,8 @@ def run_tasks(
     tasks: Iterable[Task],
     workers: int,
     errors: tuple[type[Exception], ...] = (),
-) -> Generator[Result | Exception]:
-    """Give ``function(task)`` for each task, in the order of the tasks.
+) -> Generator[tuple[int, Result | Exception]]:
+    """Give ``(index, function(task))`` for each task, in the order in which they are done: a slow one stops no other.
 
     At most four tasks per worker are under way, so neither tasks nor results pile up. Closing the iterator, an
     exception or Ctrl-C stops the workers; they also end when this process is killed.
@@ -64,7 +68,7 @@ def run_tasks(
         WorkerDiedError: a worker process ended on its own.
     """
     if workers == 1:
-        return (_attempt(function, task, errors) for task in tasks)
+        return ((index, attempt(function, task, errors)) for index, task in enumerate(tasks))
     return _run_in_processes(function, tasks, workers, errors)
 
 
@@ -73,25 +77,34 @@ def _run_in_processes(
     tasks: Iterable[Task],
     workers: int,
     errors: tuple[type[Exception], ...],
-) -> Generator[Result | Exception]:
+) -> Generator[tuple[int, Result | Exception]]:
     # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    waiting: deque[Future[Result | Exception]] = deque()
+    under_way: dict[Future[Result | Exception], int] = {}
+    done: SimpleQueue[Future[Result | Exception]] = SimpleQueue()
+
+    def next_done() -> tuple[int, Result | Exception]:
+        future = done.get()
+        return under_way.pop(future), future.result()
+
     try:
-        for task in tasks:
+        for index, task in enumerate(tasks):
             with _inherited_by_workers():  # submitting is what starts a process
-                waiting.append(pool.submit(_attempt, function, task, errors))
-            if len(waiting) >= workers * _IN_FLIGHT_PER_WORKER:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+                future = pool.submit(attempt, function, task, errors)
+            under_way[future] = index
+            future.add_done_callback(done.put)
+            if len(under_way) >= workers * _IN_FLIGHT_PER_WORKER:
+                yield next_done()
+        while under_way:
+            yield next_done()
     except BrokenProcessPool as error:
-        raise WorkerDiedError("a worker process died, perhaps for want of memory: try fewer workers") from error
+        raise WorkerDiedError("a worker process died, perhaps for want of memory: run again with fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
+def attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
+    """``function(task)``, or the exception it raises where that is one of ``errors``."""
     try:
         return function(task)
     except errors as error:

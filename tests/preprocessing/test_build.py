@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 import zipfile
@@ -9,10 +8,10 @@ import numpy as np
 import pytest
 
 from preprocessing.build import build, main
-from preprocessing.cache import CacheWriter, FrameCache
+from preprocessing.cache import FrameCache
 from preprocessing.datasets import CIFAR10DVS, NMNIST, Digits, Folder
 from preprocessing.events import RecordingError, make_events
-from preprocessing.files import BusyError
+from preprocessing.files import BusyError, exclusive
 from preprocessing.rasterize import Rasterizer
 from preprocessing.readers import aedat2, atis, read_recording
 
@@ -85,7 +84,7 @@ def test_worker_processes_give_the_same_file(root, out):
 def test_second_build_does_nothing(root, out, monkeypatch):
     build(Folder(root), out, **SMALL)
     before = what_writing_changes(out)
-    monkeypatch.setattr("preprocessing.pipeline.make_samples", None)
+    monkeypatch.setattr("preprocessing.local.make_samples", None)
     result = build(Folder(root), out, **SMALL)
     assert result.up_to_date
     assert "up to date" in str(result)
@@ -122,6 +121,25 @@ def test_changed_folder_builds_anew(root, out, files):
     assert not build(Folder(root), out, **SMALL).up_to_date
 
 
+def test_recording_changed_without_a_change_of_size_builds_anew(root, out):
+    build(Folder(root), out, **SMALL)
+    (root / "train/box/0.aedat").write_bytes(recording(50, 99))
+    assert not build(Folder(root), out, **SMALL).up_to_date
+    assert build(Folder(root), out, **SMALL).up_to_date
+
+
+def archive(root, seed):
+    with zipfile.ZipFile(root / "Train.zip", "w") as file:
+        file.writestr("Train/3/1.bin", atis.encode(events(60, seed, 1000, 34)))
+    return NMNIST(root)
+
+
+def test_member_of_an_archive_changed_without_a_change_of_size_builds_anew(tmp_path, out):
+    build(archive(tmp_path, 0), out, **SMALL)
+    assert build(archive(tmp_path, 0), out, **SMALL).up_to_date
+    assert not build(archive(tmp_path, 1), out, **SMALL).up_to_date
+
+
 def test_same_recordings_elsewhere_are_the_same(root, out, tmp_path):
     build(Folder(root), out, **SMALL)
     root.rename(tmp_path / "moved")
@@ -132,7 +150,7 @@ BAD = {
     "empty": (b"", "empty"),
     "header only": (HEADER, "no events"),
     "cut": (recording()[:-3], "byte"),
-    "text": (b"Dear diary,\nnothing happened.\n", "AEDAT-2.0"),
+    "text": (b"Dear diary,\nnothing happened.\n", "read as AEDAT-1.0"),
     "outside": (words((5 << 16, 1)), "event 0"),
     "backwards": (words((0, 90_000), (0, 5)), "event 1"),
 }
@@ -194,12 +212,12 @@ def test_class_and_split_without_samples_are_told_loudly(root, out):
 
 
 def test_nothing_usable(tmp_path, out):
-    make(tmp_path / "bad", {"a/1.aedat": b"", "a/2.txt": b""})
+    make(tmp_path / "bad", {"a/1.aedat": b"", "a/2.doc": b""})
     with pytest.raises(ValueError, match=r"(?s)none of 1 recordings can be used.*a/1\.aedat: .*empty"):
         build(Folder(tmp_path / "bad"), out, **SMALL)
     assert list(out.parent.glob("*")) == []
     (tmp_path / "bad" / "a" / "1.aedat").unlink()
-    with pytest.raises(ValueError, match=r"(?s)bad: nothing to build.*a/2\.txt"):
+    with pytest.raises(ValueError, match=r"(?s)bad: nothing to build.*a/2\.doc"):
         build(Folder(tmp_path / "bad"), out, **SMALL)
 
 
@@ -311,7 +329,7 @@ def test_damaged_frame_cache_is_built_anew(root, out):
 
 def test_leftovers_of_a_killed_build_go_even_if_nothing_is_to_be_done(root, out):
     build(Folder(root), out, **SMALL)
-    make(out.parent, {".frames.h5.spool": b"frames", ".frames.h5.partial": b"half"})
+    make(out.parent, {".frames.h5.rows": b"frames", ".frames.h5.journal": b"", ".frames.h5.partial": b"half"})
     assert build(Folder(root), out, **SMALL).up_to_date
     assert list(out.parent.iterdir()) == [out]
 
@@ -325,40 +343,9 @@ def test_external_events_are_counted_and_said(tmp_path, out):
 
 
 def test_second_build_at_the_same_time_is_refused(root, out):
-    with CacheWriter(out, {"steps": 4, "size": [12, 8]}), pytest.raises(BusyError, match=r"building .*frames\.h5"):
+    lock = out.parent / ".frames.h5.lock"
+    with exclusive(lock, f"building {out}"), pytest.raises(BusyError, match=r"building .*frames\.h5"):
         build(Folder(root), out, **SMALL)
-
-
-SLOW = """
-import sys, time
-from preprocessing import build, pipeline
-fast, done = pipeline.make_samples, []
-def slow(task):
-    if done:
-        print("half way", flush=True)
-        time.sleep(60)
-    done.append(task)
-    return fast(task)
-pipeline.make_samples = slow
-sys.exit(build.main(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_stopped_half_way_leaves_no_file_and_the_next_run_starts_cleanly(root, out, how, code):
-    options = ["folder", "--root", str(root), "--out", str(out), "--workers", "1"]
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout.readline() == "half way\n"
-        child.send_signal(how)
-        error = child.communicate()[1]
-    assert child.returncode == code
-    assert error == ("interrupted: nothing was written\n" if how == signal.SIGINT else "")
-    assert not out.exists()
-    assert main(options) == 0
-    assert list(out.parent.iterdir()) == [out]
-    assert len(FrameCache(out)) == 8
 
 
 def run(*arguments):
@@ -384,7 +371,7 @@ def test_command_defaults_are_those_of_the_function(root, out, monkeypatch):
 
 def test_command_fails_on_a_missing_folder_and_in_strict_mode(root, out, capsys):
     assert main(["nmnist", "--root", str(root / "nowhere"), "--out", str(out)]) == 1
-    assert f"error: {root}/nowhere: N-MNIST is not there" in capsys.readouterr().err
+    assert f"error: {root}/nowhere: nothing of this data set is there" in capsys.readouterr().err
     make(root, {"train/box/bad.aedat": b""})
     assert main(["folder", "--root", str(root), "--out", str(out), "--strict"]) == 1
     assert "error: train/box/bad.aedat" in capsys.readouterr().err

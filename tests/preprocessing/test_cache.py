@@ -1,6 +1,6 @@
 import json
 import pickle
-import signal
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from preprocessing.cache import CacheError, CacheWriter, FrameCache, NotACacheError, fingerprint
-from preprocessing.files import BusyError
+from preprocessing.cache import CacheError, FrameCache, NotACacheError, fingerprint
+from preprocessing.cache_writer import describe, write_cache
+from preprocessing.outcome import Outcome, Row, joined
 
 CONFIG = {"steps": 3, "size": [5, 4], "slicing": "count", "dataset": "made up"}
 SHAPE = (3, 2, 4, 5)
@@ -19,27 +20,16 @@ SPLITS = ["train", "test", "train", "validation", "train", "test", "train"]
 LEFT_OUT = [("b/nichts.aedat", "the file is empty (0 bytes)")]
 
 
-def append_all(writer):
+def parts():
+    """One recording per sample, in which something was left out of the first."""
     for i, (frames, split) in enumerate(zip(FRAMES, SPLITS, strict=True)):
-        writer.append(
-            frames,
-            label=i % 2,
-            split=split,
-            source=f"a/{i}.aedat",
-            num_events=10 * i,
-            duration_us=100 * i,
-            num_saturated=1,
-        )
-
-
-def commit(writer):
-    writer.commit(classes=["Maß", "b"], sensor=(128, 96), scale=1 / 36, num_special=5, left_out=LEFT_OUT)
+        row = Row(i % 2, split, f"a/{i}.aedat", 10 * i, 100 * i)
+        counts = {"num_saturated": 1, "num_special": i, "num_backward": 2, "num_filtered": 3, "num_unused": 4}
+        yield Outcome(row.source, (row,), LEFT_OUT[i:], (128, 96), 1 / 36, **counts), [frames]
 
 
 def write(path, config=CONFIG):
-    with CacheWriter(path, config) as writer:
-        append_all(writer)
-        commit(writer)
+    write_cache(path, config, ["Maß", "b"], parts(), scratch=path.name)
     return path
 
 
@@ -58,8 +48,12 @@ def test_gives_back_what_was_written(path):
     assert cache.num_events.tolist() == [0, 10, 20, 30, 40, 50, 60]
     assert cache.duration_us.tolist() == [0, 100, 200, 300, 400, 500, 600]
     assert [cache.source(i) for i in (0, 6, -1)] == ["a/0.aedat", "a/6.aedat", "a/6.aedat"]
+    assert cache.sources == tuple(f"a/{i}.aedat" for i in range(7))
+    assert cache.splits == tuple(SPLITS)
+    assert cache.shards == ()
     assert cache.left_out == tuple(LEFT_OUT)
-    assert (cache.num_saturated, cache.num_special) == (7, 5)
+    assert (cache.num_saturated, cache.num_special) == (7, 21)
+    assert (cache.num_backward, cache.num_filtered, cache.num_unused) == (14, 21, 28)
     assert cache.config == CONFIG
     assert cache.fingerprint == fingerprint(CONFIG)
 
@@ -120,14 +114,6 @@ def test_fingerprint_knows_content_not_order():
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
 
 
-def test_more_left_out_than_an_attribute_could_hold(tmp_path):
-    left_out = [(f"folder/{i}.txt", "no reader for it " * 5) for i in range(3000)]
-    with CacheWriter(tmp_path / "frames.h5", CONFIG) as writer:
-        append_all(writer)
-        writer.commit(classes=["a", "b"], sensor=(1, 1), scale=1.0, left_out=left_out)
-    assert FrameCache(tmp_path / "frames.h5").left_out == tuple(left_out)
-
-
 def test_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.h5.*preprocessing\.build"):
         FrameCache(tmp_path / "none.h5")
@@ -159,78 +145,75 @@ def test_file_without_a_part(path):
 def test_file_of_another_schema(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(CacheError, match="schema 99, this package reads 1"):
+    with pytest.raises(CacheError, match="schema 99, this package reads 2; build it anew"):
         FrameCache(path)
 
 
-def test_sample_of_another_shape_is_refused(tmp_path):
-    with CacheWriter(tmp_path / "frames.h5", CONFIG) as writer:
-        for frames in (FRAMES[0, :2], FRAMES[0].astype(np.int16)):
-            with pytest.raises(ValueError, match=r"a\.aedat: frames are .* expected uint16 \(3, 2, 4, 5\)"):
-                writer.append(frames, label=0, split="test", source="a.aedat", num_events=1, duration_us=1)
+def test_file_replaced_by_another_build_after_it_was_opened(path):
+    cache = FrameCache(path)
+    write(path, {**CONFIG, "slicing": "time"})
+    with pytest.raises(CacheError, match="frames of another build; open the cache again"):
+        cache.stored([0])
 
 
-def test_nothing_is_written_without_samples(tmp_path):
-    with pytest.raises(ValueError, match="no samples"), CacheWriter(tmp_path / "frames.h5", CONFIG) as writer:
-        commit(writer)
-    assert list(tmp_path.iterdir()) == []
+@pytest.fixture
+def sharded(tmp_path):
+    """The same cache as a virtual one over shards of 3, 0 and 4 samples."""
+    folder, shards = tmp_path / "set" / "frames.h5.shards", {0: (0, 3), 2: (3, 7)}
+    folder.mkdir(parents=True)
+    layout = h5py.VirtualLayout((7, *SHAPE), "<u2")
+    common = {"build": fingerprint(CONFIG), "steps": 3, "size": [5, 4]}
+    for number in range(3):
+        start, stop = shards.get(number, (3, 3))
+        write_cache(folder / f"{number}.h5", common, ["Maß", "b"], [*parts()][start:stop], scratch="x")
+        if start < stop:
+            source = h5py.VirtualSource(f"frames.h5.shards/{number}.h5", "frames", (stop - start, *SHAPE), "<u2")
+            layout[start:stop] = source
+    path = folder.with_name("frames.h5")
+    with h5py.File(path, "w") as file:
+        file.create_virtual_dataset("frames", layout)
+    describe(path, CONFIG, ["Maß", "b"], joined(outcome for outcome, _ in parts()))
+    return path
 
 
-def fail_while_writing(path, error):
-    with CacheWriter(path, CONFIG) as writer:
-        append_all(writer)
-        raise error
+def test_frames_in_shards_are_read_alike(sharded, path, tmp_path):
+    shutil.move(sharded.parent, tmp_path / "moved")
+    cache = FrameCache(tmp_path / "moved" / "frames.h5")
+    assert [(shard.path.name, shard.start, shard.num_samples) for shard in cache.shards] == [
+        ("0.h5", 0, 3),
+        ("2.h5", 3, 4),
+    ]
+    np.testing.assert_array_equal(cache.stored([-7, 2, 3, 6, -1]), FRAMES[[0, 2, 3, 6, 6]])
+    np.testing.assert_array_equal(cache[4], FrameCache(path)[4])
+    with h5py.File(cache.path) as file:
+        np.testing.assert_array_equal(file["frames"][:], FRAMES)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_interrupted_writing_leaves_the_old_file(path, error):
-    before = path.read_bytes()
-    with pytest.raises(error):
-        fail_while_writing(path, error)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
+def test_empty_shard_is_a_frame_cache_without_samples(sharded):
+    cache = FrameCache(sharded.parent / "frames.h5.shards" / "1.h5")
+    assert (len(cache), cache.shape, cache.left_out) == (0, SHAPE, ())
+    with pytest.raises(IndexError, match="holds 0"):
+        cache.stored([0])
 
 
-def test_leaving_without_commit_writes_nothing(tmp_path):
-    with CacheWriter(tmp_path / "frames.h5", CONFIG) as writer:
-        append_all(writer)
-    assert list(tmp_path.iterdir()) == []
+def test_shard_that_is_missing_is_named(sharded):
+    (sharded.parent / "frames.h5.shards" / "2.h5").unlink()
+    with pytest.raises(CacheError, match=r"frames\.h5: its shard .*2\.h5 is missing; move both together"):
+        FrameCache(sharded)
 
 
-def test_second_writer_of_a_file_is_refused_and_the_first_goes_on(tmp_path):
-    path = tmp_path / "frames.h5"
-    with CacheWriter(path, CONFIG) as first:
-        append_all(first)
-        with pytest.raises(BusyError, match=r"building .*frames\.h5"), CacheWriter(path, CONFIG):
-            pass
-        commit(first)
-    np.testing.assert_array_equal(FrameCache(path).stored(range(7)), FRAMES)
+def test_shard_of_another_build_is_named(sharded):
+    other = sharded.parent / "frames.h5.shards" / "2.h5"
+    write_cache(other, {"build": "another", "steps": 3, "size": [5, 4]}, ["a"], [*parts()][3:], scratch="x")
+    with pytest.raises(CacheError, match=r"2\.h5: holds the frames of another build"):
+        FrameCache(sharded).stored([6])
 
 
-KILLED = """
-import sys, numpy as np
-from preprocessing.cache import CacheWriter
-writer = CacheWriter(sys.argv[1], {"steps": 3, "size": [5, 4]}).__enter__()
-writer.append(np.zeros((3, 2, 4, 5), np.uint16), label=0, split="test", source="", num_events=1, duration_us=1)
-writer._spool.flush()
-print("writing", flush=True)
-sys.stdin.read()
-"""
-
-
-def test_killed_writer_leaves_nothing_that_matters(tmp_path):
-    path = tmp_path / "frames.h5"
-    command = [sys.executable, "-c", KILLED, str(path)]
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout.readline() == "writing\n"
-        child.send_signal(signal.SIGKILL)
-    assert not path.exists()
-    assert list(tmp_path.iterdir()) != []
-    (tmp_path / ".frames.h5.partial").write_bytes(b"half a file")
-    write(path)
-    assert list(tmp_path.iterdir()) == [path]
-    np.testing.assert_array_equal(FrameCache(path).stored(range(7)), FRAMES)
+def test_shard_cut_short_is_named(sharded):
+    damaged = sharded.parent / "frames.h5.shards" / "0.h5"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    with pytest.raises(CacheError, match=r"0\.h5: .*cut short"):
+        FrameCache(sharded).stored([6])
 
 
 def test_read_without_numba_or_torch():

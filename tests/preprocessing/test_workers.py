@@ -14,13 +14,23 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_in_the_order_of_the_tasks(workers):
-    assert list(run_tasks(operator.neg, range(20), workers)) == [-i for i in range(20)]
+def test_every_task_has_one_result_that_says_which_it_is(workers):
+    assert sorted(run_tasks(operator.neg, range(20), workers)) == [(i, -i) for i in range(20)]
+
+
+def test_slow_task_stops_no_other(tmp_path):
+    """The first task ends only once the last has run; with the results in order it would never."""
+    flag = tmp_path / "flag"
+    wait = f"[__import__('time').sleep(0.01) for _ in iter(__import__('pathlib').Path({str(flag)!r}).exists, True)]"
+    results = run_tasks(eval, [wait, *["1"] * 40, f"open({str(flag)!r}, 'w').close()"], 2)
+    indices = [index for index, _ in results]
+    assert sorted(indices) == list(range(42))
+    assert indices.index(0) >= 41 - 8
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_expected_errors_are_results(workers):
-    results = list(run_tasks(int, ["1", "no number", "3"], workers, errors=(ValueError,)))
+    results = dict(run_tasks(int, ["1", "no number", "3"], workers, errors=(ValueError,)))
     assert results[0] == 1
     assert isinstance(results[1], ValueError)
     assert "no number" in str(results[1])
@@ -29,16 +39,14 @@ def test_expected_errors_are_results(workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_other_errors_end_the_work(workers):
-    results = run_tasks(int, ["1", None, "3"], workers, errors=(ValueError,))
-    assert next(results) == 1
     with pytest.raises(TypeError):
-        next(results)
+        list(run_tasks(int, ["1", None, "3"], workers, errors=(ValueError,)))
 
 
 def test_no_more_tasks_under_way_than_four_per_worker():
     taken = []
     results = run_tasks(operator.neg, (taken.append(i) or i for i in range(100)), 2)
-    assert next(results) == 0
+    next(results)
     assert len(taken) <= 8
     results.close()
 
@@ -52,7 +60,7 @@ def test_workers_have_one_thread_each_and_the_parent_keeps_its_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     names = ["OMP_NUM_THREADS", "MKL_NUM_THREADS"]
-    assert list(run_tasks(os.getenv, names, 2)) == ["1", "1"]
+    assert dict(run_tasks(os.getenv, names, 2)) == {0: "1", 1: "1"}
     assert [os.getenv(name) for name in names] == ["7", None]
 
 
@@ -71,7 +79,7 @@ import os, time
 from preprocessing.workers import run_tasks
 if __name__ == "__main__":
     pids = run_tasks(eval, ["__import__('os').getpid()"] + ["__import__('time').sleep(60)"] * 9, 2)
-    print(next(pids), flush=True)
+    print(next(pids)[1], flush=True)
     next(pids)
 """
 
@@ -92,7 +100,7 @@ INTERRUPTED = """
 from preprocessing.workers import run_tasks
 if __name__ == "__main__":
     task = "(__import__('time').sleep(0.05), __import__('os').getpid())[1]"
-    for worker in run_tasks(eval, [task] * 10_000, 2):
+    for _, worker in run_tasks(eval, [task] * 10_000, 2):
         print(worker, flush=True)
 """
 

@@ -1,0 +1,105 @@
+"""What came of recordings, apart from the frames: what a cache says about its samples, and about what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.cache import COUNTS
+from preprocessing.datasets.base import LeftOut, Source
+from preprocessing.samples import RecordingSamples
+
+
+class Row(NamedTuple):
+    """What a cache says about one sample; see ``preprocessing.cache``."""
+
+    label: int
+    split: str
+    source: str
+    num_events: int
+    duration_us: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one recording, or of several in their order.
+
+    Attributes:
+        name: the recording whose sensor this is.
+        rows: its samples, in the order of their frames.
+        left_out: what could not be used.
+        sensor: (width, height) in px; None where nothing could be read.
+        scale: what one unit of the stored frames is worth.
+        num_saturated: bins clipped at 65535.
+        num_special: records that are no events of the sensor.
+        num_backward: places where times were put in order.
+        num_filtered: events that the filters have dropped.
+        num_unused: events behind the last slice.
+    """
+
+    name: str
+    rows: tuple[Row, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    sensor: tuple[int, int] | None = None
+    scale: float = 1.0
+    num_saturated: int = 0
+    num_special: int = 0
+    num_backward: int = 0
+    num_filtered: int = 0
+    num_unused: int = 0
+
+
+def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Outcome, list[NDArray[np.uint16]]]:
+    """What came of a recording and the frames of its samples, from what ``make_samples`` returned or raised."""
+    if isinstance(result, Exception):
+        reason = str(result).removeprefix(f"{source.name}: ")
+        return Outcome(source.name, left_out=(LeftOut(source.name, reason),)), []
+    outcome = Outcome(
+        source.name,
+        tuple(Row(s.label, source.split, s.source, s.num_events, s.duration_us) for s in result.samples),
+        result.left_out,
+        result.sensor,
+        result.scale,
+        num_saturated=sum(sample.num_saturated for sample in result.samples),
+        num_special=result.num_special,
+        num_backward=result.num_backward,
+        num_filtered=result.num_filtered,
+        num_unused=sum(sample.num_unused for sample in result.samples),
+    )
+    return outcome, [sample.frames for sample in result.samples]
+
+
+def joined(outcomes: Iterable[Outcome]) -> Outcome:
+    """Outcomes, one after the other, as one; the sensor is that of the first that has one."""
+    parts = tuple(outcomes)
+    first = next((part for part in parts if part.sensor), Outcome(""))
+    return Outcome(
+        first.name,
+        tuple(row for part in parts for row in part.rows),
+        tuple(problem for part in parts for problem in part.left_out),
+        first.sensor,
+        first.scale,
+        **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
+    )
+
+
+def same_sensor(first: Outcome | None, this: Outcome) -> Outcome | None:
+    """The first of two outcomes that has a sensor.
+
+    Raises:
+        ValueError: they are of different sensors.
+    """
+    if first is None or first.sensor is None:
+        return this
+    if this.sensor is not None and this.sensor != first.sensor:
+        names = f"{first.name} ({_size(first.sensor)}) and {this.name} ({_size(this.sensor)})"
+        raise ValueError(f"recordings of different sensors: {names}; where they are the same, state it with --sensor")
+    return first
+
+
+def _size(sensor: tuple[int, int]) -> str:
+    return "{}×{}".format(*sensor)
