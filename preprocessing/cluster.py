@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing
+from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from preprocessing.files import writing
 from preprocessing.outcome import Outcome, joined
@@ -14,9 +16,6 @@ from preprocessing.plan import Plan, telling_kept, told_resuming
 from preprocessing.progress import progress
 from preprocessing.shards import ShardTask, plan_shards, remove_unused_shards, write_joined, write_shard
 from preprocessing.workers import WorkerDiedError, WorkerError
-
-if TYPE_CHECKING:
-    from distributed import Client, Future
 
 _UNDER_WAY = 1000  # shards that the scheduler knows of at once: enough for any cluster, and no load for it
 
@@ -48,20 +47,28 @@ def build_on_cluster(plan: Plan, address: str, begun_ns: int) -> None:
         write_joined(plan, shards, [outcomes[number] for number in range(len(shards))], begun_ns)
 
 
-def _client(address: str) -> Client:
+def _distributed() -> Any:
+    """Dask's library for clusters."""
     try:
-        from distributed import Client
+        return import_module("distributed")
     except ImportError:
         raise ValueError("a cluster needs Dask: pip install 'evglif[cluster]', here and where workers run") from None
+
+
+def _client(address: str) -> Any:
+    client = _distributed().Client
     try:
-        return Client(scheduler_file=address) if address.endswith(".json") else Client(address)
+        if address.endswith(".json"):
+            Path(address).stat()  # a file that is not there would be waited for without an end
+            return client(scheduler_file=address)
+        return client(address)
     except (OSError, ValueError) as error:
         raise WorkerError(
             f"{address}: no Dask scheduler answers ({error}); expected tcp://host:port or a scheduler file FILE.json"
         ) from error
 
 
-def _fill(plan: Plan, client: Client, shards: Sequence[ShardTask], outcomes: dict[int, Outcome]) -> None:
+def _fill(plan: Plan, client: Any, shards: Sequence[ShardTask], outcomes: dict[int, Outcome]) -> None:
     first: Outcome | None = None
     for outcome in outcomes.values():
         first = plan.checked(first, outcome)
@@ -78,20 +85,18 @@ def _fill(plan: Plan, client: Client, shards: Sequence[ShardTask], outcomes: dic
     plan.require_samples(joined(outcomes[number] for number in range(len(shards))))
 
 
-def _run(client: Client, shards: Sequence[ShardTask]) -> Generator[int]:
+def _run(client: Any, shards: Sequence[ShardTask]) -> Generator[int]:
     """Have shards made; give their positions as they are done. Dask repeats what was lost with a worker."""
-    from distributed import as_completed
-
     waiting = iter(enumerate(shards))
-    under_way: dict[Future, int] = {}
+    under_way: dict[Any, int] = {}
 
-    def submitted(most: int) -> list[Future]:
+    def submitted(most: int) -> list[Any]:
         # not pure: a result that the cluster still holds of an earlier build is no shard on the disk
         new = {client.submit(write_shard, shard, pure=False): position for position, shard in islice(waiting, most)}
         under_way.update(new)
         return list(new)
 
-    done = as_completed(submitted(_UNDER_WAY))
+    done = _distributed().as_completed(submitted(_UNDER_WAY))
     try:
         for future in done:
             position = under_way.pop(future)
@@ -102,12 +107,10 @@ def _run(client: Client, shards: Sequence[ShardTask]) -> Generator[int]:
         client.cancel(list(under_way))
 
 
-def _finish(future: Future, shard: ShardTask) -> None:
-    from distributed import KilledWorker
-
+def _finish(future: Any, shard: ShardTask) -> None:
     try:
         future.result()
-    except KilledWorker as error:
+    except _distributed().KilledWorker as error:
         names = f"{shard.tasks[0].source.name} to {shard.tasks[-1].source.name}"
         raise WorkerDiedError(
             f"{shard.path}: {error.allowed_failures + 1} workers died of this shard, perhaps for want of memory; "
