@@ -12,7 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -94,7 +94,7 @@ class Journal:
         with writing(self.target):
             checksum = self._rows.put(row, frames)
             finished = _Finished(index, self._changed[index], row, checksum, outcome)
-            self._append(asdict(finished))
+            self._append({**vars(finished), "outcome": vars(outcome)})
         self._take(finished)
 
     def commit(self, classes: Sequence[str], left_out: Sequence[LeftOut]) -> None:
