@@ -98,7 +98,9 @@ def _run_in_processes(
         while under_way:
             yield next_done()
     except BrokenProcessPool as error:
-        raise WorkerDiedError("a worker process died, perhaps for want of memory: run again with fewer workers") from error
+        raise WorkerDiedError(
+            "a worker process died, perhaps for want of memory: run again with fewer workers"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -61,6 +61,20 @@ def cluster():
         yield started
 
 
+@pytest.fixture(autouse=True)
+def _bounded():
+    """What waits for workers that never come ends."""
+
+    def stop(*_):
+        raise TimeoutError("the cluster has not done it in 100 s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(100)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "out" / "frames.h5"
@@ -203,12 +217,13 @@ def piped(tmp_path):
 
 def reader(cluster, pipe):
     """Process of the worker that waits for the pipe, once one does; Linux shows its open files."""
-    while True:
+    for _ in range(6000):
         for worker in cluster.workers.values():
             with suppress(OSError):  # it ends meanwhile
                 if any(link.readlink() == pipe for link in Path(f"/proc/{worker.pid}/fd").iterdir()):
                     return worker.pid
         time.sleep(0.01)
+    raise TimeoutError(f"no worker reads {pipe}")
 
 
 def kill_reader(cluster, pipe, data=b""):
