@@ -18,7 +18,9 @@ EVENT_BYTES = 5
 SENSORS = ((34, 34), (128, 128), (240, 180), (304, 240))
 """(width, height) of N-MNIST, the DVS128, N-Caltech101 and the ATIS."""
 
-_TICK_Y = 240
+TICK_Y = 240
+"""The row of a clock tick."""
+
 _TICK_US = 1 << 13
 
 
@@ -40,7 +42,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     raw = np.frombuffer(data, np.uint8).reshape(-1, EVENT_BYTES)
     x, y, high, middle, low = raw.T
     time = (high & 0x7F).astype(np.int64) << 16 | middle.astype(np.int64) << 8 | low
-    tick = y == _TICK_Y
+    tick = y == TICK_Y
     num_ticks = int(tick.sum())
     events = make_events(time, x, y, high >> 7)
     if num_ticks:
@@ -56,7 +58,7 @@ def encode(events: Events) -> bytes:
     Raises:
         ValueError: an event beyond x = 255 or y = 239, or times that decrease or leave [0, 2²³) µs.
     """
-    check_events(events, (256, _TICK_Y), "cannot write 5-byte events")
+    check_events(events, (256, TICK_Y), "cannot write 5-byte events")
     if events["t"][0] < 0 or events["t"][-1] >= 1 << 23:
         first, last = int(events["t"][0]), int(events["t"][-1])
         raise ValueError(f"5-byte events hold times in [0, 2**23) µs, got {first} to {last}; shift or cut them")
