@@ -1,52 +1,164 @@
-"""What all neurons share: a neuron is a parameterisation, the recurrence does the rest."""
+"""What all neurons share: a neuron is a parameterisation, the recurrence does the rest.
+
+A new neuron declares its values and says which coefficients they make. It then runs on every backend, streams, is
+trained with the right parameter groups, and is exported. One with a decay of its own for every channel:
+
+    class AdaptiveDecay(SpikingNeuron):
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.declare("tau", 0.5, UNIT, (channels,))
+            self.declare("v_th", 1.0, above(0), learnt=False)
+
+        def coefficients(self) -> Coefficients:
+            tau, v_th = self.natural("tau"), self.natural("v_th")
+            zero, one = torch.zeros_like(v_th), torch.ones_like(v_th)
+            return Coefficients(decay=tau, leak=zero, gain=one, hard_reset=tau, soft_reset=zero, threshold=v_th)
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from evglif.neurons.domains import Domain
+from evglif.neurons.state import NeuronState
 from evglif.recurrence import Coefficients, State, Trace, spiking_recurrence
+from evglif.recurrence.coefficients import state_dtype
 from evglif.surrogate import Surrogate
 
 SHARINGS = ("channel", "layer")
+ROLES = ("gates", "primitives")
+
+
+@dataclass(frozen=True)
+class _Value:
+    path: str
+    domain: Domain
+    role: str
 
 
 class SpikingNeuron(nn.Module, ABC):
-    """Base of the neurons: learnable tensors → six coefficients → spikes.
+    """Base of the neurons: values in natural units → six coefficients → spikes.
 
-    A subclass states ``coefficients()`` and, where its parameters are not ordinary weights, their roles.
+    A subclass calls ``declare`` for each of its values and states ``coefficients()``. Class attributes hold the
+    defaults of its paper.
+
+    Args:
+        surrogate: gradient of the step, a name or a ``Surrogate`` with its width; None for the neuron's own.
+        backend: see ``spiking_recurrence``.
+        strict: fire at U > v (True) or at U ≥ v (False); None for the neuron's own.
+        detach_reset: whether the spike in the reset term carries no gradient; None for the neuron's own.
 
     Attributes:
-        strict: fire at U > v (True) or at U ≥ v (False).
-        detach_reset: whether the spike in the reset term carries no gradient.
         rest: membrane before the first step.
     """
 
-    strict: ClassVar[bool] = True
-    detach_reset: ClassVar[bool] = False
-    surrogate_name: ClassVar[str] = "rectangular"
+    strict: bool = True
+    detach_reset: bool = False
+    surrogate_name: str = "rectangular"
     rest: float = 0.0
 
-    def __init__(self, surrogate: str | Surrogate | None = None, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        surrogate: str | Surrogate | None = None,
+        backend: str = "auto",
+        strict: bool | None = None,
+        detach_reset: bool | None = None,
+    ) -> None:
         super().__init__()
         surrogate = self.surrogate_name if surrogate is None else surrogate
         self.surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
         self.backend = backend
+        self.strict = self.strict if strict is None else strict
+        self.detach_reset = self.detach_reset if detach_reset is None else detach_reset
+        self._values: dict[str, _Value] = {}
+
+    def declare(
+        self,
+        name: str,
+        value: Tensor | float,
+        domain: Domain,
+        shape: tuple[int, ...] = (1,),
+        learnt: bool = True,
+        role: str = "primitives",
+        stored_as: str | None = None,
+    ) -> None:
+        """Give the neuron a value: a parameter if it is learnt, else a buffer; both are saved with the weights.
+
+        Args:
+            name: its symbol in the paper.
+            value: initial value in natural units, one for all or a tensor of its own shape.
+            domain: where it may lie, and the scale on which it is stored.
+            shape: of what one value fills: ``(C,)``, ``(1,)`` or, for a gain per step, ``(T, C)``, ``(T, 1)``.
+            learnt: whether training changes it.
+            role: one of ``ROLES``.
+            stored_as: name of the stored tensor, where it is not ``name``.
+
+        Raises:
+            ValueError: for a value outside its domain.
+        """
+        natural = domain.check(name, value)
+        natural = natural.clone() if natural.dim() else natural.repeat(shape)
+        stored = domain.stored(natural).to(torch.get_default_device(), torch.get_default_dtype())
+        self._values[name] = _Value(stored_as or name, domain, role)
+        owner, leaf = self._owner(name)
+        if learnt:
+            owner.register_parameter(leaf, nn.Parameter(stored))
+        else:
+            owner.register_buffer(leaf, stored)
+
+    def _owner(self, name: str) -> tuple[nn.Module, str]:
+        owner, _, leaf = self._values[name].path.rpartition(".")
+        return self.get_submodule(owner), leaf
+
+    def _stored(self, name: str) -> Tensor:
+        stored: Tensor = getattr(*self._owner(name))
+        return stored
+
+    def natural(self, name: str) -> Tensor:
+        """A declared value in natural units, differentiable."""
+        return self._values[name].domain.natural(self._stored(name))
 
     @abstractmethod
     def coefficients(self) -> Coefficients:
         """The six coefficients, differentiable in the learnable parameters."""
 
-    @abstractmethod
     def values(self) -> dict[str, Tensor]:
-        """The parameters in natural units, detached: name in the paper → tensor."""
+        """All values in natural units, learnt and fixed: symbol in the paper → detached copy."""
+        return {name: self.natural(name).detach().clone() for name in self._values}
+
+    def set_values(self, **values: Tensor | float) -> None:
+        """Set values in natural units: ``set_values(alpha=0.5, g=tensor)``; a scalar fills the whole tensor.
+
+        Raises:
+            ValueError: for an unknown name, a shape that doesn't fit, or a value outside its domain; then nothing
+                has changed.
+        """
+        checked = {name: self._checked(name, given) for name, given in values.items()}
+        with torch.no_grad():
+            for name, value in checked.items():
+                self._stored(name).copy_(self._values[name].domain.stored(value))
+
+    def _checked(self, name: str, given: Tensor | float) -> Tensor:
+        kind = type(self).__name__
+        if name not in self._values:
+            raise ValueError(f"{kind} has no parameter {name!r}; it has {', '.join(self._values)}")
+        value, expected = self._values[name].domain.check(name, given), self._stored(name).shape
+        if value.dim() and value.shape != expected:
+            raise ValueError(f"{name} has shape {tuple(expected)}, got values of shape {tuple(value.shape)}")
+        return value
 
     def roles(self) -> dict[str, list[nn.Parameter]]:
         """Learnable parameters by role, ``"gates"`` and ``"primitives"``: recipes treat them unlike weights."""
-        return {"gates": [], "primitives": list(self.parameters())}
+        of_gates = {id(self._stored(name)) for name, value in self._values.items() if value.role == "gates"}
+        parameters = list(self.parameters())
+        return {
+            "gates": [parameter for parameter in parameters if id(parameter) in of_gates],
+            "primitives": [parameter for parameter in parameters if id(parameter) not in of_gates],
+        }
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes ``[T, B, C, …]`` for a current ``[T, B, C, …]``, from rest."""
@@ -60,11 +172,24 @@ class SpikingNeuron(nn.Module, ABC):
             initial=self.rest,
         )
 
-    def trace(self, current: Tensor, initial: State | None = None) -> Trace:
-        """Spikes, membranes and final state for a current ``[T, B, C, …]``, from rest or from ``initial``."""
+    def trace(self, current: Tensor, initial: State | NeuronState | None = None) -> Trace:
+        """Spikes, membranes and final state for a current ``[T, B, C, …]``, from rest or from ``initial``.
+
+        A ``NeuronState`` knows its step: the current is then the piece of a run that begins there.
+
+        Raises:
+            ValueError: for a state whose shape is not the current's, and for steps that g^t does not have.
+        """
+        coefficients = self.coefficients()
+        if isinstance(initial, NeuronState):
+            coefficients = _piece(coefficients, initial.step, current.shape[0])
+            initial = State(initial.membrane, initial.spikes)
+        if initial is not None and initial.membrane.shape != current.shape[1:]:
+            expected, received = tuple(current.shape[1:]), tuple(initial.membrane.shape)
+            raise ValueError(f"the current needs a state of shape {expected}, got {received}; begin from rest instead")
         return spiking_recurrence(
             current,
-            self.coefficients(),
+            coefficients,
             self.surrogate,
             self.strict,
             self.detach_reset,
@@ -72,6 +197,73 @@ class SpikingNeuron(nn.Module, ABC):
             initial=self.rest if initial is None else initial,
             trace=True,
         )
+
+    def advance(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
+        """Run the next time steps of a recording; pieces of any length give the spikes of the whole run.
+
+        Gradients too are those of the whole run, through the state, unless it is detached in between:
+
+            state = None
+            for piece in current.split(4):
+                spikes, state = neuron.advance(piece, state)
+                loss(spikes).backward()
+                state = state.detach()
+
+        Where g^t has one value per step, there is nothing after step T: going on raises. Begin from rest again
+        (None), or say which g^t the next step takes: ``state.at(0)`` runs through it again with the membranes as
+        they are, ``state.at(T - 1)`` before every step holds its last value.
+
+        Args:
+            current: the next steps, ``[T', B, C, …]`` with any T' ≥ 1.
+            state: what the last call gave; None before the first step.
+
+        Returns:
+            Spikes ``[T', B, C, …]`` and the state after them.
+
+        Raises:
+            ValueError: for a state whose shape is not the current's, and for steps that g^t does not have.
+        """
+        state = self.at_rest(current) if state is None else state
+        trace = self.trace(current, state)
+        return trace.spikes, NeuronState(*trace.state, state.step + current.shape[0])
+
+    def step(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
+        """Run one time step: spikes ``[B, C, …]`` for a current ``[B, C, …]``, and the state after it.
+
+        See ``advance``.
+        """
+        spikes, state = self.advance(current.unsqueeze(0), state)
+        return spikes[0], state
+
+    def at_rest(self, current: Tensor) -> NeuronState:
+        """The state before the first step of a current ``[T, B, C, …]``."""
+        membrane = torch.full_like(current[0], self.rest, dtype=state_dtype(current))
+        return NeuronState(membrane, torch.zeros_like(current[0]), 0)
+
+
+def _piece(coefficients: Coefficients, first: int, num_steps: int) -> Coefficients:
+    """The coefficients of ``num_steps`` steps from step ``first`` on, counted from 0."""
+    if coefficients.gain.dim() == 1:
+        return coefficients
+    last, known = first + num_steps, coefficients.gain.shape[0]
+    if first < 0 or last > known:
+        raise ValueError(
+            f"steps {first + 1} to {last} were asked for, g^t has {known}; begin from rest again, "
+            "or choose the row of g^t that comes next: state.at(0)"
+        )
+    return replace(coefficients, gain=coefficients.gain[first:last])
+
+
+def parameter_roles(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """All parameters of a network by role: ``"weights"``, and its neurons' ``"gates"`` and ``"primitives"``."""
+    roles: dict[str, list[nn.Parameter]] = {"weights": [], "gates": [], "primitives": []}
+    for module in model.modules():
+        if isinstance(module, SpikingNeuron):
+            for role, parameters in module.roles().items():
+                roles[role] += parameters
+    of_neurons = {id(parameter) for role in ROLES for parameter in roles[role]}
+    roles["weights"] = [parameter for parameter in model.parameters() if id(parameter) not in of_neurons]
+    return roles
 
 
 def num_shared(channels: int, sharing: str) -> int:
@@ -85,8 +277,3 @@ def num_shared(channels: int, sharing: str) -> int:
     if channels < 1:
         raise ValueError(f"a neuron needs at least one channel, got {channels}")
     return channels if sharing == "channel" else 1
-
-
-def logit(value: Tensor) -> Tensor:
-    """Inverse of the sigmoid; 0 and 1 give ∓∞, whose sigmoid is 0 and 1 again."""
-    return torch.log(value) - torch.log1p(-value)

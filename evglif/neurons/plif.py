@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evglif.neurons.base import SpikingNeuron
+from evglif.neurons.domains import TIME_CONSTANT, above
 from evglif.recurrence import Coefficients
 from evglif.surrogate import Surrogate
 
@@ -18,12 +17,18 @@ class PLIF(SpikingNeuron):
         U[t] = V[t-1] + k·(X[t] − (V[t-1] − V_reset))        k = 1/τ = σ(a)
         S[t] = 1 if U[t] ≥ V_th, else 0                      V[t] = U[t] or, after a spike, V_reset
 
+    Without V_reset the reset is soft, V[t] = U[t] − V_th·S[t], and the membrane leaks to 0: SpikingJelly's variant,
+    not the paper's.
+
     Args:
         tau: initial time constant τ₀ in steps, above 1.
         v_th: threshold V_th.
-        v_reset: V_reset, to which the membrane leaks and is reset.
-        surrogate: gradient of the step; the default is the paper's arctan.
+        v_reset: V_reset, to which the membrane leaks and is reset, below V_th; None for the soft reset.
+        surrogate: gradient of the step; the default is the paper's arctan. As the next, see ``SpikingNeuron``.
         backend: see ``spiking_recurrence``.
+        learn_tau: whether τ is learnt; False gives the LIF neuron that the paper compares with.
+        strict: fire at U > V_th; the paper's neuron fires at U ≥ V_th.
+        detach_reset: cut the gradient through the spike in the reset, as the paper does (the default).
 
     Raises:
         ValueError: for τ ≤ 1 or a threshold that is not above V_reset.
@@ -39,31 +44,35 @@ class PLIF(SpikingNeuron):
         self,
         tau: float = 2.0,
         v_th: float = 1.0,
-        v_reset: float = 0.0,
+        v_reset: float | None = 0.0,
         surrogate: str | Surrogate | None = None,
         backend: str = "auto",
+        learn_tau: bool = True,
+        strict: bool | None = None,
+        detach_reset: bool | None = None,
     ) -> None:
-        super().__init__(surrogate, backend)
-        if not 1 < tau < math.inf:
-            raise ValueError(f"the time constant τ must be above 1 step and finite, got {tau}")
-        if not v_th > v_reset:
+        super().__init__(surrogate, backend, strict, detach_reset)
+        self.rest = 0.0 if v_reset is None else v_reset
+        self.soft = v_reset is None
+        if not v_th > self.rest:
             raise ValueError(f"the threshold must be above the reset voltage, got V_th={v_th}, V_reset={v_reset}")
-        self.a = nn.Parameter(torch.full((1,), -math.log(tau - 1)))
-        self.rest = v_reset
-        self.register_buffer("v_th", torch.full((1,), v_th), persistent=False)
+        self.declare("tau", tau, TIME_CONSTANT, learnt=learn_tau, stored_as="a")
+        self.declare("v_th", v_th, above(self.rest), learnt=False)
 
     def coefficients(self) -> Coefficients:
         """The six coefficients of the recurrence, with k = σ(a)."""
-        k = torch.sigmoid(self.a)
+        k, v_th = torch.sigmoid(self._stored("tau")), self.natural("v_th")
+        hard, soft = self._reset(k, v_th)
         return Coefficients(
             decay=1 - k,
             leak=-k * self.rest,
             gain=k,
-            hard_reset=1 - k,
-            soft_reset=(k - 1) * self.rest,
-            threshold=self.get_buffer("v_th"),
+            hard_reset=hard,
+            soft_reset=soft,
+            threshold=v_th,
         )
 
-    def values(self) -> dict[str, Tensor]:
-        """The time constant τ in steps, ``[1]``."""
-        return {"tau": 1 / torch.sigmoid(self.a.detach())}
+    def _reset(self, k: Tensor, v_th: Tensor) -> tuple[Tensor, Tensor]:
+        if self.soft:
+            return torch.zeros_like(k), (1 - k) * v_th
+        return 1 - k, (k - 1) * self.rest

@@ -15,11 +15,11 @@ from evglif.surrogate import Surrogate
 
 __all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spiking_recurrence"]
 
-BACKENDS = ("reference", "cpu")
-"""Backends that this version has. ``"auto"`` picks the fastest that fits the tensor."""
-
+BACKENDS = ("reference", "cpu", "triton")
+"""Plain torch on any device, numba on processors, Triton on GPUs. ``"auto"`` picks the fastest that fits the tensor."""
 
 _NUMBA_IS_THERE = find_spec("numba") is not None
+_TRITON_IS_THERE = find_spec("triton") is not None
 
 
 class State(NamedTuple):
@@ -129,19 +129,29 @@ def choose_backend(backend: str, current: Tensor) -> str:
 
     Raises:
         ValueError: for an unknown backend, or one that does not run tensors of that device.
-        ModuleNotFoundError: for ``"cpu"`` without numba.
+        ModuleNotFoundError: for ``"cpu"`` without numba, and ``"triton"`` without Triton.
     """
+    device = current.device.type
     if backend == "auto":
         backend = os.environ.get("EVGLIF_BACKEND", "auto")
     if backend == "auto":
-        return "cpu" if current.device.type == "cpu" and _NUMBA_IS_THERE else "reference"
+        if device == "cuda" and _TRITON_IS_THERE:
+            return "triton"
+        return "cpu" if device == "cpu" and _NUMBA_IS_THERE else "reference"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose auto or one of {', '.join(BACKENDS)}")
-    if backend == "cpu" and current.device.type != "cpu":
-        raise ValueError(f"the backend cpu does not run tensors on {current.device}; choose auto or reference")
+    if backend == "cpu" and device != "cpu" or backend == "triton" and device not in _triton_devices():
+        raise ValueError(f"the backend {backend} does not run tensors on {current.device}; choose auto or reference")
     if backend == "cpu" and not _NUMBA_IS_THERE:
         raise ModuleNotFoundError("the backend cpu needs numba: pip install numba, or choose reference")
+    if backend == "triton" and not _TRITON_IS_THERE:
+        raise ModuleNotFoundError("the backend triton needs Triton: pip install triton, or choose reference")
     return backend
+
+
+def _triton_devices() -> tuple[str, ...]:
+    """Triton's interpreter, which tests use, runs kernels on the processor."""
+    return ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 
 
 def _run_reference(
@@ -173,12 +183,12 @@ def _run_operator(
     steps, channels, dtype = current.shape[0], current.shape[2], state_dtype(current)
     names = ("decay", "leak", "hard_reset", "soft_reset", "threshold")
     stacked = torch.stack([getattr(coefficients, name).expand(channels) for name in names])
+    start: list[Tensor] | list[None] = [None, None]
     if isinstance(initial, State):
         start = [part.to(dtype).expand(current.shape[1:]) for part in initial]
-    else:
-        start = [torch.full_like(current[0], value, dtype=dtype) for value in (initial, 0.0)]
+    rest = 0.0 if isinstance(initial, State) else float(initial)
     gain = coefficients.gain.expand(steps, channels)
-    options = (strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
+    options = (rest, strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
     spikes, membranes = operator.recurrence(current, stacked, gain, *start, *options)
     return spikes, membranes
 

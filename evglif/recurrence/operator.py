@@ -5,6 +5,7 @@ It stores the current, and computes membranes again on the way back.
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -19,8 +20,9 @@ def recurrence(
     current: Tensor,
     coefficients: Tensor,
     gain: Tensor,
-    start_membrane: Tensor,
-    start_spikes: Tensor,
+    start_membrane: Tensor | None,
+    start_spikes: Tensor | None,
+    rest: float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
@@ -28,10 +30,12 @@ def recurrence(
     keep_trace: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes ``[T, B, C, …]`` and membranes, of all steps or the last; see ``cpu.forward``."""
-    module = _module(backend)
-    start = module.Start(start_membrane, start_spikes)
-    return module.forward(current, coefficients, gain, start, strict, keep_trace)  # type: ignore[no-any-return]
+    """Spikes ``[T, B, C, …]`` and membranes, of all steps or the last; see ``cpu.forward``.
+
+    Without a start, membranes begin at ``rest``, and no neuron has fired before.
+    """
+    start = _start(backend, current, start_membrane, start_spikes, rest)
+    return _module(backend).forward(current, coefficients, gain, start, strict, keep_trace)  # type: ignore[no-any-return]
 
 
 @recurrence.register_fake
@@ -39,8 +43,9 @@ def _(
     current: Tensor,
     coefficients: Tensor,
     gain: Tensor,
-    start_membrane: Tensor,
-    start_spikes: Tensor,
+    start_membrane: Tensor | None,
+    start_spikes: Tensor | None,
+    rest: float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
@@ -59,21 +64,28 @@ def recurrence_backward(
     current: Tensor,
     coefficients: Tensor,
     gain: Tensor,
-    start_membrane: Tensor,
-    start_spikes: Tensor,
+    start_membrane: Tensor | None,
+    start_spikes: Tensor | None,
+    rest: float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
     width: float,
+    of_coefficients: bool,
+    of_start: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of current, coefficients, gain and the two initial states; see ``cpu.backward``."""
-    module = _module(backend)
-    start = module.Start(start_membrane, start_spikes)
-    grads = (grad_spikes, grad_membranes)
-    inputs = (current, coefficients, gain, start, strict)
-    of_current, of_coefficients, of_gain, of_start = module.backward(*grads, *inputs, detach_reset, surrogate, width)
-    return of_current, of_coefficients, of_gain, *of_start
+    """Gradients of current, coefficients, gain and the two initial states; see ``cpu.backward``.
+
+    ``of_coefficients`` and ``of_start`` say which are needed; others may hold anything, and those of the start nothing.
+    """
+    start = _start(backend, current, start_membrane, start_spikes, rest)
+    arguments: tuple[Any, ...] = (grad_spikes, grad_membranes, current, coefficients, gain, start, strict, detach_reset)
+    wanted = (of_coefficients, of_start) if backend == "triton" else ()
+    *gradients, start_gradients = _module(backend).backward(*arguments, surrogate, width, *wanted)
+    if not of_start:
+        start_gradients = [torch.empty(0, dtype=state_dtype(current), device=current.device) for _ in range(2)]
+    return *gradients, *start_gradients
 
 
 @recurrence_backward.register_fake
@@ -83,28 +95,38 @@ def _(
     current: Tensor,
     coefficients: Tensor,
     gain: Tensor,
-    start_membrane: Tensor,
-    start_spikes: Tensor,
+    start_membrane: Tensor | None,
+    start_spikes: Tensor | None,
+    rest: float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
     width: float,
+    of_coefficients: bool,
+    of_start: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    of_state = torch.empty_like(current[0], dtype=state_dtype(current))
-    of_coefficients, of_gain = torch.empty_like(coefficients), torch.empty_like(gain)
-    return torch.empty_like(current), of_coefficients, of_gain, of_state, torch.empty_like(of_state)
+    dtype = state_dtype(current)
+    of_state = torch.empty_like(current[0], dtype=dtype) if of_start else current.new_empty(0, dtype=dtype)
+    gradients = torch.empty_like(current), torch.empty_like(coefficients), torch.empty_like(gain)
+    return *gradients, of_state, torch.empty_like(of_state)
 
 
 def _module(backend: str) -> ModuleType:
-    from evglif.recurrence import cpu
+    return import_module(f"evglif.recurrence.{backend}")
 
-    assert backend == "cpu", backend
-    return cpu
+
+def _start(backend: str, current: Tensor, membrane: Tensor | None, spikes: Tensor | None, rest: float) -> Any:
+    """The start as the backend takes it: on a GPU, two tensors that hold one value would cost time."""
+    if membrane is None or spikes is None:
+        if backend == "triton":
+            return rest
+        membrane, spikes = (torch.full_like(current[0], value, dtype=state_dtype(current)) for value in (rest, 0.0))
+    return _module(backend).Start(membrane, spikes)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, _, ctx.backend = inputs
+    *tensors, ctx.rest, ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, _, ctx.backend = inputs
     ctx.save_for_backward(*tensors)
     ctx.set_materialize_grads(False)
 
@@ -113,9 +135,11 @@ def _backward(ctx: Any, grad_spikes: Tensor | None, grad_membranes: Tensor | Non
     tensors = ctx.saved_tensors
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(tensors[0])
-    options = (ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, ctx.backend)
-    gradients = recurrence_backward(grad_spikes, grad_membranes, *tensors, *options)
-    return *gradients, *(None,) * 6
+    of_coefficients, of_start = any(ctx.needs_input_grad[1:3]), any(ctx.needs_input_grad[3:5])
+    options = (ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, of_coefficients, of_start, ctx.backend)
+    gradients = recurrence_backward(grad_spikes, grad_membranes, *tensors, ctx.rest, *options)
+    needed = (gradient if need else None for gradient, need in zip(gradients, ctx.needs_input_grad, strict=False))
+    return *needed, *(None,) * 7
 
 
 recurrence.register_autograd(_backward, setup_context=_setup_context)

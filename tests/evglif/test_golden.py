@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from evglif.neurons import GLIF, PLIF
+from evglif.neurons import GLIF, PLIF, GLIFf
 from evglif.neurons.glif import glif_coefficients
 from evglif.recurrence import BACKENDS, spiking_recurrence
 
@@ -51,6 +51,32 @@ def test_a_binary_gate_code_is_the_simplex_neuron(oracle, code):
     neuron.set_values(**{name: parameters[name] for name in ("tau_exp", "tau_lin", "v_th", "v_re", "g")})
     current = oracle["x"].clone().requires_grad_()
     assert_same_run(oracle, case, neuron.trace(current), current)
+
+
+@pytest.mark.parametrize(("case", "kind"), [("glif", GLIF), ("glif_f", GLIFf)])
+def test_the_neurons_themselves_with_gradients_of_their_values(oracle, case, kind):
+    neuron, parameters = kind(channels=5, steps=16).double(), parameters_of(oracle, case)
+    neuron.set_values(**parameters)
+    current = oracle["x"].clone().requires_grad_()
+    assert_same_run(oracle, case, neuron.trace(current), current)
+    assert set(neuron.values()) == set(parameters)
+    for name, x in neuron.values().items():
+        through_the_sigmoid = oracle[f"{case}/grad/{name}"] * x * (1 - x)  # x = σ(x_p)
+        learnt = neuron.get_parameter(f"logits.{name}")
+        torch.testing.assert_close(learnt.grad, through_the_sigmoid, rtol=0, atol=1e-9, msg=name)
+
+
+@pytest.mark.parametrize("case", ["glif", "glif_f"])
+def test_pieces_of_a_run(oracle, case):
+    neuron = (GLIF if case == "glif" else GLIFf)(channels=5, steps=16).double()
+    neuron.set_values(**parameters_of(oracle, case))
+    current, state, spikes = oracle["x"].clone().requires_grad_(), None, []
+    for piece in current.split([1, 6, 9]):
+        some, state = neuron.advance(piece, state)
+        spikes.append(some)
+    assert torch.equal(torch.cat(spikes), oracle[f"{case}/s"])
+    (torch.cat(spikes) * oracle["loss_weight"]).sum().backward()
+    torch.testing.assert_close(current.grad, oracle[f"{case}/grad_x"], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(

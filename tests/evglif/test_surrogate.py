@@ -32,6 +32,23 @@ def test_values_from_the_formulas(name, x, expected):
         assert Surrogate(name).derivative(torch.tensor(side)).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("name", DERIVATIVES)
+def test_a_width_stretches_the_curve_and_lowers_it(name):
+    wide = Surrogate(name, 4.0).derivative(X)
+    torch.testing.assert_close(wide, Surrogate(name).derivative(X / 4) / 4)
+    assert wide.max().item() == pytest.approx(0.25, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_surrogate_is_even_never_negative_and_keeps_the_dtype(name, dtype):
+    x = torch.linspace(-6, 6, 201).to(dtype)
+    derivative = Surrogate(name).derivative(x)
+    assert derivative.dtype == dtype
+    assert (derivative >= 0).all()
+    torch.testing.assert_close(derivative, derivative.flip(0))
+
+
 def test_forward_is_the_step_and_backward_the_surrogate():
     x = torch.tensor([-0.4, 0.0, 0.4, 2.0], requires_grad=True)
     spikes = spike(x, Surrogate("triangle"), strict=True)

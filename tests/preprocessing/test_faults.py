@@ -142,7 +142,7 @@ KINDS = pytest.mark.parametrize(
 
 
 @KINDS
-@pytest.mark.parametrize(("first", "step"), [(3, 12), pytest.param(1, 1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("first", "step"), [(3, 12), pytest.param(1, 1, marks=pytest.mark.exhaustive)])
 def test_killed_at_any_change_to_the_disk(tmp_path, out, bad, options, first, step):
     """By SIGKILL at the first, second, … such call, with half of what it writes, until a build ends before it."""
     root = recordings(tmp_path / "recordings", bad)
@@ -278,7 +278,7 @@ def test_two_builds_at_once(root, out):
     assert list(out.parent.iterdir()) == [out]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_killed_at_random_moments_with_workers(tmp_path, out):
     root = recordings(tmp_path / "recordings", bad=True)
     full = [sys.executable, "-m", "preprocessing.build", *command(root, out, "--workers", "2", "--window", "1ms")]
