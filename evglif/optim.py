@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from evglif.neurons import SpikingNeuron
+from evglif.neurons import parameter_roles
 
 OPTIMIZERS = ("sgd", "adam")
 
@@ -48,15 +48,11 @@ class OptimConfig:
 
 def parameter_groups(model: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Split the learnable parameters into weights, primitives and gates; groups without members are left out."""
-    neurons = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
-    gates = [parameter for neuron in neurons for parameter in neuron.roles()["gates"]]
-    primitives = [parameter for neuron in neurons for parameter in neuron.roles()["primitives"]]
-    of_neurons = {id(parameter) for parameter in gates + primitives}
-    weights = [parameter for parameter in model.parameters() if id(parameter) not in of_neurons]
+    roles = parameter_roles(model)
     groups = [
-        {"name": "weights", "params": weights, "lr": config.lr, "weight_decay": config.weight_decay},
-        {"name": "primitives", "params": primitives, "lr": config.lr, "weight_decay": 0.0},
-        {"name": "gates", "params": gates, "lr": config.lr * config.gate_lr, "weight_decay": 0.0},
+        {"name": "weights", "params": roles["weights"], "lr": config.lr, "weight_decay": config.weight_decay},
+        {"name": "primitives", "params": roles["primitives"], "lr": config.lr, "weight_decay": 0.0},
+        {"name": "gates", "params": roles["gates"], "lr": config.lr * config.gate_lr, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 

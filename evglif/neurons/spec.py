@@ -1,0 +1,118 @@
+"""The specification by which a network asks for a neuron, and the registry of neurons: name → how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from evglif.neurons.base import SHARINGS, SpikingNeuron
+from evglif.neurons.glif import GLIF
+from evglif.neurons.glif_f import GLIFf
+from evglif.neurons.lif import IF, LIF
+from evglif.neurons.plif import PLIF
+from evglif.surrogate import Surrogate
+
+GATES_BY_NAME = {"glif-s": "static", **{f"simplex-{code:03b}": f"{code:03b}" for code in range(8)}}
+"""GLIF under the names that its gates have in the paper's ablations (§4.3)."""
+
+
+@dataclass(frozen=True)
+class NeuronSpec:
+    """Which neuron a network is built of; every layer gets its own.
+
+    A neuron takes what it knows and ignores the rest, so that a recipe may name another neuron and stay as it is.
+
+    Attributes:
+        name: one of ``NEURONS``.
+        sharing: GLIF and GLIF_f: ``"channel"`` or ``"layer"``.
+        gates: GLIF: ``"learned"``, ``"static"`` or a binary code such as ``"101"``.
+        init: GLIF and GLIF_f: a row of Table 7, ``"cifar"``, ``"imagenet-t4"``, ``"imagenet-t6"`` or ``"cifar10dvs"``.
+        tau: PLIF: initial time constant τ₀, steps. LIF leaks 1/τ per step.
+        v_th: PLIF, LIF and IF: threshold.
+        gate_range: GLIF: ``"paper"`` or ``"code"``, where gates start.
+        v_reset: PLIF: V_reset; None for a soft reset.
+        learn_tau: PLIF: whether τ is learnt.
+        reset: LIF and IF: ``"hard"`` or ``"soft"``; None for hard with LIF, soft with IF.
+        surrogate: name of a surrogate; None, as with the next three, for the neuron's own.
+        surrogate_width: of the surrogate; None for 1.
+        strict: fire at U > v rather than at U ≥ v.
+        detach_reset: let no gradient pass through the spike in the reset.
+
+    Raises:
+        ValueError: for an unknown name or sharing, or gates that contradict the name; other values are checked by
+            the neuron itself.
+    """
+
+    name: str = "glif"
+    sharing: str = "channel"
+    gates: str = "learned"
+    init: str = "cifar10dvs"
+    tau: float = 2.0
+    v_th: float = 1.0
+    gate_range: str = "paper"
+    v_reset: float | None = 0.0
+    learn_tau: bool = True
+    reset: str | None = None
+    surrogate: str | None = None
+    surrogate_width: float | None = None
+    strict: bool | None = None
+    detach_reset: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in NEURONS:
+            raise ValueError(f"unknown neuron {self.name!r}; choose one of {', '.join(NEURONS)}")
+        if self.sharing not in SHARINGS:
+            raise ValueError(f"unknown sharing {self.sharing!r}; choose one of {', '.join(SHARINGS)}")
+        own = GATES_BY_NAME.get(self.name, self.gates)
+        if self.gates not in ("learned", own):
+            raise ValueError(f"{self.name} has the gates {own!r}, got {self.gates!r}; choose the neuron glif for those")
+
+
+class _Firing(TypedDict):
+    surrogate: Surrogate
+    strict: bool | None
+    detach_reset: bool | None
+
+
+def _firing(spec: NeuronSpec, kind: type[SpikingNeuron]) -> _Firing:
+    width = 1.0 if spec.surrogate_width is None else spec.surrogate_width
+    surrogate = Surrogate(spec.surrogate or kind.surrogate_name, width)
+    return {"surrogate": surrogate, "strict": spec.strict, "detach_reset": spec.detach_reset}
+
+
+def _glif(spec: NeuronSpec, channels: int, steps: int) -> GLIF:
+    gates, firing = GATES_BY_NAME.get(spec.name, spec.gates), _firing(spec, GLIF)
+    return GLIF(channels, steps, spec.sharing, gates, spec.init, gate_range=spec.gate_range, **firing)
+
+
+def _glif_f(spec: NeuronSpec, channels: int, steps: int) -> GLIFf:
+    return GLIFf(channels, steps, spec.sharing, spec.init, **_firing(spec, GLIFf))
+
+
+def _plif(spec: NeuronSpec, channels: int, steps: int) -> PLIF:  # noqa: ARG001
+    return PLIF(spec.tau, spec.v_th, spec.v_reset, learn_tau=spec.learn_tau, **_firing(spec, PLIF))
+
+
+def _lif(spec: NeuronSpec, channels: int, steps: int) -> LIF:  # noqa: ARG001
+    return LIF(1 - 1 / spec.tau, spec.v_th, reset=spec.reset or "hard", **_firing(spec, LIF))
+
+
+def _if(spec: NeuronSpec, channels: int, steps: int) -> IF:  # noqa: ARG001
+    return IF(spec.v_th, reset=spec.reset or "soft", **_firing(spec, IF))
+
+
+NEURONS: dict[str, Callable[[NeuronSpec, int, int], SpikingNeuron]] = {
+    "glif": _glif,
+    "plif": _plif,
+    "lif": _lif,
+    "if": _if,
+    "glif-f": _glif_f,
+    **dict.fromkeys(GATES_BY_NAME, _glif),
+}
+"""Name → function that builds the neuron of a specification, for so many channels and time steps."""
+
+
+def build_neuron(spec: NeuronSpec, channels: int, steps: int) -> SpikingNeuron:
+    """A fresh neuron layer for a current ``[T, B, C, …]`` of ``steps`` time steps and ``channels`` channels."""
+    return NEURONS[spec.name](spec, channels, steps)
