@@ -54,6 +54,22 @@ def test_long_recordings_are_cut_as_in_training(recordings, tmp_path):
         classifier.predict(events)
 
 
+def test_recordings_are_filtered_and_valued_as_in_training(recordings, tmp_path):
+    cache_path = tmp_path / "filtered.h5"
+    options = {"filters": ["crop:10ms-90ms", "refractory:2ms"], "value": "binary", "slicing": "duration:20ms"}
+    build(Folder(recordings), cache_path, steps=3, size=(16, 16), workers=1, **options)
+    train(small_recipe(epochs=1), cache_path, tmp_path / "run", progress=False)
+    path, _ = export(tmp_path / "run" / "last.pt")
+    classifier = Classifier(path)
+    with FrameCache(cache_path) as cache:
+        for index in cache.indices("test"):
+            frames = classifier.frames(recordings / cache.source(int(index)))
+            np.testing.assert_array_equal(frames[0], cache[int(index)])
+    few = read_recording(recordings / "test" / "right" / "1.aedat").events[:1]
+    with pytest.raises(ValueError, match=r"no event passes the filters .*crop:10ms-90ms"):
+        classifier.predict(few)
+
+
 def test_unusable_recordings_are_named(exported, tmp_path):
     classifier = Classifier(exported)
     (tmp_path / "empty.aedat").write_bytes(b"")
