@@ -1,0 +1,277 @@
+"""The package's neurons as snnTorch modules: one call is one time step, ``spk, mem = neuron(x, mem)``.
+
+They hold the parameters of the neurons that they wrap and run the same recurrence, one step a call: the spikes are
+those of a whole run. ``GLIF``, ``GLIFf``, ``PLIF``, ``LIF`` and ``IF`` take the arguments by which a paper defines
+them; any other neuron or option is wrapped, ``StepNeuron(evglif.GLIF(64, 16, gate_range="code"), init_hidden=True)``.
+
+What snnTorch users should know:
+
+- ``reset(net)`` brings every neuron of a network to rest, nested ones and snnTorch's own too;
+  ``snntorch.utils.reset`` knows only its own classes.
+- ``snntorch.backprop.BPTT`` takes these neurons with ``init_hidden=True``. The last layer must be one of snnTorch's,
+  such as ``Leaky(…, init_hidden=True, output=True)``: it asks no other for a membrane. ``TBPTT`` with K < T can't
+  detach foreign states: write that loop with ``detach(net)``.
+- NIR export by snnTorch leaves these neurons out and says so: none of them is its ``Leaky``.
+
+Needs snntorch (``pip install snntorch``); nothing else in the package does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+import snntorch as snn
+import torch
+from torch import Tensor, nn
+
+from evglif import neurons
+from evglif.recurrence import Coefficients, State, spiking_recurrence
+from evglif.surrogate import Surrogate, spike
+
+__all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikeGrad", "StepNeuron", "detach", "reset"]
+
+SpikeGrad = str | Surrogate | Callable[[Tensor], Tensor]
+"""A surrogate of the package, by name or value, or a function of ``snntorch.surrogate``."""
+
+
+class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
+    """Any neuron of the package under snnTorch's calling convention.
+
+    The state is ``mem`` = U, before the reset, as in snnTorch; the last spikes are S = 1 where U passes the
+    threshold, so they need no state of their own. A membrane of shape ``(0,)`` stands for a neuron at rest before its
+    first step.
+
+    A neuron with g^t knows T steps. One more is an error, as it is in a whole run: no value of g was learnt for it,
+    and a repeated one would pass unseen. In eager mode it is a ``ValueError``; compiled code can't look at the counter
+    and fails in ``index_select``.
+
+    Args:
+        neuron: the neuron to wrap; it stays within reach as ``.neuron``, with its ``values()`` and its parameters.
+        spike_grad: surrogate gradient; None takes the neuron's own. Of a function of ``snntorch.surrogate`` only the
+            gradient is used: whether the neuron fires at U = v stays the neuron's matter.
+        init_hidden: keep the membrane here, and return the spikes alone.
+        output: with ``init_hidden``, return the membrane too.
+    """
+
+    mem: Tensor
+    step: Tensor
+    neuron: neurons.SpikingNeuron
+    spike_grad: Surrogate | Callable[[Tensor], Tensor]
+
+    def __init__(
+        self,
+        neuron: neurons.SpikingNeuron,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        spike_grad = neuron.surrogate if spike_grad is None else spike_grad
+        spike_grad = Surrogate(spike_grad) if isinstance(spike_grad, str) else spike_grad
+        super().__init__(spike_grad=spike_grad, init_hidden=init_hidden, output=output)
+        # These would describe another neuron than this one, and travel in its state dict.
+        del self.threshold, self.graded_spikes_factor, self.reset_mechanism_val
+        self.neuron = neuron
+        self.register_buffer("mem", torch.zeros(0), persistent=False)
+        self.register_buffer("step", torch.zeros(1, dtype=torch.long), persistent=False)
+        self._eager_steps = 0
+        self._last: tuple[Tensor, Tensor] | None = None  # a membrane that was returned, and its spikes
+
+    def reset_mem(self) -> Tensor:
+        """Go back to rest and to the first step; any batch size may follow. Returns the membrane for the first call."""
+        self.mem, self._last = self.mem.new_zeros(0), None
+        return self.mem
+
+    def train(self, mode: bool = True) -> StepNeuron:
+        """Set the mode; ``train()`` also resets, since snnTorch's training loops call it before each batch."""
+        if mode:
+            self.reset_mem()
+        super().train(mode)
+        return self
+
+    def forward(self, input_: Tensor, mem: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """One time step.
+
+        Args:
+            input_: X[t], ``[B, C, …]``.
+            mem: U[t-1] of that shape, or what ``reset_mem()`` returned; None for the one kept here.
+
+        Returns:
+            Spikes S[t] in the dtype of the input, and U[t], in fp32 for half types. With ``init_hidden`` and not
+            ``output``, the spikes alone.
+
+        Raises:
+            TypeError: for a membrane given with ``init_hidden``.
+            ValueError: for shapes that don't fit, and for a step beyond the last g^t.
+        """
+        if self.init_hidden and mem is not None:
+            raise TypeError("with init_hidden=True the neuron keeps its membrane: call neuron(x) without mem")
+        spikes, self.mem = self._advance(input_, self.mem if mem is None else mem)
+        return spikes if self.init_hidden and not self.output else (spikes, self.mem)
+
+    def _advance(self, current: Tensor, mem: Tensor) -> tuple[Tensor, Tensor]:
+        _check_shapes(current, mem)
+        at_rest = mem.shape == (0,)
+        if at_rest:
+            self.step, self._eager_steps = torch.zeros(1, dtype=torch.long, device=current.device), 0
+        coefficients = self._coefficients_now()
+        trace = spiking_recurrence(
+            current[None],
+            coefficients,
+            self._surrogate,
+            self.neuron.strict,
+            self.neuron.detach_reset,
+            self.neuron.backend,
+            initial=self.neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
+            trace=True,
+        )
+        mem, spikes = trace.membrane[0], trace.spikes[0]
+        if not isinstance(self.spike_grad, Surrogate):
+            spikes = self._fire(mem, coefficients).to(current.dtype)
+        self.step, self._last = self.step + 1, (mem, spikes)
+        return spikes, mem
+
+    @property
+    def _surrogate(self) -> Surrogate:
+        own = self.neuron.surrogate
+        return self.spike_grad if isinstance(self.spike_grad, Surrogate) else own
+
+    def _spikes_of(self, mem: Tensor, coefficients: Coefficients) -> Tensor:
+        if self._last is not None and self._last[0] is mem:
+            return self._last[1]
+        return self._fire(mem, coefficients)
+
+    def _coefficients_now(self) -> Coefficients:
+        """The coefficients of this step: those with a row per time step give one row."""
+        coefficients = self.neuron.coefficients()
+        values = [getattr(coefficients, field.name) for field in fields(coefficients)]
+        steps = [value.shape[0] for value in values if value.dim() == 2]
+        # A number in Python would make torch.compile build a graph per step; reading the tensor would wait for the GPU.
+        if not torch.compiler.is_compiling():
+            self._eager_steps += 1
+            if steps and self._eager_steps > steps[0]:
+                raise ValueError(
+                    f"step {self._eager_steps} of a neuron with {steps[0]} time steps: call reset(net) or reset_mem() "
+                    "before each sequence, or build the neuron with the number of steps of the data"
+                )
+        return Coefficients(*(value.index_select(0, self.step) if value.dim() == 2 else value for value in values))
+
+    def _fire(self, mem: Tensor, coefficients: Coefficients) -> Tensor:
+        distance = mem - coefficients.threshold.to(mem.dtype).view(-1, *(1,) * (mem.dim() - 2))
+        if isinstance(self.spike_grad, Surrogate):
+            return spike(distance, self.spike_grad, self.neuron.strict)
+        soft = self.spike_grad(distance).to(distance.dtype)
+        return spike(distance.detach(), self._surrogate, self.neuron.strict) + (soft - soft.detach())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy carries the state without the graph behind it, which can't be copied.
+        state = cast("dict[str, Any]", super().__getstate__())
+        buffers = {name: buffer.detach() for name, buffer in self._buffers.items()}
+        return state | {"_buffers": buffers, "_last": None}
+
+
+class GLIF(StepNeuron):
+    """GLIF for snnTorch; see ``evglif.GLIF`` and ``StepNeuron`` for the arguments."""
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        sharing: str = "channel",
+        gates: str = "learned",
+        init: str | Mapping[str, float] = "cifar10dvs",
+        *,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        super().__init__(neurons.GLIF(channels, steps, sharing, gates, init), spike_grad, init_hidden, output)
+
+
+class GLIFf(StepNeuron):
+    """GLIF_f for snnTorch; see ``evglif.neurons.GLIFf`` and ``StepNeuron`` for the arguments."""
+
+    def __init__(
+        self,
+        channels: int,
+        steps: int,
+        sharing: str = "channel",
+        init: str | Mapping[str, float] = "cifar10dvs",
+        *,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        super().__init__(neurons.GLIFf(channels, steps, sharing, init), spike_grad, init_hidden, output)
+
+
+class PLIF(StepNeuron):
+    """PLIF for snnTorch; see ``evglif.PLIF`` and ``StepNeuron`` for the arguments."""
+
+    def __init__(
+        self,
+        tau: float = 2.0,
+        v_th: float = 1.0,
+        v_reset: float | None = 0.0,
+        *,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        super().__init__(neurons.PLIF(tau, v_th, v_reset), spike_grad, init_hidden, output)
+
+
+class LIF(StepNeuron):
+    """Vanilla LIF for snnTorch; see ``evglif.LIF`` and ``StepNeuron`` for the arguments."""
+
+    def __init__(
+        self,
+        decay: float = 0.5,
+        v_th: float = 1.0,
+        reset: str = "hard",
+        *,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        super().__init__(neurons.LIF(decay, v_th, reset=reset), spike_grad, init_hidden, output)
+
+
+class IF(StepNeuron):
+    """IF for snnTorch; see ``evglif.neurons.IF`` and ``StepNeuron`` for the arguments."""
+
+    def __init__(
+        self,
+        v_th: float = 1.0,
+        reset: str = "soft",
+        *,
+        spike_grad: SpikeGrad | None = None,
+        init_hidden: bool = False,
+        output: bool = False,
+    ) -> None:
+        super().__init__(neurons.IF(v_th, reset=reset), spike_grad, init_hidden, output)
+
+
+def reset(net: nn.Module) -> None:
+    """Bring every step-wise neuron of a network to rest, this package's and snnTorch's, however deeply nested."""
+    for module in net.modules():
+        if isinstance(module, snn.SpikingNeuron) and hasattr(module, "reset_mem"):
+            module.reset_mem()
+
+
+def detach(net: nn.Module) -> None:
+    """Cut the states of this package's neurons off their past, for truncated backpropagation through time."""
+    for module in net.modules():
+        if isinstance(module, StepNeuron):
+            module.mem = module.mem.detach()
+
+
+def _check_shapes(current: Tensor, mem: Tensor) -> None:
+    if current.dim() < 2:
+        raise ValueError(f"the input of a step must be [B, C, …], got shape {tuple(current.shape)}")
+    if mem.shape not in ((0,), current.shape):
+        raise ValueError(
+            f"the membrane has shape {tuple(mem.shape)}, the input {tuple(current.shape)}; "
+            "call reset(net) or reset_mem() before a batch of another size"
+        )
