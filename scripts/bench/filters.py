@@ -11,47 +11,31 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from time import process_time
 
-import numba
 import numpy as np
+from common import SHARED, in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, make_events
 from preprocessing.filters import Crop, Filter, Hot, Noise, Refractory
 from preprocessing.readers import read_recording
 
-OBJECTS = Path(__file__).parents[2].parent / "shared/data/dvs128_objects"
 Sensor = tuple[int, int]
 
 
 def main() -> None:
-    options = parse_options()
-    files = options.files or sorted(OBJECTS.glob("*/*.aedat"))
+    options = parser(__doc__, repeats=7)
+    options.add_argument("files", nargs="*", type=Path, help="recordings; default: ten objects")
+    chosen = options.parse_args()
+    files = chosen.files or sorted((SHARED / "dvs128_objects").glob("*/*.aedat"))
     if files:
         recordings = [read_recording(path) for path in files]
-        compare(f"{len(files)} recordings", [(r.events, r.sensor) for r in recordings], options.repeats)
-    compare("noise, 640×480", [(noise_events(1_000_000), (640, 480))], options.repeats)
-    print(
-        f"{platform.machine()} {cpu_name()}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"numba {numba.__version__}, {datetime.now(UTC):%Y-%m-%d}, median of {options.repeats}"
-    )
-
-
-def parse_options() -> argparse.Namespace:
-    description, _, example = (__doc__ or "").partition("Example:")
-    parser = argparse.ArgumentParser(
-        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("files", nargs="*", type=Path, help="recordings; default: ten objects")
-    parser.add_argument("--repeats", type=int, default=7, help="runs of each, of which the median counts")
-    return parser.parse_args()
+        compare(f"{len(files)} recordings", [(r.events, r.sensor) for r in recordings], chosen.repeats)
+    compare("noise, 640×480", [(noise_events(1_000_000), (640, 480))], chosen.repeats)
+    print(f"{machine('numpy', 'numba')}, median of {chosen.repeats}")
 
 
 def compare(title: str, streams: list[tuple[Events, Sensor]], repeats: int) -> None:
@@ -70,7 +54,7 @@ def compare(title: str, streams: list[tuple[Events, Sensor]], repeats: int) -> N
         kept[spec] = sum(len(ours(*stream)) for stream in streams) / num_events
         jobs[spec] = job(ours, streams)
         jobs[f"{spec}, NumPy"] = job(twin, streams)
-    seconds = interleaved(jobs, repeats)
+    seconds = in_turns(jobs, repeats)
     print(f"{title}, {num_events:,} events: the same events are kept")
     print(f"  {'copy':<16}{num_events / seconds['copy'] / 1e6:12,.0f} M events/s")
     for spec in pairs:
@@ -79,14 +63,14 @@ def compare(title: str, streams: list[tuple[Events, Sensor]], repeats: int) -> N
         print(f"  {spec:<16}{speed:12,.0f} M events/s{ratio}, keeps {kept[spec]:.1%}")
 
 
-def job(filter_: Callable[[Events, Sensor], Events], streams: list[tuple[Events, Sensor]]) -> Callable[[], None]:
-    """Filter one stream after the other, and keep nothing, as a build does."""
+def job(filter_: Callable[[Events, Sensor], Events], streams: list[tuple[Events, Sensor]]) -> Callable[[], float]:
+    """Processor time to filter one stream after the other; nothing is kept, as in a build."""
 
     def run() -> None:
         for events, sensor in streams:
             filter_(events, sensor)
 
-    return run
+    return lambda: timed(run, process_time)
 
 
 def noise_events(num: int) -> Events:
@@ -144,23 +128,6 @@ def hot_numpy(events: Events, sensor: Sensor) -> Events:
     counts = np.bincount(pixel)
     usual = np.quantile(counts[counts > 0], 0.99, method="inverted_cdf")
     return events[counts[pixel] <= 1.5 * usual]
-
-
-def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median processor seconds of each job; they take turns, so that a busy machine slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            start = process_time()
-            job()
-            seconds[name].append(process_time() - start)
-    return {name: median(each) for name, each in seconds.items()}
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

@@ -16,10 +16,7 @@ Example:
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,15 +24,12 @@ import venv
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
-from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
+from common import in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
 from preprocessing import FrameCache
@@ -54,7 +48,11 @@ RASTERIZER = Rasterizer((128, 128), transpose=True)  # SpikingJelly's orientatio
 
 
 def main() -> None:
-    options = parse_options()
+    parsing = parser(__doc__, repeats=15)
+    parsing.add_argument("files", nargs="*", type=Path, help="AEDAT-2.0 files of a DVS128; default: ten simulated ones")
+    parsing.add_argument("--recordings", type=int, default=200, help="in the ten archives; 0 leaves that part out")
+    parsing.add_argument("--environment", type=Path, default=ENVIRONMENT, help="folder of the peers' environment")
+    options = parsing.parse_args()
     with tempfile.TemporaryDirectory() as folder, peers(options.environment) as ask:
         files = options.files or simulated(Path(folder), 10)
         compare_frames(files, ask, Path(folder))
@@ -62,22 +60,7 @@ def main() -> None:
         if options.recordings:
             archives = make_archives(Path(folder) / "archives", options.recordings)
             time_archives(archives, ask, Path(folder))
-    print(
-        f"{platform.machine()} {cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"NumPy {np.__version__}, numba {numba.__version__}, {', '.join(PEERS)}, {datetime.now(UTC):%Y-%m-%d}"
-    )
-
-
-def parse_options() -> argparse.Namespace:
-    description, _, example = (__doc__ or "").partition("Example:")
-    parser = argparse.ArgumentParser(
-        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("files", nargs="*", type=Path, help="AEDAT-2.0 files of a DVS128; default: ten simulated ones")
-    parser.add_argument("--repeats", type=int, default=15, help="runs of each, of which the median counts")
-    parser.add_argument("--recordings", type=int, default=200, help="in the ten archives; 0 leaves that part out")
-    parser.add_argument("--environment", type=Path, default=ENVIRONMENT, help="folder of the peers' environment")
-    return parser.parse_args()
+    print(f"{machine('numpy', 'numba')}, {', '.join(PEERS)}")
 
 
 def compare_frames(files: list[Path], ask: Callable[..., dict[str, Any]], folder: Path) -> None:
@@ -106,22 +89,10 @@ def time_frames(files: list[Path], ask: Callable[..., dict[str, Any]], repeats: 
         "tonic": lambda: ask(job="frames", peer="tonic", files=names)["seconds"],
         "reading the bytes": lambda: timed(lambda: [path.read_bytes() for path in files]),
     }
-    seconds = {name: median(runs) for name, runs in interleaved(jobs, repeats).items()}
+    seconds = in_turns(jobs, repeats)
     print(f"AEDAT-2.0 → 16×2×48×48, one core, {num_events:,} events, median of {repeats}:")
     for name, each in seconds.items():
         print(f"  {name:26s}{num_events / each / 1e6:8.1f} M events/s   ours is {each / seconds['ours']:6.2f} ×")
-
-
-def interleaved(jobs: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each job; they take turns, so that a busy machine slows all of them. The first turn warms up."""
-    turns = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)]
-    return {name: [turn[name] for turn in turns[1:]] for name in jobs}
-
-
-def timed(job: Callable[[], object]) -> float:
-    start = perf_counter()
-    job()
-    return perf_counter() - start
 
 
 def opened(path: Path) -> Any:
@@ -294,12 +265,6 @@ def memory(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

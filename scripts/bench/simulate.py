@@ -10,26 +10,23 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from statistics import median
-from time import perf_counter
+from functools import partial
 
-import numba
 import numpy as np
+from common import SHARED, in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
 from preprocessing.simulate import simulate_dvs
 
-CIFAR = Path(__file__).parents[2].parent / "shared/data/cifar10_10k.npz"
+CIFAR = SHARED / "cifar10_10k.npz"
 
 
 def main() -> None:
-    options = parse_options()
-    images, origin = pictures(options.images)
+    options = parser(__doc__, repeats=9)
+    options.add_argument("--images", type=int, default=20, help="pictures, spread over the classes")
+    chosen = options.parse_args()
+    images, origin = pictures(chosen.images)
     recordings = [simulate_dvs(image, seed) for seed, image in enumerate(images)]
     num_events = sum(len(events) for events in recordings)
     for seed, image in enumerate(images):
@@ -37,34 +34,22 @@ def main() -> None:
     print(f"events agree on {len(images)} {origin}, {num_events:,} events")
 
     keys = [shuffled(events["t"] << 15 | events["y"].astype(np.int64) << 8) for events in recordings]
-    seconds = interleaved(
-        {
-            "picture → events, NumPy twin": lambda i: simulate_dvs(images[i], i, compiled=False),
-            "picture → events, ours": lambda i: simulate_dvs(images[i], i),
-            "np.sort of the keys alone": lambda i: np.sort(keys[i]),
-        },
-        len(images),
-        options.repeats,
-    )
+    jobs: dict[str, Callable[[int], object]] = {
+        "picture → events, NumPy twin": lambda i: simulate_dvs(images[i], i, compiled=False),
+        "picture → events, ours": lambda i: simulate_dvs(images[i], i),
+        "np.sort of the keys alone": lambda i: np.sort(keys[i]),
+    }
+    seconds = dict.fromkeys(jobs, 0.0)
+    for i in range(len(images)):
+        turn = {name: partial(timed, partial(job, i)) for name, job in jobs.items()}
+        for name, each in in_turns(turn, chosen.repeats).items():
+            seconds[name] += each
     for name, each in seconds.items():
         print(f"{name:32s}{num_events / each / 1e6:8.2f} M events/s {each / len(images) * 1e3:8.1f} ms a picture")
     ours = seconds["picture → events, ours"]
     print(f"ratio ours / NumPy twin: {seconds['picture → events, NumPy twin'] / ours:.1f}")
     print(f"ratio ours / sorting alone: {seconds['np.sort of the keys alone'] / ours:.2f}")
-    print(
-        f"{platform.machine()} {cpu_name()}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"numba {numba.__version__}, {datetime.now(UTC):%Y-%m-%d}, median of {options.repeats}"
-    )
-
-
-def parse_options() -> argparse.Namespace:
-    description, _, example = (__doc__ or "").partition("Example:")
-    parser = argparse.ArgumentParser(
-        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", type=int, default=20, help="pictures, spread over the classes")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each, of which the median counts")
-    return parser.parse_args()
+    print(f"{machine('numpy', 'numba')}, median of {chosen.repeats}")
 
 
 def pictures(count: int) -> tuple[NDArray[np.generic], str]:
@@ -77,25 +62,6 @@ def pictures(count: int) -> tuple[NDArray[np.generic], str]:
 
 def shuffled(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.random.default_rng(0).permutation(keys)
-
-
-def interleaved(jobs: dict[str, Callable[[int], object]], num_pictures: int, repeats: int) -> dict[str, float]:
-    """Seconds of each job for all pictures, from each picture's median; jobs take turns, so that a busy machine
-    slows all of them."""
-    seconds: dict[str, list[list[float]]] = {name: [[] for _ in range(num_pictures)] for name in jobs}
-    for _ in range(repeats):
-        for i in range(num_pictures):
-            for name, job in jobs.items():
-                start = perf_counter()
-                job(i)
-                seconds[name][i].append(perf_counter() - start)
-    return {name: sum(median(runs) for runs in each) for name, each in seconds.items()}
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 
 if __name__ == "__main__":

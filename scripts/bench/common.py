@@ -1,0 +1,51 @@
+"""What the benchmarks share: their options, jobs that take turns, and the line that says where they ran."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
+
+
+def parser(document: str | None, repeats: int) -> argparse.ArgumentParser:
+    """A parser with the script's own text and example, and ``--repeats``."""
+    description, _, example = (document or "").partition("Example:")
+    made = argparse.ArgumentParser(
+        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--repeats", type=int, default=repeats, help="runs of each, of which the median counts")
+    return made
+
+
+def timed(job: Callable[[], object], clock: Callable[[], float] = perf_counter) -> float:
+    """Seconds that a job takes."""
+    start = clock()
+    job()
+    return clock() - start
+
+
+def in_turns(jobs: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """Medians of what the jobs say they took; they take turns, so that a busy machine slows all. The first warms up."""
+    turns = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)][1:]
+    return {name: median(turn[name] for turn in turns) for name in jobs}
+
+
+def machine(*packages: str) -> str:
+    """The processor, the versions and the date."""
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    name = f"{platform.machine()} {cpu_name()}, {os.cpu_count()} cores"
+    return f"{name}, Python {platform.python_version()}, {versions}, {datetime.now(UTC):%Y-%m-%d}"
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
