@@ -36,8 +36,8 @@ def glif_coefficients(  # the eight symbols of eq. 10-12
         I = [1 − β(1 − g^t)]·C                          (eq. 11, integration)
         F = −γ·[1 − α(1 − τ_exp)]·U − (1 − γ)·V_re      (eq. 12, reset)
 
-    A factor 1 − x(1 − y) is worked out as (1 − x) + x·y, which rounds to neither 1 nor y but is them where x is 0
-    or 1: binary gates give the simplex neurons exactly.
+    A factor 1 − x(1 − y) is worked out as (1 − x) + x·y. Where x is 0 or 1 that is 1 or y without rounding, so that
+    binary gates give the simplex neurons exactly.
 
     Args:
         alpha: gate between linear (0) and exponential (1) decay, ``[C]`` or ``[1]``; as the next two.
