@@ -20,26 +20,27 @@ def are_clean(
     if (x[1] or y[1]) and not _are_inside(words, x, y):
         return False
     time_shift, time_mask = uint64(time[0]), uint64(time[1])
-    last, used, wrong = uint64(0), uint64(0), False
+    last, used = uint64(0), uint64(0)
+    backward = np.bool_(False)
     for i in range(len(words)):
         word = words[uint64(i)]
         used |= word
         now = (_swapped(word) if swapped else word) >> time_shift & time_mask
-        wrong |= now < last
+        backward |= now < last
         last = now
-    return not wrong and used & unset == 0
+    return bool(not backward and used & unset == 0)
 
 
 @njit(cache=True, nogil=True)
 def _are_inside(words: NDArray[np.uint64], x: tuple[int, int, int], y: tuple[int, int, int]) -> bool:
     x_shift, x_mask, width = uint64(x[0]), uint64(x[1]), uint64(x[2])
     y_shift, y_mask, height = uint64(y[0]), uint64(y[1]), uint64(y[2])
-    wrong = False
+    wrong = np.bool_(False)
     for i in range(len(words)):
         word = words[uint64(i)]
         wrong |= (word >> x_shift & x_mask) >= width
         wrong |= (word >> y_shift & y_mask) >= height
-    return not wrong
+    return bool(not wrong)
 
 
 @njit(cache=True, nogil=True)
