@@ -21,7 +21,7 @@ def are_clean(
         return False
     time_shift, time_mask = uint64(time[0]), uint64(time[1])
     last, used = uint64(0), uint64(0)
-    backward = np.bool_(False)
+    backward: np.bool_ = np.bool_(False)
     for i in range(len(words)):
         word = words[uint64(i)]
         used |= word
@@ -35,7 +35,7 @@ def are_clean(
 def _are_inside(words: NDArray[np.uint64], x: tuple[int, int, int], y: tuple[int, int, int]) -> bool:
     x_shift, x_mask, width = uint64(x[0]), uint64(x[1]), uint64(x[2])
     y_shift, y_mask, height = uint64(y[0]), uint64(y[1]), uint64(y[2])
-    wrong = np.bool_(False)
+    wrong: np.bool_ = np.bool_(False)
     for i in range(len(words)):
         word = words[uint64(i)]
         wrong |= (word >> x_shift & x_mask) >= width
