@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
+
+# Kernels for GPUs run in Triton's interpreter where there is none. It has to know before it is imported.
+os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")
 
 from evglif.data import LoaderConfig
 from evglif.optim import OptimConfig

@@ -140,7 +140,9 @@ def choose_backend(backend: str, current: Tensor) -> str:
         return "cpu" if device == "cpu" and _NUMBA_IS_THERE else "reference"
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose auto or one of {', '.join(BACKENDS)}")
-    if backend == "cpu" and device != "cpu" or backend == "triton" and device not in _triton_devices():
+    if backend == "reference":
+        return backend
+    if device not in _devices(backend):
         raise ValueError(f"the backend {backend} does not run tensors on {current.device}; choose auto or reference")
     if backend == "cpu" and not _NUMBA_IS_THERE:
         raise ModuleNotFoundError("the backend cpu needs numba: pip install numba, or choose reference")
@@ -149,8 +151,10 @@ def choose_backend(backend: str, current: Tensor) -> str:
     return backend
 
 
-def _triton_devices() -> tuple[str, ...]:
-    """Triton's interpreter, which tests use, runs kernels on the processor."""
+def _devices(backend: str) -> tuple[str, ...]:
+    """Kinds of devices whose tensors a compiled backend runs; Triton's interpreter is for tests without a GPU."""
+    if backend == "cpu":
+        return ("cpu",)
     return ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 
 
