@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,18 @@ from preprocessing.readers import aedat2
 
 settings.register_profile("patient", deadline=None)  # a first example may wait for a compiler
 settings.load_profile("patient")
+
+
+@pytest.fixture(autouse=True)
+def device_of_the_backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On a machine with a GPU, a test with the parameter ``triton`` makes its tensors there."""
+    parameters = getattr(request.node, "callspec", None)
+    if torch.cuda.is_available() and parameters is not None and "triton" in parameters.params.values():
+        with torch.device("cuda"):
+            yield
+    else:
+        yield
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -64,7 +64,7 @@ def run_with_gradients(backend, current, coefficients, start, **options):
         inputs[0], Coefficients(*inputs[1:7]), backend=backend, initial=state, trace=True, **options
     )
     generator = torch.Generator().manual_seed(1)
-    weights = [torch.randn(current.shape, generator=generator, dtype=current.dtype) for _ in range(2)]
+    weights = [torch.randn(current.shape, generator=generator, dtype=current.dtype, device="cpu") for _ in range(2)]
     weights = [weight.to(current.device) for weight in weights]
     loss = (trace.spikes * weights[0]).sum() + (trace.membrane * weights[1]).sum()
     gradients = torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True)

@@ -16,10 +16,10 @@ def backend(request, monkeypatch):
     monkeypatch.setenv("EVGLIF_BACKEND", request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def oracle(golden):
     with np.load(golden) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        return {name: torch.as_tensor(arrays[name]) for name in arrays.files}
 
 
 def parameters_of(oracle, case):
