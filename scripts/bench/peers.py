@@ -85,7 +85,7 @@ def spikingjelly_data_set(archives: Path, folder: Path) -> None:
         each.mkdir(parents=True)
     CIFAR10DVS.extract_downloaded_files(archives, extracted)
     CIFAR10DVS.create_raw_from_extracted(extracted, raw)
-    config = NeuromorphicDatasetConfig(root=folder, data_type="frame", frames_number=16, split_by="number")
+    config = NeuromorphicDatasetConfig(folder, None, "frame", frames_number=16, split_by="number")
     FrameFixedNumberBuilder(config, raw, 128, 128).build()
 
 

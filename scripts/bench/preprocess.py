@@ -38,12 +38,14 @@ from preprocessing.rasterize import Rasterizer
 from preprocessing.readers import aedat2
 from preprocessing.readers.raw import open_raw
 from preprocessing.simulate import simulate_dvs
+from preprocessing.workers import num_cores, run_tasks
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".peers"
 PACKAGES = ["torch==2.13.0", "numpy", "h5py", "scipy", "tqdm", "loguru", "packaging", "requests", "matplotlib"]
 PACKAGES += ["typing-extensions", "importRosbag", "expelliarmus"]
 PEERS = ["spikingjelly==2.0.0", "tonic==1.7.0"]
+STRIDE = 2  # of a photograph's pixels in a picture of 32×32: about as many events as CIFAR-10's
 RASTERIZER = Rasterizer((128, 128), transpose=True)  # SpikingJelly's orientation
 
 
@@ -83,16 +85,22 @@ def time_frames(files: list[Path], ask: Callable[..., dict[str, Any]], repeats: 
     mine, names = HandWritten(), [str(path) for path in files]
     num_events = sum(len(opened(path)) for path in files)
     jobs: dict[str, Callable[[], float]] = {
-        "ours": lambda: timed(lambda: [frames_of(path) for path in files]),
-        "NumPy look-up + bincount": lambda: timed(lambda: [mine.frames(path) for path in files]),
+        "ours": lambda: timed(lambda: for_each(frames_of, files)),
+        "NumPy look-up + bincount": lambda: timed(lambda: for_each(mine.frames, files)),
         "SpikingJelly": lambda: ask(job="frames", peer="SpikingJelly", files=names)["seconds"],
         "tonic": lambda: ask(job="frames", peer="tonic", files=names)["seconds"],
-        "reading the bytes": lambda: timed(lambda: [path.read_bytes() for path in files]),
+        "reading the bytes": lambda: timed(lambda: for_each(Path.read_bytes, files)),
     }
     seconds = in_turns(jobs, repeats)
     print(f"AEDAT-2.0 → 16×2×48×48, one core, {num_events:,} events, median of {repeats}:")
     for name, each in seconds.items():
         print(f"  {name:26s}{num_events / each / 1e6:8.1f} M events/s   ours is {each / seconds['ours']:6.2f} ×")
+
+
+def for_each(function: Callable[[Path], object], files: list[Path]) -> None:
+    """Nothing is kept, as in a build: fresh memory for every result would cost more than the result."""
+    for path in files:
+        function(path)
 
 
 def opened(path: Path) -> Any:
@@ -184,15 +192,20 @@ BILINEAR = bilinear_matrix()
 
 def simulated(folder: Path, number: int) -> list[Path]:
     """Recordings of crops of two photographs before the simulated camera."""
+    files = [folder / f"{i}.aedat" for i in range(number)]
+    for _ in run_tasks(simulate, list(enumerate(files)), num_cores()):
+        pass
+    return files
+
+
+def simulate(task: tuple[int, Path]) -> None:
     from sklearn.datasets import load_sample_images
 
-    photographs, rng = load_sample_images().images, np.random.default_rng(0)
-    files = [folder / f"{i}.aedat" for i in range(number)]
-    for i, path in enumerate(files):
-        photograph = photographs[i % 2]
-        y, x = (int(rng.integers(0, side - 128)) for side in photograph.shape[:2])
-        path.write_bytes(aedat2.encode(simulate_dvs(photograph[y : y + 128 : 4, x : x + 128 : 4], seed=i)))
-    return files
+    seed, path = task
+    photograph, rng = load_sample_images().images[seed % 2], np.random.default_rng(seed)
+    y, x = (int(rng.integers(0, side - 32 * STRIDE)) for side in photograph.shape[:2])
+    crop = photograph[y : y + 32 * STRIDE : STRIDE, x : x + 32 * STRIDE : STRIDE]
+    path.write_bytes(aedat2.encode(simulate_dvs(crop, seed)))
 
 
 def make_archives(folder: Path, num_recordings: int) -> Path:
