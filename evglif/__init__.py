@@ -2,8 +2,8 @@
 
 from evglif.checkpoint import load_checkpoint, save_checkpoint
 from evglif.models import build_model
-from evglif.neurons import GLIF, LIF, PLIF
+from evglif.neurons import GLIF, IF, LIF, PLIF, GLIFf
 
-__all__ = ["GLIF", "LIF", "PLIF", "build_model", "load_checkpoint", "save_checkpoint"]
+__all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "build_model", "load_checkpoint", "save_checkpoint"]
 
 __version__ = "0.1.0"
