@@ -292,7 +292,7 @@ def backward(  # noqa: PLR0915
             u = _run_segment(u, s, currents, neuron, gain, t, channel, channels, STRICT)[SEGMENT]
             s = _spikes(u, v, STRICT)
             tl.store(checkpoints + segment * (POSITIONS * CHANNELS) + in_tile, u)
-        tl.debug_barrier()  # a thread may load what another one has stored
+        tl.debug_barrier()  # a thread may load what another one has stored, and must before that stores again
 
         delta = nought
         for back in range(num_segments):
@@ -325,6 +325,7 @@ def backward(  # noqa: PLR0915
                     sum_d -= delta * before
                     sum_v -= through
                     _add_sum(sums + (5 + t) * channels, delta * currents[k].to(u.dtype), channel, channels)
+        tl.debug_barrier()
         if GRAD_START:
             tl.store(grad_start_membrane + offsets, delta * (a - r * s_start), valid)
             of_spikes = nought if DETACH_RESET else -delta * (r * u_start + d)
