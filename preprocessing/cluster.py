@@ -8,6 +8,7 @@ from contextlib import closing
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from preprocessing.files import writing
@@ -17,6 +18,8 @@ from preprocessing.progress import progress
 from preprocessing.shards import ShardTask, plan_shards, remove_unused_shards, write_joined, write_shard
 from preprocessing.workers import WorkerDiedError, WorkerError
 
+_MOST_WAITED_S = 30.0
+_LOOK_EVERY_S = 0.05
 _UNDER_WAY = 1000  # shards that the scheduler knows of at once: enough for any cluster, and no load for it
 
 
@@ -42,6 +45,7 @@ def build_on_cluster(plan: Plan, address: str, begun_ns: int) -> None:
         try:
             _fill(plan, client, shards, outcomes)
         except ValueError:
+            _wait_for_workers(client)
             remove_unused_shards(plan.out)
             raise
         write_joined(plan, shards, [outcomes[number] for number in range(len(shards))], begun_ns)
@@ -107,13 +111,25 @@ def _run(client: Any, shards: Sequence[ShardTask]) -> Generator[int]:
         client.cancel(list(under_way))
 
 
+def _wait_for_workers(client: Any) -> None:
+    """Let shards end that workers are in the middle of: a task that has begun cannot be cancelled."""
+    give_up = monotonic() + _MOST_WAITED_S
+    while monotonic() < give_up and any(client.run(_is_writing).values()):
+        sleep(_LOOK_EVERY_S)
+
+
+def _is_writing(dask_worker: Any) -> bool:
+    """Whether a worker, from which Dask calls this, is making a shard."""
+    return any(str(task.key).startswith(write_shard.__name__) for task in dask_worker.state.executing)
+
+
 def _finish(future: Any, shard: ShardTask) -> None:
     try:
         future.result()
     except _distributed().KilledWorker as error:
         names = f"{shard.tasks[0].source.name} to {shard.tasks[-1].source.name}"
         raise WorkerDiedError(
-            f"{shard.path}: {error.allowed_failures + 1} workers died of this shard, perhaps for want of memory; "
+            f"{shard.path}: {error.allowed_failures + 1} workers died that had this shard, perhaps for want of memory; "
             f"its recordings are {names}"
         ) from error
     except CancelledError as error:
