@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from preprocessing.build import build
 from preprocessing.datasets.folder import Folder
 from preprocessing.events import Events, make_events
 from preprocessing.readers import aedat2
+
+# A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("patient", deadline=None)  # a first example may wait for a compiler
 settings.load_profile("patient")
