@@ -30,7 +30,7 @@ def independent_frames(events, sensor, steps, size, resize="bilinear", slicing="
     np.add.at(counts, (step, used["p"].astype(int), used["y"], used["x"]), 1)
     frames = resized(counts, size, resize)
     if value == "binary":
-        return (frames > 0).astype(float)
+        return (frames > 1e-9).astype(float)  # torch gives 1e-17 where the weight is 0
     if value == "signed":
         balance = frames[:, 1] - frames[:, 0]
         return np.stack([np.maximum(-balance, 0), np.maximum(balance, 0)], 1)
