@@ -98,6 +98,12 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
         raise RecordingError(_backwards(source, at, events["t"][at - 1], events["t"][at]))
 
 
+def lies_outside(events: Events, at: int, sensor: tuple[int, int]) -> str:
+    """What is wrong with the event at index ``at`` of ``[N]``, which is beyond the (width, height) sensor, in words."""
+    x, y = int(events["x"][at]), int(events["y"][at])
+    return f"event {at} at ({x}, {y}) lies outside the {sensor[0]}×{sensor[1]} sensor"
+
+
 def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int:
     """The first event earlier than the one before it, -1 if there is none; all must lie inside the sensor.
 
@@ -108,11 +114,9 @@ def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int
 
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events")
-    width, height = sensor
-    outside = first_outside(address_words(events), width, height)
+    outside = first_outside(address_words(events), *sensor)
     if outside >= 0:
-        x, y = int(events["x"][outside]), int(events["y"][outside])
-        raise RecordingError(f"{source}: event {outside} at ({x}, {y}) lies outside the {width}×{height} sensor")
+        raise RecordingError(f"{source}: {lies_outside(events, outside, sensor)}")
     return int(first_backward(events["t"]))
 
 

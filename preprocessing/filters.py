@@ -22,7 +22,7 @@ from typing import ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import Events, address_words, as_events
+from preprocessing.events import Events, address_words, as_events, lies_outside
 from preprocessing.slicing import parse_duration
 
 _LONGEST_US = 1 << 62
@@ -231,7 +231,5 @@ def _passing(
 def _checked(num: int, events: Events, sensor: tuple[int, int]) -> int:
     """A kernel's result, unless it is −1 − i for an event i outside the sensor."""
     if num < 0:
-        at = -1 - num
-        x, y = int(events["x"][at]), int(events["y"][at])
-        raise ValueError(f"event {at} at ({x}, {y}) lies outside the {sensor[0]}×{sensor[1]} sensor")
+        raise ValueError(lies_outside(events, -1 - num, sensor))
     return num

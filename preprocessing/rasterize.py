@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import Events
+from preprocessing.events import Events, lies_outside
 from preprocessing.records import Layout, Records
 from preprocessing.slicing import check_slicing, slice_edges
 from preprocessing.tables import RESIZE_AXES, AxisTable, axis_table
@@ -195,8 +195,7 @@ def _checked_records(events: Events, sensor: tuple[int, int]) -> Records:
     records = Records.from_events(events, sensor)
     outside = first_outside(records.words, *sensor)
     if outside >= 0:
-        column, row = events["x"][outside], events["y"][outside]
-        raise ValueError(f"event {outside} at ({column}, {row}) lies outside the {sensor[0]}×{sensor[1]} sensor")
+        raise ValueError(lies_outside(events, outside, sensor))
     return records
 
 

@@ -9,8 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from preprocessing.events import RecordingError
-
 SIGNATURE = b"#!AER-DAT"
 """The start of every version's first line; the version follows."""
 
@@ -62,19 +60,3 @@ def end_of_header(data: bytes) -> int:
     """
     header = _HEADER.match(data)
     return header.end() if header else 0
-
-
-def check_length(num_bytes: int, start: int, record_bytes: int, source: str) -> None:
-    """Make sure that there are records behind the header, and whole ones.
-
-    Raises:
-        RecordingError: there are none, or the last one is cut.
-    """
-    if num_bytes == start:
-        raise RecordingError(f"{source}: ends after its header ({start} bytes), it holds no events")
-    cut = (num_bytes - start) % record_bytes
-    if cut:
-        raise RecordingError(
-            f"{source}: cut in the middle of a record: {cut} of {record_bytes} bytes at byte "
-            f"{num_bytes - cut}, after {(num_bytes - start) // record_bytes} records"
-        )

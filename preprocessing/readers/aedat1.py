@@ -11,6 +11,7 @@ import numpy as np
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
 from preprocessing.readers import aedat
+from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed
 
 SIGNATURES = (aedat.SIGNATURE + b"1.", b"# This is a raw AE data file")
@@ -47,7 +48,7 @@ def _decode(data: bytes, source: str, sensor: tuple[int, int] | None) -> Recordi
     camera = aedat.DVS128
     agreed(camera.sensor, sensor, source)
     start = aedat.end_of_header(data)
-    aedat.check_length(len(data), start, _RECORD.itemsize, source)
+    check_length(len(data), start, _RECORD.itemsize, source)
     events, num_special = _decode_records(data, start)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} external ones")

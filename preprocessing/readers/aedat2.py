@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
 from preprocessing.readers import aedat
+from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed
 
 SIGNATURE = aedat.SIGNATURE + b"2.0"
@@ -60,7 +61,7 @@ def body(data: bytes, source: str, sensor: tuple[int, int] | None) -> tuple[int,
     """Offset of the first record, and the camera; raises as ``decode``, for what the header tells."""
     start = _end_of_header(data, source)
     camera = _camera(data[:start], source, sensor)
-    aedat.check_length(len(data), start, RECORD_BYTES, source)
+    check_length(len(data), start, RECORD_BYTES, source)
     return start, camera
 
 

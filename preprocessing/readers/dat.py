@@ -13,6 +13,7 @@ import numpy as np
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, address_words, make_recording
 from preprocessing.readers import prophesee
+from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed, smallest
 
 SUFFIXES: tuple[str, ...] = (".dat",)
@@ -62,7 +63,7 @@ def body(data: bytes, source: str) -> tuple[int, tuple[int, int] | None]:
         stated = prophesee.size(fields.get("Width", ""), fields.get("Height", ""), source)
     start = end + 2
     _check_type(data[end:start], end, source)
-    _check_length(len(data), start, source)
+    check_length(len(data), start, RECORD_BYTES, source)
     return start, stated
 
 
@@ -74,17 +75,6 @@ def _check_type(kind: bytes, at: int, source: str) -> None:
         raise RecordingError(f"{source}: holds {name} (type {kind[0]:#04x} at byte {at}), no events of a sensor")
     if kind[1] != RECORD_BYTES:
         raise RecordingError(f"{source}: records of {kind[1]} bytes (byte {at + 1}); expected {RECORD_BYTES}")
-
-
-def _check_length(num_bytes: int, start: int, source: str) -> None:
-    if num_bytes == start:
-        raise RecordingError(f"{source}: ends after its header ({start} bytes), it holds no events")
-    cut = (num_bytes - start) % RECORD_BYTES
-    if cut:
-        raise RecordingError(
-            f"{source}: cut in the middle of a record: {cut} of {RECORD_BYTES} bytes at byte "
-            f"{num_bytes - cut}, after {(num_bytes - start) // RECORD_BYTES} records"
-        )
 
 
 def _decode_records(data: bytes, start: int, source: str) -> Events:

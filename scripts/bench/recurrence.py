@@ -10,15 +10,11 @@ Example:
 
 from __future__ import annotations
 
-import argparse
-import platform
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from statistics import median
-from time import perf_counter
 
 import torch
+from common import in_turns, machine, parser, timed
 from torch import Tensor
 
 from evglif import GLIF
@@ -28,17 +24,16 @@ STAGES = ((64, 48), (64, 24), (128, 12))
 
 
 def main() -> None:
-    options = parse_options()
+    parsing = parser(__doc__, repeats=9)
+    parsing.add_argument("--batch", type=int, default=4, help="samples; default: 4")
+    options = parsing.parse_args()
     torch.manual_seed(0)
     print(f"{'':>18}  {'forward':^31}  {'forward + backward':^24}")
     columns = f"{'cpu ms':>7} {'ref/cpu':>7} {'cpu/ReLU':>8}"
     print(f"{'T×B×C×H×W':>18}  {columns} {'copy':>6}  {columns}")
     for channels, side in STAGES:
         print_row(*measure(torch.randn(STEPS, options.batch, channels, side, side), options.repeats))
-    print(
-        f"{platform.machine()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, {datetime.now(UTC):%Y-%m-%d}, median of {options.repeats}"
-    )
+    print(f"{machine('torch')}, {torch.get_num_threads()} threads, median of {options.repeats}")
 
 
 def measure(current: Tensor, repeats: int) -> tuple[Tensor, dict[str, float], dict[str, float]]:
@@ -51,17 +46,12 @@ def measure(current: Tensor, repeats: int) -> tuple[Tensor, dict[str, float], di
     forwards = {name: partial(forward, layer, current) for name, layer in layers.items()}
     both = {name: partial(forward_backward, layer, current) for name, layer in layers.items()}
     copy = {"copy": lambda: target.copy_(current)}
-    return current, interleaved({**forwards, **copy}, repeats), interleaved(both, repeats)
+    return current, milliseconds({**forwards, **copy}, repeats), milliseconds(both, repeats)
 
 
-def parse_options() -> argparse.Namespace:
-    description, _, example = (__doc__ or "").partition("Example:")
-    parser = argparse.ArgumentParser(
-        description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--batch", type=int, default=4, help="samples; default: 4")
-    parser.add_argument("--repeats", type=int, default=9, help="runs of each, of which the median counts; default: 9")
-    return parser.parse_args()
+def milliseconds(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    medians = in_turns({name: partial(timed, job) for name, job in jobs.items()}, repeats)
+    return {name: 1e3 * seconds for name, seconds in medians.items()}
 
 
 def forward(layer: torch.nn.Module, current: Tensor) -> Tensor:
@@ -81,17 +71,6 @@ def check_agreement(neurons: dict[str, GLIF], current: Tensor) -> None:
     pairs = zip(*(forward_backward(neurons[name], current) for name in ("cpu", "reference")), strict=True)
     for ours, theirs in pairs:
         assert (ours - theirs).norm() <= 1e-4 * theirs.norm(), (ours, theirs)
-
-
-def interleaved(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each job; they take turns, so that a busy machine slows all of them."""
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(repeats):
-        for name, job in jobs.items():
-            start = perf_counter()
-            job()
-            seconds[name].append(perf_counter() - start)
-    return {name: 1e3 * median(each) for name, each in seconds.items()}
 
 
 def print_row(current: Tensor, forwards: dict[str, float], both: dict[str, float]) -> None:
