@@ -29,14 +29,25 @@ class AugmentConfig:
             raise ValueError(f"crop_padding must not be negative, got {self.crop_padding}")
 
 
-def augment(frames: Tensor, config: AugmentConfig) -> Tensor:
-    """Augment ``[B, T, C, H, W]``; one draw per sample, the same for all its frames, from torch's global seed."""
+def augment(frames: Tensor, labels: Tensor, num_classes: int, config: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """Augment a batch; one draw per sample, the same for all its frames, from torch's global seed on its device.
+
+    Args:
+        frames: ``[B, T, C, H, W]``, not normalised; images have T = 1.
+        labels: classes, int64 ``[B]``.
+        num_classes: K.
+        config: what is done.
+
+    Returns:
+        Frames of the same shape and type, and targets as ``F.cross_entropy`` takes them: the labels as they came, or,
+        where ``config`` mixes samples, the share of every class, float32 ``[B, K]`` with rows that sum to 1.
+    """
     if config.crop_padding:
         frames = random_crop(frames, config.crop_padding)
     if config.flip:
         mirrored = torch.rand(len(frames), device=frames.device) < 0.5
         frames = torch.where(mirrored.view(-1, 1, 1, 1, 1), frames.flip(-1), frames)
-    return frames
+    return frames, labels
 
 
 def random_crop(frames: Tensor, padding: int) -> Tensor:

@@ -48,8 +48,10 @@ class ClassificationTask(lightning.LightningModule):
             FloatingPointError: where the loss is not finite; epoch and step are named.
         """
         stored, labels = batch
-        logits = self(augment(to_frames(stored, self.scale), self.augmentation))
-        loss = F.cross_entropy(logits, labels)
+        num_classes = self.model.spec.num_classes
+        frames, targets = augment(to_frames(stored, self.scale), labels, num_classes, self.augmentation)
+        logits = self(frames)
+        loss = F.cross_entropy(logits, targets)
         if not torch.isfinite(loss):
             where = f"epoch {self.current_epoch}, step {self.global_step}"
             raise FloatingPointError(f"the loss became {loss.item()} in {where}; lower --optim.lr")

@@ -20,7 +20,7 @@ def test_a_crop_shifts_all_frames_of_a_sample_alike_and_loses_only_the_rim():
 def test_flip_mirrors_some_samples_whole():
     torch.manual_seed(0)
     frames = torch.rand(40, 2, 2, 4, 5)
-    flipped = augment(frames, AugmentConfig(flip=True))
+    flipped, _ = augment(frames, torch.zeros(40, dtype=torch.long), 2, AugmentConfig(flip=True))
     mirrored = [torch.equal(after, before.flip(-1)) for before, after in zip(frames, flipped, strict=True)]
     same = [torch.equal(after, before) for before, after in zip(frames, flipped, strict=True)]
     assert all(a != b for a, b in zip(mirrored, same, strict=True))
@@ -28,8 +28,10 @@ def test_flip_mirrors_some_samples_whole():
 
 
 def test_nothing_is_done_by_default():
-    frames = torch.rand(2, 1, 2, 3, 3)
-    assert torch.equal(augment(frames, AugmentConfig()), frames)
+    frames, labels = torch.rand(2, 1, 2, 3, 3), torch.tensor([1, 0])
+    augmented, targets = augment(frames, labels, 2, AugmentConfig())
+    assert torch.equal(augmented, frames)
+    assert torch.equal(targets, labels)
 
 
 def test_a_negative_padding_is_refused():
