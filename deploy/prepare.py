@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import evglif
 from deploy.metadata import ModelMetadata
 from evglif.checkpoint import Checkpoint
-from evglif.models import Model, spec_to_dict
+from evglif.models import Network, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.recurrence import Coefficients, spiking_recurrence
 
@@ -69,7 +69,7 @@ class FrozenNeuron(nn.Module):
         )
 
 
-def freeze(model: Model, as_operator: bool) -> Model:
+def freeze(model: Network, as_operator: bool) -> Network:
     """A copy of a model in eval mode with every neuron frozen; the model itself stays as it is."""
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     _freeze_children(frozen, as_operator)
@@ -84,7 +84,7 @@ def _freeze_children(module: nn.Module, as_operator: bool) -> None:
             _freeze_children(child, as_operator)
 
 
-def example_frames(model: Model, batch: int = 2) -> Tensor:
+def example_frames(model: Network, batch: int = 2) -> Tensor:
     """Seeded frames ``[B, T, C, H, W]`` that look like event counts; a batch of two keeps the batch size open."""
     spec = model.spec
     generator = torch.Generator().manual_seed(0)

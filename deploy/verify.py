@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evglif.models import Model
+from evglif.models import Network
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Parity:
 
 
 def compare(
-    model: Model,
+    model: Network,
     run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     batches: Iterable[NDArray[np.float32]],
 ) -> Parity:

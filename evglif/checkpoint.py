@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import pickle
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import torch
-
-from evglif.models import Model, build_model, spec_to_dict
+from evglif.files import load_tensors, save_tensors
+from evglif.models import Network, build_model, spec_to_dict
 
 FORMAT = "evglif-checkpoint"
-VERSION = 1
-
-UNREADABLE = (pickle.UnpicklingError, BadZipFile, RuntimeError, ValueError, LookupError, EOFError, OSError)
-"""What ``torch.load`` raises for files that it did not write, or that are cut short."""
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -50,18 +43,22 @@ class Checkpoint:
         metrics: figures of the training run, e.g. ``{"epoch": 12, "validation_accuracy": 0.96}``.
     """
 
-    model: Model
+    model: Network
     data: DataSpec | None
     metrics: dict[str, Any]
 
 
 def save_checkpoint(
     path: str | os.PathLike[str],
-    model: Model,
+    model: Network,
     data: DataSpec | None = None,
     metrics: dict[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint atomically: the file under ``path`` is the old one or the whole new one."""
+    """Write a checkpoint atomically: the file under ``path`` is the old one or the whole new one.
+
+    Raises:
+        OSError: where it cannot be written; the message of a full disk says what stands there.
+    """
     path = Path(path)
     content = {
         "format": FORMAT,
@@ -72,15 +69,7 @@ def save_checkpoint(
         "metrics": metrics or {},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_tensors(path, content)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
@@ -104,7 +93,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}))
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Model:
+def load_checkpoint(path: str | os.PathLike[str]) -> Network:
     """Load the model of a checkpoint, in eval mode; raises as ``read_checkpoint``."""
     return read_checkpoint(path).model
 
@@ -112,14 +101,4 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Model:
 def _read_content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*pickle protocol.*", category=UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not a checkpoint written by evglif, or it is damaged") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a checkpoint written by evglif")
-    if content.get("version") != VERSION:
-        raise ValueError(f"{path}: checkpoint version {content.get('version')}, this evglif reads version {VERSION}")
-    return content
+    return load_tensors(path, FORMAT, VERSION)

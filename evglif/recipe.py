@@ -9,7 +9,7 @@ from typing import Any
 
 from evglif.augment import AugmentConfig
 from evglif.data import LoaderConfig, check_fit
-from evglif.models import ModelSpec, spec_from_dict
+from evglif.models import NetworkSpec, spec_from_dict
 from evglif.optim import OptimConfig
 from preprocessing.cache import FrameCache
 
@@ -71,7 +71,7 @@ def recipe_path(name: str) -> Path:
     return Path(name)
 
 
-def model_spec(recipe: Recipe, cache: FrameCache) -> ModelSpec:
+def model_spec(recipe: Recipe, cache: FrameCache) -> NetworkSpec:
     """The recipe's network, made to fit the data.
 
     Raises:

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
 from evglif.augment import AugmentConfig, augment
 from evglif.data import Batch, to_frames
-from evglif.models import Model
+from evglif.models import Network
 from evglif.optim import OptimConfig, build_optimizer, build_schedule
 
 
@@ -27,7 +27,7 @@ class ClassificationTask(lightning.LightningModule):
     """
 
     def __init__(
-        self, model: Model, scale: float, optim: OptimConfig, augmentation: AugmentConfig, epochs: int
+        self, model: Network, scale: float, optim: OptimConfig, augmentation: AugmentConfig, epochs: int
     ) -> None:
         super().__init__()
         self.model = model

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,14 +16,9 @@ from hypothesis import settings
 # Kernels for GPUs run in Triton's interpreter where there is none. It has to know before it is imported.
 os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")
 
-from evglif.data import LoaderConfig
-from evglif.optim import OptimConfig
-from evglif.recipe import Recipe
-from evglif.train import train
-from preprocessing.build import build
-from preprocessing.datasets.folder import Folder
-from preprocessing.events import Events, make_events
-from preprocessing.readers import aedat2
+if TYPE_CHECKING:  # fixtures import what they need, so that tests of the neurons run where little is installed
+    from evglif.recipe import Recipe
+    from preprocessing.events import Events
 
 # A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -69,6 +65,8 @@ SIDES = {"left": (4, 40), "right": (88, 124)}
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AEDAT-2.0 recordings ``<split>/<side>/<n>.aedat`` of a spot on the left or on the right."""
+    from preprocessing.readers import aedat2
+
     root = tmp_path_factory.mktemp("recordings")
     generator = np.random.default_rng(0)
     for split, count in (("train", 16), ("test", 4)):
@@ -82,6 +80,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spot(generator: np.random.Generator, low: int, high: int, num_events: int = 600) -> Events:
     """Events at columns ``low`` to ``high`` of a 128×128 sensor, over 100 ms."""
+    from preprocessing.events import make_events
+
     t = np.sort(generator.integers(0, 100_000, num_events))
     x, y = generator.integers(low, high, num_events), generator.integers(30, 98, num_events)
     return make_events(t, x, y, generator.random(num_events) < 0.5)
@@ -90,6 +90,9 @@ def spot(generator: np.random.Generator, low: int, high: int, num_events: int = 
 @pytest.fixture(scope="session")
 def cache_path(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recordings as a cache of 3 × 2 × 16 × 16 frames, 32 to train on and 8 to test on."""
+    from preprocessing.build import build
+    from preprocessing.datasets.folder import Folder
+
     out = tmp_path_factory.mktemp("cache") / "sides.h5"
     build(Folder(recordings), out, steps=3, size=(16, 16), workers=1)
     return out
@@ -98,6 +101,8 @@ def cache_path(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def run(cache_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a training run on that cache."""
+    from evglif.train import train
+
     out = tmp_path_factory.mktemp("runs") / "sides"
     train(small_recipe(), cache_path, out, progress=False)
     return out
@@ -105,6 +110,10 @@ def run(cache_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def small_recipe(epochs: int = 10) -> Recipe:
     """A recipe that tells left from right in seconds."""
+    from evglif.data import LoaderConfig
+    from evglif.optim import OptimConfig
+    from evglif.recipe import Recipe
+
     return Recipe(
         model={"name": "7b-widenet", "width": 4, "init": "cifar"},
         optim=OptimConfig(name="adam", lr=0.01),

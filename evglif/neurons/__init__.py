@@ -5,7 +5,8 @@ from evglif.neurons.glif import GLIF
 from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
 from evglif.neurons.plif import PLIF
-from evglif.neurons.spec import NEURONS, NeuronSpec, build_neuron
+from evglif.neurons.relu import ReLU
+from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron
 from evglif.neurons.state import NeuronState
 
 __all__ = [
@@ -15,8 +16,10 @@ __all__ = [
     "NEURONS",
     "PLIF",
     "GLIFf",
+    "Neuron",
     "NeuronSpec",
     "NeuronState",
+    "ReLU",
     "SpikingNeuron",
     "build_neuron",
     "parameter_roles",

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -56,6 +57,7 @@ class SpikingNeuron(nn.Module, ABC):
         rest: membrane before the first step.
     """
 
+    notation: ClassVar[str] = "neuron"
     strict: bool = True
     detach_reset: bool = False
     surrogate_name: str = "rectangular"
@@ -121,6 +123,11 @@ class SpikingNeuron(nn.Module, ABC):
     def natural(self, name: str) -> Tensor:
         """A declared value in natural units, differentiable."""
         return self._values[name].domain.natural(self._stored(name))
+
+    @property
+    def steps(self) -> int | None:
+        """T where a value has one row per time step; None for a neuron that runs for any number of steps."""
+        return next((self._stored(name).shape[0] for name in self._values if self._stored(name).dim() == 2), None)
 
     @abstractmethod
     def coefficients(self) -> Coefficients:

@@ -85,6 +85,8 @@ class GLIF(SpikingNeuron):
     Source: GLIF, eq. 4–13; initial values in appendix A.2 and Table 7.
     """
 
+    notation = "GLIF"
+
     def __init__(
         self,
         channels: int,

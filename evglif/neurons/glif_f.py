@@ -33,6 +33,8 @@ class GLIFf(SpikingNeuron):
     Source: GLIF, eq. 14–19; the initial values are those of GLIF.
     """
 
+    notation = "GLIF_f"
+
     def __init__(
         self,
         channels: int,

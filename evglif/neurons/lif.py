@@ -33,6 +33,8 @@ class LIF(SpikingNeuron):
         ValueError: for a decay outside [0, 1], a threshold that is not positive, or an unknown reset.
     """
 
+    notation = "LIF"
+
     def __init__(
         self,
         decay: float = 0.5,
@@ -67,6 +69,8 @@ class IF(SpikingNeuron):
     Raises:
         ValueError: for a threshold that is not positive, or an unknown reset.
     """
+
+    notation = "IF"
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class PLIF(SpikingNeuron):
     Source: PLIF, eq. 2–6 and 9–11; surrogate and detached reset in supplementary §6.
     """
 
+    notation = "PLIF"
     strict = False
     detach_reset = True
     surrogate_name = "arctan"

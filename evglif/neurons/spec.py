@@ -11,7 +11,12 @@ from evglif.neurons.glif import GLIF
 from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
 from evglif.neurons.plif import PLIF
+from evglif.neurons.primitives import INITIAL_VALUES
+from evglif.neurons.relu import ReLU
 from evglif.surrogate import Surrogate
+
+Neuron = SpikingNeuron | ReLU
+"""What a network can be built of."""
 
 GATES_BY_NAME = {"glif-s": "static", **{f"simplex-{code:03b}": f"{code:03b}" for code in range(8)}}
 """GLIF under the names that its gates have in the paper's ablations (§4.3)."""
@@ -68,6 +73,13 @@ class NeuronSpec:
         if self.gates not in ("learned", own):
             raise ValueError(f"{self.name} has the gates {own!r}, got {self.gates!r}; choose the neuron glif for those")
 
+    @property
+    def initial_threshold(self) -> float:
+        """V_th before training, by which tdBN scales: of Table 7 for GLIF and GLIF_f, 1 for ReLU, which has none."""
+        if self.name == "relu":
+            return 1.0
+        return self.v_th if self.name in ("plif", "lif", "if") else INITIAL_VALUES[self.init]["v_th"]
+
 
 class _Firing(TypedDict):
     surrogate: Surrogate
@@ -102,17 +114,22 @@ def _if(spec: NeuronSpec, channels: int, steps: int) -> IF:  # noqa: ARG001
     return IF(spec.v_th, reset=spec.reset or "soft", **_firing(spec, IF))
 
 
-NEURONS: dict[str, Callable[[NeuronSpec, int, int], SpikingNeuron]] = {
+def _relu(spec: NeuronSpec, channels: int, steps: int) -> ReLU:  # noqa: ARG001
+    return ReLU()
+
+
+NEURONS: dict[str, Callable[[NeuronSpec, int, int], Neuron]] = {
     "glif": _glif,
     "plif": _plif,
     "lif": _lif,
     "if": _if,
     "glif-f": _glif_f,
     **dict.fromkeys(GATES_BY_NAME, _glif),
+    "relu": _relu,
 }
 """Name → function that builds the neuron of a specification, for so many channels and time steps."""
 
 
-def build_neuron(spec: NeuronSpec, channels: int, steps: int) -> SpikingNeuron:
-    """A fresh neuron layer for a current ``[T, B, C, …]`` of ``steps`` time steps and ``channels`` channels."""
+def build_neuron(spec: NeuronSpec, channels: int, steps: int) -> Neuron:
+    """A fresh neuron layer, or a ReLU in its place, for a current ``[T, B, C, …]`` of so many steps and channels."""
     return NEURONS[spec.name](spec, channels, steps)

@@ -60,7 +60,7 @@ def test_a_specification_survives_json():
 
 def test_frames_of_another_shape_are_refused_with_both_shapes():
     model = build_model("7b-widenet", steps=4, size=(16, 24), width=4)
-    with pytest.raises(ValueError, match=r"\[B, \(4, 2, 24, 16\)\], got \(1, 5, 2, 24, 16\)"):
+    with pytest.raises(ValueError, match=r"\[B, 4, 2, 24, 16\], got \[1, 5, 2, 24, 16\]"):
         model(torch.rand(1, 5, 2, 24, 16))
 
 

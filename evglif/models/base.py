@@ -1,0 +1,159 @@
+"""What all networks share: a typed specification, the way from frames to logits, the papers' notation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from evglif.layers import ENCODERS, ConvSpike, build_norm, encode
+from evglif.models.notation import notation
+from evglif.neurons import Neuron, NeuronSpec, ReLU, SpikingNeuron, build_neuron
+
+INPUTS = ("frames", *ENCODERS)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What every network is told; a checkpoint stores it beside the weights.
+
+    Attributes:
+        name: the network's name in the registry.
+        num_classes: K.
+        in_channels: channels of a frame; 2 for OFF and ON events, 3 or 1 for images.
+        steps: T.
+        size: (width, height) of a frame, px.
+        neuron: the neuron of every layer; ``"relu"`` makes the ANN twin.
+        encoder: ``"frames"`` for frames of events, one per step; for still images ``"direct"``, ``"poisson"`` or
+            ``"latency"``.
+        mean, std: per channel, of the frames; the network takes them away and divides by them. Empty for neither.
+
+    Raises:
+        ValueError: naming the value that is out of range.
+    """
+
+    name: str
+    num_classes: int = 10
+    in_channels: int = 2
+    steps: int = 16
+    size: tuple[int, int] = (48, 48)
+    neuron: NeuronSpec = field(default_factory=NeuronSpec)
+    encoder: str = "frames"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_classes", 2), ("in_channels", 1), ("steps", 1)):
+            self.at_least(name, least)
+        self.one_of("encoder", INPUTS)
+        if len(self.size) != 2 or min(self.size) < self.least_side:
+            side = self.least_side
+            raise ValueError(f"{self.name} needs frames (width, height) of {side}×{side} px or more, got {self.size}")
+        if len(self.mean) not in (0, self.in_channels) or len(self.std) != len(self.mean) or min((1, *self.std)) <= 0:
+            raise ValueError(
+                f"{self.name}: mean and std hold one number for each of {self.in_channels} channels or none, and std "
+                f"is positive; got {self.mean} and {self.std}"
+            )
+        if self.mean and self.encoder in ("poisson", "latency"):
+            raise ValueError(f"{self.name}: the encoder {self.encoder} takes values in [0, 1]; leave mean and std out")
+
+    @property
+    def least_side(self) -> int:
+        """Least width and height that the poolings and strides leave something of, px."""
+        return 1
+
+    def at_least(self, name: str, least: int) -> None:
+        """Raise ``ValueError`` where a value is below ``least``."""
+        if getattr(self, name) < least:
+            raise ValueError(f"{self.name}: {name} must be at least {least}, got {getattr(self, name)}")
+
+    def one_of(self, name: str, choices: tuple[object, ...]) -> None:
+        """Raise ``ValueError`` where a value is none of ``choices``."""
+        if getattr(self, name) not in choices:
+            known = ", ".join(map(str, choices))
+            raise ValueError(f"{self.name}: {name} is one of {known}; got {getattr(self, name)!r}")
+
+
+class Network(nn.Module):
+    """A spiking network: frames ``[B, T, C, H, W]`` → logits ``[B, K]``.
+
+    A subclass sets ``features``, time-major layers that end in ``[T, B, F]``, and ``head``, which is linear in time:
+    the mean over time may be taken before it.
+
+    Args:
+        spec: what to build.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+    features: nn.Sequential
+    head: nn.Module
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(spec, name)).view(-1, 1, 1)
+            self.register_buffer(name, values if len(values) else None, persistent=False)
+
+    def neuron(self, channels: int) -> Neuron:
+        """A fresh neuron layer of so many channels."""
+        return build_neuron(self.spec.neuron, channels, self.spec.steps)
+
+    def conv_spike(
+        self, in_channels: int, channels: int, norm: str, kernel_size: int = 3, stride: int = 1, scale: float = 1.0
+    ) -> ConvSpike:
+        """A unit inside the network."""
+        return ConvSpike(in_channels, self.neuron(channels), build_norm(norm, channels, scale), kernel_size, stride)
+
+    def stem(self, channels: int, norm: str, kernel_size: int = 3, stride: int = 1, scale: float = 1.0) -> ConvSpike:
+        """The first unit; of a still image in direct code its convolution is worked out once, not T times."""
+        unit = self.conv_spike(self.spec.in_channels, channels, norm, kernel_size, stride, scale)
+        unit.repeat = self.spec.steps if self.spec.encoder == "direct" else 1
+        return unit
+
+    @property
+    def steps(self) -> int | None:
+        """T where a neuron has one value per time step; None where the network runs for any number of steps."""
+        neurons = (module for module in self.modules() if isinstance(module, SpikingNeuron | ReLU))
+        return next((neuron.steps for neuron in neurons if neuron.steps is not None), None)
+
+    def forward(self, frames: Tensor, per_step: bool = False) -> Tensor:
+        """Logits of frames ``[B, T, C, H, W]``: ``[B, K]``, or with ``per_step`` ``[T, B, K]``.
+
+        Still images are ``[B, 1, C, H, W]`` or ``[B, C, H, W]``, with values in [0, 1]. Frames of events may have
+        another T than the specification where no neuron has one value per step.
+
+        Raises:
+            ValueError: for frames that do not fit the network; both shapes are named.
+        """
+        features: Tensor = self.features(self.time_major(frames))
+        logits: Tensor = self.head(features if per_step else features.mean(0))
+        return logits
+
+    def time_major(self, frames: Tensor) -> Tensor:
+        """Checked, normalised and encoded: the input of the first layer, ``[T, B, C, H, W]``."""
+        still = self.spec.encoder != "frames"
+        if still and frames.dim() == 4:
+            frames = frames.unsqueeze(1)
+        self._check(frames, still)
+        if self.mean is not None and self.std is not None:
+            frames = (frames - self.mean) / self.std
+        x = frames.transpose(0, 1)
+        return encode(self.spec.encoder, x, self.spec.steps) if still else x
+
+    def _check(self, frames: Tensor, still: bool) -> None:
+        spec = self.spec
+        steps = 1 if still else self.steps
+        expected = (steps or "T", spec.in_channels, spec.size[1], spec.size[0])
+        fits = frames.dim() == 5 and tuple(frames.shape[2:]) == expected[1:]
+        if not fits or frames.shape[1] < 1 or steps not in (None, frames.shape[1]):
+            raise ValueError(
+                f"{spec.name} takes frames [B, T, C, H, W] = [B, {', '.join(map(str, expected))}], "
+                f"got {list(frames.shape)}"
+            )
+
+    def notation(self) -> str:
+        """The network in the papers' notation, read off its layers."""
+        return notation([*self.features, *(self.head if isinstance(self.head, nn.Sequential) else [self.head])])
