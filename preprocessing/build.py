@@ -1,4 +1,4 @@
-"""Turn the recordings of a data set into one HDF5 file of frames."""
+"""Turn the recordings or static images of a data set into one HDF5 file of frames."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ EXAMPLES = """examples:
   python -m preprocessing.build cifar10dvs --root data/cifar10dvs --split reference --workers 8
   python -m preprocessing.build tonic:NMNIST --root data/tonic --size 34
   python -m preprocessing.build folder --root recordings --splits train=session1,test=session2 --window 1.3s
+  python -m preprocessing.build cifar10 --root data/cifar10 --download
+  python -m preprocessing.build pictures --root photos --size 64
 """
 
 
@@ -73,7 +75,7 @@ def _parser() -> ArgumentParser:
             name, help=text.partition("\n")[0], description=text, epilog=example, formatter_class=Help
         )
         _add_own(command, kind)
-        _add_common(command, f"data/{name}.h5")
+        _add_common(command, f"data/{name}.h5", kind.kind)
     return parser
 
 
@@ -87,11 +89,12 @@ def _add_own(parser: ArgumentParser, kind: type[Dataset]) -> None:
         )
 
 
-def _add_common(parser: ArgumentParser, out: str) -> None:
+def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
     add = parser.add_argument
     add("--download", action="store_true", help="fetch what is not under the root yet, where a program may")
     add("--out", type=Path, default=Path(out), metavar="FILE", help="the file to write")
-    add_frame_options(parser)
+    if kind == "events":
+        add_frame_options(parser)
     add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
     add("--consolidate", action="store_true", help="with a cluster: one file instead of one that refers to shards")

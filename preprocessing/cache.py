@@ -1,22 +1,25 @@
 """The frame cache: one HDF5 file with every frame of a data set and all that is known about them.
 
 ===============  ==========================  ==============================================================
-``frames``       ``[N, T, 2, H, W]`` uint16  contiguous, or a virtual data set over shards that are; attribute
-                                             ``scale``: value = stored × scale
+``frames``       ``[N, T, C, H, W]``         contiguous, or a virtual data set over shards that are; attribute
+                                             ``scale``: value = stored × scale. Of events uint16 and C = 2, of
+                                             images uint8, T = 1 and C = 1 (grey) or 3 (red, green, blue)
 ``labels``       ``[N]`` int64               index into ``classes``
 ``split``        ``[N]`` enum                train, validation or test
 ``classes``      ``[K]`` string              names of the classes
 ``source``       ``[N]`` string              recording, relative to the root; ``@<start>us`` where it was cut
-``num_events``   ``[N]`` int64               events behind the frames
-``duration_us``  ``[N]`` int64               from the first to the last of them, µs
+``num_events``   ``[N]`` int64               events behind the frames; 0 of images
+``duration_us``  ``[N]`` int64               from the first to the last of them, µs; 0 of images
 ``left_out``     ``[M, 2]`` string           what the build left out, and why
 ===============  ==========================  ==============================================================
 
-Attributes of the file: ``format``, ``schema``, ``version`` (of the package), ``config`` (JSON: all that
-decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height), ``num_saturated`` (bins
-clipped at 65535), ``num_special`` (records that are no events of the sensor), ``num_backward`` (places where
-times were put in order), ``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the
-last slice). The same input gives the same bytes: no dates, no absolute paths.
+Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``version`` (of the package),
+``config`` (JSON: all that decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height; of
+images that of the frames), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
+of their squares, from which ``mean`` and ``std`` come), ``num_saturated`` (bins clipped at 65535), ``num_special``
+(records that are no events of the sensor), ``num_backward`` (places where times were put in order),
+``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the last slice). The same input
+gives the same bytes: no dates, no absolute paths.
 """
 
 from __future__ import annotations
@@ -36,8 +39,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "evglif frame cache"
-SCHEMA = 2
+SCHEMA = 3
+KINDS = ("events", "images")
 SPLITS = {"train": 0, "validation": 1, "test": 2}
+StoredFrames = NDArray[np.unsignedinteger]
+"""Frames as a cache keeps them: uint16 of events, uint8 of images."""
+
 COUNTS = ("num_saturated", "num_special", "num_backward", "num_filtered", "num_unused")
 
 
@@ -92,7 +99,7 @@ class FrameCache:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._mapped: tuple[NDArray[np.uint16], ...] = ()
+        self._mapped: tuple[StoredFrames, ...] = ()
         with _open(self.path) as file:
             try:
                 self._describe(file)
@@ -111,7 +118,10 @@ class FrameCache:
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
         counts = (int(attributes[count]) for count in COUNTS)
         self.num_saturated, self.num_special, self.num_backward, self.num_filtered, self.num_unused = counts
+        self.kind = str(attributes["kind"])
+        self.sums: tuple[tuple[int, ...], ...] = _rows(attributes.get("sums", ()))
         self.scale = float(frames.attrs["scale"])
+        self.dtype: np.dtype[np.unsignedinteger] = frames.dtype.newbyteorder("=")
         self.shape: tuple[int, int, int, int] = tuple(frames.shape[1:])
         self.labels: NDArray[np.int64] = _frozen(file["labels"][:])
         self.num_events: NDArray[np.int64] = _frozen(file["num_events"][:])
@@ -126,9 +136,33 @@ class FrameCache:
         return self.shape[0]
 
     @property
+    def channels(self) -> int:
+        """Channels C of a frame: 2 of events (OFF, ON), 1 or 3 of images."""
+        return self.shape[1]
+
+    @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a frame, px."""
         return self.shape[3], self.shape[2]
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of the values of the training split, per channel; empty for events, or without training images."""
+        num = self._num_training_pixels
+        return tuple(total / num * self.scale for total in self.sums[0]) if num else ()
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """Standard deviation of the values of the training split from ``mean``, per channel; empty as that is."""
+        num = self._num_training_pixels
+        pairs = zip(*self.sums, strict=True) if num else ()
+        # whole numbers up to the root: the difference of two almost equal ones would lose digits as floats
+        return tuple((num * squares - total**2) ** 0.5 / num * self.scale for total, squares in pairs)
+
+    @property
+    def _num_training_pixels(self) -> int:
+        steps, _, height, width = self.shape
+        return int((self._split == SPLITS["train"]).sum()) * steps * height * width if self.kind == "images" else 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -145,15 +179,18 @@ class FrameCache:
             raise ValueError(f"split {split!r} is unknown: choose one of {', '.join(SPLITS)}")
         return np.flatnonzero(self._split == SPLITS[split]).astype(np.int64)
 
-    def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint16]:
-        """Samples as they are stored, ``[B, T, 2, H, W]``: multiply by ``scale`` for the values."""
-        batch = np.empty((len(indices), *self.shape), np.uint16)
+    def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> StoredFrames:
+        """Samples as they are stored, ``[B, T, C, H, W]``: multiply by ``scale`` for the values."""
+        batch = np.empty((len(indices), *self.shape), self.dtype)
         for row, index in enumerate(indices):  # a list as index would be ten times slower, in HDF5 a hundred
             batch[row] = self._frames(int(index))
         return batch
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        """Frames of one sample, ``[T, 2, H, W]``: events per bin, OFF in channel 0 and ON in channel 1."""
+        """Frames of one sample, ``[T, C, H, W]``: events per bin, OFF in channel 0 and ON in channel 1.
+
+        Of an image brightness from 0 to 1, grey or red, green and blue.
+        """
         frames: NDArray[np.float32] = self._frames(index) * np.float32(self.scale)
         return frames
 
@@ -172,12 +209,12 @@ class FrameCache:
             raise IndexError(f"sample {index} is not in {self.path}, which holds {len(self)}")
         return index % len(self)
 
-    def _frames(self, index: int) -> NDArray[np.uint16]:
+    def _frames(self, index: int) -> StoredFrames:
         index = self._checked(index)
         if not self._mapped:
-            self._mapped = tuple(_mapped(part, self.fingerprint, self.shape) for part in self._parts)
+            self._mapped = tuple(_mapped(part, self.fingerprint, self.shape, self.dtype) for part in self._parts)
         part = bisect_right(self._starts, index) - 1
-        frames: NDArray[np.uint16] = self._mapped[part][index - self._starts[part]]
+        frames: StoredFrames = self._mapped[part][index - self._starts[part]]
         return frames
 
     @cached_property
@@ -226,6 +263,10 @@ def _pair(values: Iterable[Any]) -> tuple[int, int]:
     return width, height
 
 
+def _rows(values: Iterable[Iterable[Any]]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(value) for value in row) for row in values)
+
+
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
@@ -241,7 +282,7 @@ def _shards(folder: Path, frames: h5py.Dataset) -> tuple[Shard, ...]:
     return tuple(sorted(found, key=lambda shard: shard.start))
 
 
-def _mapped(part: Shard, build: str, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+def _mapped(part: Shard, build: str, shape: tuple[int, ...], dtype: np.dtype[np.unsignedinteger]) -> StoredFrames:
     """The frames of a file, mapped into memory; ``build`` is the fingerprint that it or its shards were made for."""
     try:
         with _open(part.path) as file:
@@ -251,4 +292,4 @@ def _mapped(part: Shard, build: str, shape: tuple[int, ...]) -> NDArray[np.uint1
         raise CacheError(f"{part.path}: unusable since the cache was opened ({error}); build it anew") from error
     if found != (part.num_samples, *shape) or config.get("build", fingerprint(config)) != build:
         raise CacheError(f"{part.path}: holds the frames of another build; open the cache again, or build it anew")
-    return np.asarray(np.memmap(part.path, "<u2", "r", offset, found))
+    return np.asarray(np.memmap(part.path, dtype.newbyteorder("<"), "r", offset, found))

@@ -9,13 +9,21 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
-from preprocessing.cache import COUNTS, FORMAT, SCHEMA, SPLITS, canonical, fingerprint, package_version
+from preprocessing.cache import (
+    COUNTS,
+    FORMAT,
+    SCHEMA,
+    SPLITS,
+    StoredFrames,
+    canonical,
+    fingerprint,
+    package_version,
+)
 from preprocessing.datasets.base import LeftOut
 from preprocessing.files import now_ns, replace_durably, reserve, write_at
 from preprocessing.outcome import Outcome, joined
@@ -23,10 +31,23 @@ from preprocessing.outcome import Outcome, joined
 _HEADER_BYTES = 2048  # what HDF5 writes before the first data set of a file; asserted where it is used
 
 
-def frame_shape(config: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    """``(T, 2, H, W)`` of the samples that a build's configuration asks for."""
+class FrameLayout(NamedTuple):
+    """Shape (T, C, H, W) and type of the samples of a cache."""
+
+    shape: tuple[int, int, int, int]
+    dtype: np.dtype[np.unsignedinteger]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of one sample."""
+        return prod(self.shape) * self.dtype.itemsize
+
+
+def frame_layout(config: Mapping[str, Any]) -> FrameLayout:
+    """The layout of the samples that a build's configuration asks for; of events where it doesn't say the kind."""
     width, height = config["size"]
-    return int(config["steps"]), 2, int(height), int(width)
+    shape = int(config["steps"]), int(config.get("channels", 2)), int(height), int(width)
+    return FrameLayout(shape, np.dtype("<u1" if config.get("kind") == "images" else "<u2"))
 
 
 class FrameRows:
@@ -37,16 +58,15 @@ class FrameRows:
 
     Args:
         path: the file, which may be there already.
-        shape: (T, 2, H, W) of a row.
+        layout: of a row.
 
     Attributes:
         opened_ns: when it was opened, by the clock of its file system.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
+    def __init__(self, path: Path, layout: FrameLayout) -> None:
         self.path = path
-        self.shape = shape
-        self._row_bytes = 2 * prod(shape)
+        self.layout = layout
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         self.opened_ns = now_ns(self._file)
 
@@ -62,13 +82,14 @@ class FrameRows:
         """Forget what was written before."""
         os.truncate(self._file, 0)
 
-    def put(self, row: int, frames: Iterable[NDArray[np.uint16]]) -> int:
-        """Write samples, ``[T, 2, H, W]`` uint16 each, from ``row`` on; returns the CRC-32 of their bytes."""
+    def put(self, row: int, frames: Iterable[StoredFrames]) -> int:
+        """Write samples, ``[T, C, H, W]`` each, from ``row`` on; returns the CRC-32 of their bytes."""
         checksum = 0
         for place, sample in enumerate(frames, row):
-            if sample.shape != self.shape or sample.dtype != np.uint16:
-                raise ValueError(f"frames are {sample.dtype} {sample.shape}, expected uint16 {self.shape}")
-            data = np.ascontiguousarray(sample, "<u2").data.cast("B")
+            if (sample.shape, sample.dtype) != self.layout:
+                shape, dtype = self.layout
+                raise ValueError(f"frames are {sample.dtype} {sample.shape}, expected {dtype} {shape}")
+            data = np.ascontiguousarray(sample, self.layout.dtype).data.cast("B")
             write_at(self._file, data, self._offset(place))
             checksum = zlib.crc32(data, checksum)
         return checksum
@@ -82,7 +103,7 @@ class FrameRows:
 
     def assemble(self, order: Sequence[int], partial: Path) -> Path:
         """Make an HDF5 file that holds just the frames of the rows ``order``; returns it: this one or ``partial``."""
-        _allocate(partial, len(order), self.shape)
+        _allocate(partial, len(order), self.layout)
         if any(row != place for place, row in enumerate(order)):
             self._copy(order, partial)
             return partial
@@ -98,23 +119,23 @@ class FrameRows:
                 write_at(file.fileno(), self._read(row), self._offset(place))
 
     def _read(self, row: int) -> bytes:
-        return os.pread(self._file, self._row_bytes, self._offset(row))
+        return os.pread(self._file, self.layout.num_bytes, self._offset(row))
 
     def _offset(self, row: int) -> int:
-        return _HEADER_BYTES + row * self._row_bytes
+        return _HEADER_BYTES + row * self.layout.num_bytes
 
 
-def _allocate(path: Path, num_rows: int, shape: tuple[int, int, int, int]) -> None:
+def _allocate(path: Path, num_rows: int, rows: FrameLayout) -> None:
     """Write an HDF5 file with a contiguous data set ``frames`` that nothing is written to yet."""
     layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     layout.set_layout(h5py.h5d.CONTIGUOUS)
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     layout.set_obj_track_times(False)
-    space = h5py.h5s.create_simple((num_rows, *shape))
+    space = h5py.h5s.create_simple((num_rows, *rows.shape))
     reserve(path, 2 * _HEADER_BYTES)
     with h5py.File(path, "w", locking=False) as file:
-        frames = h5py.h5d.create(file.id, b"frames", h5py.h5t.STD_U16LE, space, layout)
+        frames = h5py.h5d.create(file.id, b"frames", h5py.h5t.py_create(rows.dtype), space, layout)
         offset = frames.get_offset()
     assert offset == _HEADER_BYTES if num_rows else offset is None, offset
 
@@ -140,7 +161,8 @@ def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequen
     text = h5py.string_dtype()
     rows, left_out = outcome.rows, outcome.left_out
     file["frames"].attrs["scale"] = outcome.scale
-    file.attrs.update(format=FORMAT, schema=SCHEMA, version=package_version(), sensor=outcome.sensor or (0, 0))
+    file.attrs.update(format=FORMAT, schema=SCHEMA, kind=config.get("kind", "events"), version=package_version())
+    file.attrs.update(sensor=outcome.sensor or (0, 0), **({"sums": outcome.sums} if outcome.sums else {}))
     file.attrs.update(config=canonical(config), fingerprint=fingerprint(config))
     file.attrs.update({count: getattr(outcome, count) for count in COUNTS})
     file.create_dataset("labels", data=[row.label for row in rows], dtype="<i8")
@@ -166,7 +188,7 @@ def write_cache(
     path: Path,
     config: Mapping[str, Any],
     classes: Sequence[str],
-    parts: Iterable[tuple[Outcome, Iterable[NDArray[np.uint16]]]],
+    parts: Iterable[tuple[Outcome, Iterable[StoredFrames]]],
     *,
     scratch: str,
     left_out: Sequence[tuple[str, str]] = (),
@@ -176,7 +198,8 @@ def write_cache(
 
     Args:
         path: the HDF5 file to write or replace.
-        config: everything that decides the content; needs ``steps`` and ``size`` (width, height).
+        config: everything that decides the content; needs ``steps`` and ``size`` (width, height), and of images
+            ``kind`` and ``channels``.
         classes: names of the classes.
         parts: what came of each recording, and the frames of its samples.
         scratch: a name that no other process uses for its files beside ``path``.
@@ -187,7 +210,7 @@ def write_cache(
     outcomes = []
     num_rows = 0
     try:
-        with FrameRows(rows_path, frame_shape(config)) as rows:
+        with FrameRows(rows_path, frame_layout(config)) as rows:
             for outcome, frames in parts:
                 rows.put(num_rows, frames)
                 num_rows += len(outcome.rows)

@@ -19,11 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from preprocessing.cache import fingerprint
-from preprocessing.cache_writer import FrameRows, describe, frame_shape, publish
+from preprocessing.cache import StoredFrames, fingerprint
+from preprocessing.cache_writer import FrameRows, describe, frame_layout, publish
 from preprocessing.datasets.base import LeftOut, Source
 from preprocessing.files import writing
 from preprocessing.outcome import Outcome, Row, joined
@@ -71,7 +68,7 @@ class Journal:
     def __enter__(self) -> Self:
         with writing(self.target):
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            self._rows = FrameRows(self._rows_path, frame_shape(self._config))
+            self._rows = FrameRows(self._rows_path, frame_layout(self._config))
             self._resume()
         return self
 
@@ -84,7 +81,7 @@ class Journal:
         if kind is None or issubclass(kind, ValueError) or not self.outcomes:
             remove_work(self.target)
 
-    def add(self, index: int, outcome: Outcome, frames: Iterable[NDArray[np.uint16]], row: int | None = None) -> None:
+    def add(self, index: int, outcome: Outcome, frames: Iterable[StoredFrames], row: int | None = None) -> None:
         """Keep what came of the recording at ``index``; its frames go to ``row`` or else behind all others.
 
         Raises:
@@ -186,4 +183,5 @@ def _finished(content: dict[str, Any] | None) -> _Finished | None:
     outcome["rows"] = tuple(Row(*row) for row in outcome["rows"])
     outcome["left_out"] = tuple(LeftOut(*problem) for problem in outcome["left_out"])
     outcome["sensor"] = tuple(outcome["sensor"]) if outcome["sensor"] else None
+    outcome["sums"] = tuple(tuple(row) for row in outcome["sums"])
     return _Finished(**{**content, "outcome": Outcome(**outcome)})

@@ -13,9 +13,6 @@ from preprocessing.progress import progress
 from preprocessing.samples import make_samples
 from preprocessing.workers import num_workers, run_tasks
 
-_SECONDS_EACH = 5e-4
-_SECONDS_PER_BYTE = 2e-9
-
 
 def build_here(plan: Plan, workers: int | None) -> None:
     """Build what is planned, from where an earlier run of the same build ended.
@@ -46,8 +43,7 @@ def _fill(journal: Journal, plan: Plan, workers: int | None) -> None:
     for outcome in journal.outcomes.values():
         first = plan.checked(first, outcome)
     missing = [index for index in range(len(plan.tasks)) if index not in journal.outcomes]
-    seconds = _SECONDS_EACH * len(plan.tasks) + _SECONDS_PER_BYTE * plan.config["recordings"]["bytes"]
-    processes = num_workers(workers, seconds * len(missing) / len(plan.tasks))
+    processes = num_workers(workers, sum(plan.tasks[index].seconds() for index in missing))
     tasks = (plan.tasks[index] for index in missing)
     with (
         closing(run_tasks(make_samples, tasks, processes, (RecordingError,))) as results,

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from preprocessing.cache import COUNTS
+from preprocessing.cache import COUNTS, StoredFrames
 from preprocessing.datasets.base import LeftOut, Source
 from preprocessing.samples import RecordingSamples
 
@@ -34,6 +31,7 @@ class Outcome:
         left_out: what could not be used.
         sensor: (width, height) in px; None where nothing could be read.
         scale: what one unit of the stored frames is worth.
+        sums: of training images, as in ``preprocessing.cache``; of others nothing.
         num_saturated: bins clipped at 65535.
         num_special: records that are no events of the sensor.
         num_backward: places where times were put in order.
@@ -46,6 +44,7 @@ class Outcome:
     left_out: tuple[LeftOut, ...] = ()
     sensor: tuple[int, int] | None = None
     scale: float = 1.0
+    sums: tuple[tuple[int, ...], ...] = ()
     num_saturated: int = 0
     num_special: int = 0
     num_backward: int = 0
@@ -53,7 +52,7 @@ class Outcome:
     num_unused: int = 0
 
 
-def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Outcome, list[NDArray[np.uint16]]]:
+def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Outcome, list[StoredFrames]]:
     """What came of a recording and the frames of its samples, from what ``make_samples`` returned or raised."""
     if isinstance(result, Exception):
         reason = str(result).removeprefix(f"{source.name}: ")
@@ -64,6 +63,7 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         result.left_out,
         result.sensor,
         result.scale,
+        result.sums if source.split == "train" else (),
         num_saturated=sum(sample.num_saturated for sample in result.samples),
         num_special=result.num_special,
         num_backward=result.num_backward,
@@ -83,6 +83,9 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
         tuple(problem for part in parts for problem in part.left_out),
         first.sensor,
         first.scale,
+        tuple(
+            tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(p.sums for p in parts if p.sums), strict=True)
+        ),
         **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
     )
 

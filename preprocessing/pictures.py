@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import RecordingError
+
+if TYPE_CHECKING:
+    from preprocessing.settings import PictureSettings
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a colour picture (ITU-R BT.601)."""
@@ -89,3 +93,37 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         if isinstance(error, RecordingError):
             raise
         raise RecordingError(f"cannot be read as an image ({error})") from error
+
+
+def framed(picture: NDArray[np.uint8], settings: PictureSettings) -> NDArray[np.uint8]:
+    """A picture ``[H, W]`` or ``[H, W, 3]`` as a frame ``[C, H, W]``: resized, cut from the middle, grey or in colour.
+
+    Sizes and places are rounded as in the usual evaluation on ImageNet (shorter side 256, centre 224), so that they
+    are the same pixels.
+    """
+    grey = picture if picture.ndim == 2 else None
+    if picture.shape[1::-1] != settings.size or (grey is None) != (settings.channels == 3):
+        picture = _fitted(picture, settings)
+    return np.ascontiguousarray(picture[None] if picture.ndim == 2 else picture.transpose(2, 0, 1))
+
+
+def _fitted(picture: NDArray[np.uint8], settings: PictureSettings) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    filters = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    image = Image.fromarray(picture).convert("L" if settings.channels == 1 else "RGB")
+    size = _before_cut((image.width, image.height), settings)
+    if size != (image.width, image.height):
+        image = image.resize(size, filters[settings.resizing])
+    left, top = (round((whole - part) / 2) for whole, part in zip(size, settings.size, strict=True))
+    return np.asarray(image.crop((left, top, left + settings.size[0], top + settings.size[1])))
+
+
+def _before_cut(size: tuple[int, int], settings: PictureSettings) -> tuple[int, int]:
+    """The (width, height) that a picture is resized to."""
+    if settings.shorter_side is None:
+        scale = max(wanted / side for wanted, side in zip(settings.size, size, strict=True))
+        width, height = (max(round(s * scale), w) for s, w in zip(size, settings.size, strict=True))
+    else:
+        width, height = (settings.shorter_side * side // min(size) for side in size)
+    return width, height

@@ -98,7 +98,7 @@ def build(
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
     listing = dataset.listing()
     settings = FrameSettings(steps, size, slicing, resize, listing.transpose, value, tuple(filters))
-    _check(settings, listing, strict)
+    _check(dataset, settings, listing, strict)
     sources = limited(listing.sources, limit)
     if not sources:
         raise ValueError(f"{dataset.root}: nothing to build\n{first_ten(listing.left_out)}")
@@ -118,7 +118,9 @@ def build(
     return BuildResult(out, False, time.perf_counter() - start, listing.notes)
 
 
-def _check(settings: FrameSettings, listing: Listing, strict: bool) -> None:
+def _check(dataset: Dataset, settings: FrameSettings, listing: Listing, strict: bool) -> None:
+    if listing.pictures and settings != FrameSettings():
+        raise ValueError(f"{dataset.name} holds images: steps, size, slicing, resize, value and filters are for events")
     settings.rasterizer(listing.sensor or (128, 128))  # says what is wrong with the settings, if anything
     if strict and listing.left_out:
         source, reason = listing.left_out[0]

@@ -12,11 +12,14 @@ from typing import Any
 
 from preprocessing.cache import SCHEMA, CacheError, FrameCache, NotACacheError, fingerprint, package_version
 from preprocessing.datasets import Dataset, LeftOut, Listing, Source
+from preprocessing.datasets.base import Cut
+from preprocessing.datasets.static import PictureSource
 from preprocessing.events import RecordingError
 from preprocessing.files import WriteError
 from preprocessing.outcome import Outcome, same_sensor
-from preprocessing.samples import RecordingTask
-from preprocessing.settings import FrameSettings
+from preprocessing.samples import RecordingTask, Task
+from preprocessing.settings import FrameSettings, PictureSettings
+from preprocessing.stills import PictureTask
 from preprocessing.workers import WorkerError
 
 
@@ -36,7 +39,7 @@ class Plan:
     out: Path
     config: dict[str, Any]
     classes: tuple[str, ...]
-    tasks: tuple[RecordingTask, ...]
+    tasks: tuple[Task, ...]
     left_out: tuple[LeftOut, ...]
     strict: bool
 
@@ -48,7 +51,7 @@ class Plan:
     @property
     def one_each(self) -> bool:
         """Whether every recording gives one sample, if any."""
-        return not any(task.cut or task.source.trials for task in self.tasks)
+        return all(task.gives_one for task in self.tasks)
 
     def checked(self, first: Outcome | None, this: Outcome) -> Outcome | None:
         """The first outcome that has a sensor, once ``this`` is seen to go with it.
@@ -94,9 +97,15 @@ def make_plan(
     dataset: Dataset, listing: Listing, settings: FrameSettings, sources: Sequence[Source], out: Path, strict: bool
 ) -> Plan:
     """The plan to build ``sources``, which are all or some of the listed recordings."""
-    tasks = tuple(RecordingTask(source, settings, listing.sensor, listing.cut) for source in sources)
     config = _config(dataset, listing, settings, sources)
+    tasks = tuple(_task(listing, settings, source) for source in sources)
     return Plan(out, config, listing.classes, tasks, listing.left_out, strict)
+
+
+def _task(listing: Listing, settings: FrameSettings, source: Source) -> Task:
+    if isinstance(source, PictureSource) and listing.pictures:
+        return PictureTask(source, listing.pictures)
+    return RecordingTask(source, settings, listing.sensor, listing.cut)
 
 
 def newer(sources: Sequence[Source], path: Path) -> bool:
@@ -141,14 +150,26 @@ def _config(dataset: Dataset, listing: Listing, settings: FrameSettings, sources
         "version": package_version(),
         "dataset": dataset.name,
         "options": dataset.options(),
-        **asdict(settings),
-        "size": list(settings.size),
-        "filters": list(settings.filters),
-        "window_us": listing.cut.window_us if listing.cut else None,
-        "hop_us": listing.cut.hop_us if listing.cut else None,
+        **(_of_pictures(listing.pictures) if listing.pictures else _of_events(settings, listing.cut)),
         "recordings": {
             "count": len(sources),
             "bytes": sum(source.num_bytes() for source in sources),
             "sha256": fingerprint({"taken": listed, "left out": listing.left_out}),
         },
     }
+
+
+def _of_events(settings: FrameSettings, cut: Cut | None) -> dict[str, Any]:
+    return {
+        "kind": "events",
+        "channels": 2,
+        **asdict(settings),
+        "size": list(settings.size),
+        "filters": list(settings.filters),
+        "window_us": cut.window_us if cut else None,
+        "hop_us": cut.hop_us if cut else None,
+    }
+
+
+def _of_pictures(settings: PictureSettings) -> dict[str, Any]:
+    return {"kind": "images", "steps": 1, **asdict(settings), "size": list(settings.size)}

@@ -1,14 +1,15 @@
-"""From one recording to its samples: the work that a build gives to its workers."""
+"""From one recording or picture to its samples: the work that a build gives to its workers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from preprocessing.cache import StoredFrames
 from preprocessing.datasets.base import Cut, LeftOut, Source
 from preprocessing.events import Recording, RecordingError
 from preprocessing.rasterize import Rasterizer
@@ -17,42 +18,36 @@ from preprocessing.records import Records
 from preprocessing.settings import FrameSettings
 from preprocessing.slicing import window_edges
 
-
-@dataclass(frozen=True)
-class RecordingTask:
-    """One recording to turn into samples; ``sensor`` and ``cut`` as in ``Listing``."""
-
-    source: Source
-    settings: FrameSettings
-    sensor: tuple[int, int] | None
-    cut: Cut | None
+_SECONDS_EACH = 5e-4
+_SECONDS_PER_BYTE = 2e-9
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Frames ``[T, 2, H, W]`` in units of the rasterizer's scale, and what is known of the events behind them."""
+    """Frames ``[T, C, H, W]`` in units of their scale, and what is known of the events behind them, if any."""
 
-    frames: NDArray[np.uint16]
+    frames: StoredFrames
     label: int
     source: str
-    num_events: int
-    duration_us: int
-    num_saturated: int
+    num_events: int = 0
+    duration_us: int = 0
+    num_saturated: int = 0
     num_unused: int = 0
 
 
 @dataclass(frozen=True)
 class RecordingSamples:
-    """What came of a ``RecordingTask``.
+    """What came of a ``Task``.
 
     Attributes:
-        sensor: of the camera.
+        sensor: of the camera; of a picture the size of its frame.
         scale: of the frames.
         num_special: as in ``Recording``.
         num_backward: as in ``Recording``.
         num_filtered: events that the filters have dropped.
         samples: in order of time.
         left_out: parts without events.
+        sums: of a picture, as in ``preprocessing.cache``.
     """
 
     sensor: tuple[int, int]
@@ -62,14 +57,65 @@ class RecordingSamples:
     left_out: tuple[LeftOut, ...]
     num_backward: int = 0
     num_filtered: int = 0
+    sums: tuple[tuple[int, ...], ...] = ()
 
 
-def make_samples(task: RecordingTask) -> RecordingSamples:
-    """Read a recording, filter it and cut it where asked to, and rasterize each part.
+@dataclass(frozen=True)
+class Task(ABC):
+    """One recording or picture to turn into samples."""
 
-    Raises:
-        RecordingError: the recording can't be used, no event passes the filters, or it is shorter than the window.
-    """
+    source: Source
+
+    @property
+    @abstractmethod
+    def gives_one(self) -> bool:
+        """Whether it gives one sample, if any."""
+
+    @abstractmethod
+    def seconds(self) -> float:
+        """About how long one process takes, s."""
+
+    @abstractmethod
+    def samples(self) -> RecordingSamples:
+        """Do it.
+
+        Raises:
+            RecordingError: it cannot be used.
+        """
+
+
+@dataclass(frozen=True)
+class RecordingTask(Task):
+    """One recording to turn into samples; ``sensor`` and ``cut`` as in ``Listing``."""
+
+    settings: FrameSettings
+    sensor: tuple[int, int] | None
+    cut: Cut | None
+
+    @property
+    def gives_one(self) -> bool:
+        """See ``Task.gives_one``."""
+        return not (self.cut or self.source.trials)
+
+    def seconds(self) -> float:
+        """See ``Task.seconds``."""
+        return _SECONDS_EACH + _SECONDS_PER_BYTE * self.source.num_bytes()
+
+    def samples(self) -> RecordingSamples:
+        """Read the recording, filter it and cut it where asked to, and rasterize each part.
+
+        Raises:
+            RecordingError: it can't be used, no event passes the filters, or it is shorter than the window.
+        """
+        return _recording_samples(self)
+
+
+def make_samples(task: Task) -> RecordingSamples:
+    """``task.samples()`` under a name that worker processes find."""
+    return task.samples()
+
+
+def _recording_samples(task: RecordingTask) -> RecordingSamples:
     recording, num_filtered = _opened(task)
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []

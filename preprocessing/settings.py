@@ -1,4 +1,4 @@
-"""What frames are made of events: the settings that a build, a cache and a deployed model share."""
+"""What frames are made of events or of pictures: the settings that a build, a cache and a deployed model share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from preprocessing.events import Events
 from preprocessing.filters import apply_filters, parse_filter
+from preprocessing.pictures import RESIZINGS
 from preprocessing.rasterize import Rasterizer
 
 
@@ -49,3 +50,35 @@ class FrameSettings:
     def filtered(self, events: Events, sensor: tuple[int, int]) -> Events:
         """The events ``[N]`` of a recording that pass the filters, one after the other ``[M]``."""
         return apply_filters(self.filters, events, sensor)
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """How a picture becomes a frame: brought to a size, then cut from the middle; see ``preprocessing.pictures``.
+
+    Attributes:
+        size: (width, height) of the frame, px.
+        channels: 1 for grey, 3 for red, green and blue.
+        shorter_side: what the picture's shorter side is brought to before, px; by default just enough to cover the
+            frame, so that a picture of the frame's size stays as it is.
+        resizing: "bilinear" or "bicubic"; both average where a picture gets smaller.
+
+    Raises:
+        ValueError: naming the value that is out of range.
+    """
+
+    size: tuple[int, int]
+    channels: int = 3
+    shorter_side: int | None = None
+    resizing: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise ValueError(f"size is (width, height), each at least 1 px, got {self.size}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels are 1 (grey) or 3 (red, green, blue), got {self.channels}")
+        if self.shorter_side is not None and self.shorter_side < max(self.size):
+            least = "{}×{}".format(*self.size)
+            raise ValueError(f"a shorter side of {self.shorter_side} px cannot hold a frame of {least}; raise it")
+        if self.resizing not in RESIZINGS:
+            raise ValueError(f"unknown resizing {self.resizing!r}; choose one of {', '.join(RESIZINGS)}")

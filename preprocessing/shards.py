@@ -11,25 +11,22 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from socket import gethostname
 from typing import Any
 from uuid import uuid4
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
-from preprocessing.cache import COUNTS, CacheError, FrameCache, fingerprint
-from preprocessing.cache_writer import describe, frame_shape, publish, write_cache
+from preprocessing.cache import COUNTS, CacheError, FrameCache, StoredFrames, fingerprint
+from preprocessing.cache_writer import describe, frame_layout, publish, write_cache
 from preprocessing.datasets.base import LeftOut
 from preprocessing.events import RecordingError
 from preprocessing.files import writing
 from preprocessing.journal import beside, code_stamp
 from preprocessing.outcome import Outcome, Row, joined, outcome_of, same_sensor
 from preprocessing.plan import Plan, newer
-from preprocessing.samples import RecordingTask, make_samples
+from preprocessing.samples import Task, make_samples
 from preprocessing.workers import WorkerError, attempt
 
 _FRAME_BYTES = 1 << 28
@@ -51,7 +48,7 @@ class ShardTask:
     path: Path
     config: dict[str, Any]
     classes: tuple[str, ...]
-    tasks: tuple[RecordingTask, ...]
+    tasks: tuple[Task, ...]
     files: tuple[Path, ...]
 
     def is_done(self) -> bool:
@@ -73,16 +70,16 @@ class ShardTask:
 
 def plan_shards(plan: Plan) -> list[ShardTask]:
     """The shards of a build: which recordings are together depends on the build alone, not on who does it."""
-    per_shard = max(1, min(_RECORDINGS, _FRAME_BYTES // (2 * prod(frame_shape(plan.config)))))
+    per_shard = max(1, min(_RECORDINGS, _FRAME_BYTES // frame_layout(plan.config).num_bytes))
     groups = [plan.tasks[start : start + per_shard] for start in range(0, len(plan.tasks), per_shard)]
     common = {"build": fingerprint(plan.config), "code": code_stamp(), "shards": len(groups)}
-    common |= {name: plan.config[name] for name in ("steps", "size")}
+    common |= {name: plan.config[name] for name in ("kind", "steps", "channels", "size")}
     folder = _folder(plan.out, fingerprint(common))
     return [_shard(folder, common, plan.classes, group, number) for number, group in enumerate(groups)]
 
 
 def _shard(
-    folder: Path, common: dict[str, Any], classes: tuple[str, ...], group: Sequence[RecordingTask], number: int
+    folder: Path, common: dict[str, Any], classes: tuple[str, ...], group: Sequence[Task], number: int
 ) -> ShardTask:
     sources = [replace(task.source, path=task.source.path.absolute()) for task in group]
     tasks = tuple(replace(task, source=source) for task, source in zip(group, sources, strict=True))
@@ -132,7 +129,7 @@ def _check_place(shard: ShardTask) -> None:
         raise WorkerError(f"{here} does not see {missing}; workers need the recordings and the cache's folder there")
 
 
-def _made(shard: ShardTask) -> Iterator[tuple[Outcome, list[NDArray[np.uint16]]]]:
+def _made(shard: ShardTask) -> Iterator[tuple[Outcome, list[StoredFrames]]]:
     first: Outcome | None = None
     for task in shard.tasks:
         outcome, frames = outcome_of(task.source, attempt(make_samples, task, (RecordingError,)))
@@ -143,14 +140,14 @@ def _made(shard: ShardTask) -> Iterator[tuple[Outcome, list[NDArray[np.uint16]]]
 def write_joined(plan: Plan, shards: Sequence[ShardTask], outcomes: Sequence[Outcome], begun_ns: int) -> None:
     """Write the cache that refers to its shards; their folder may move together with it."""
     partial = beside(plan.out, "partial")
-    shape = frame_shape(plan.config)
-    layout = h5py.VirtualLayout((sum(len(outcome.rows) for outcome in outcomes), *shape), "<u2")
+    shape, dtype = frame_layout(plan.config)
+    layout = h5py.VirtualLayout((sum(len(outcome.rows) for outcome in outcomes), *shape), dtype)
     start = 0
     for shard, outcome in zip(shards, outcomes, strict=True):
         count = len(outcome.rows)
         if count:
             name = Path(os.path.relpath(shard.path, plan.out.absolute().parent)).as_posix()
-            layout[start : start + count] = h5py.VirtualSource(name, "frames", (count, *shape), "<u2")
+            layout[start : start + count] = h5py.VirtualSource(name, "frames", (count, *shape), dtype)
         start += count
     with h5py.File(partial, "w", locking=False) as file:
         file.create_virtual_dataset("frames", layout)
@@ -189,5 +186,6 @@ def _outcome(cache: FrameCache) -> Outcome:
         left_out,
         cache.sensor if any(cache.sensor) else None,
         cache.scale,
+        cache.sums,
         **{count: getattr(cache, count) for count in COUNTS},
     )

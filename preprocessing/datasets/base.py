@@ -17,6 +17,7 @@ from preprocessing.readers.raw import RawRecording, open_raw
 
 if TYPE_CHECKING:
     from preprocessing.download import RemoteFile
+    from preprocessing.settings import PictureSettings
 
 # RuntimeError is what zipfile raises for encrypted members and unknown compressions
 _UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
@@ -116,6 +117,8 @@ class Cut:
 class Listing:
     """What a data set's root holds.
 
+    Of static images ``pictures`` says how they become frames; ``sensor``, ``transpose`` and ``cut`` are of recordings.
+
     Attributes:
         classes: names of the classes; a source's label is an index into them.
         sources: the recordings, in the order in which they are built.
@@ -124,6 +127,7 @@ class Listing:
         cut: windows to cut recordings into, or None to take each as one sample.
         left_out: what lies there and isn't used.
         notes: what a user should know about the data as they are.
+        pictures: how the sources, which are pictures, become frames.
     """
 
     classes: tuple[str, ...]
@@ -133,6 +137,7 @@ class Listing:
     cut: Cut | None = None
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: PictureSettings | None = None
 
 
 def option(text: str, kind: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> dict[str, Any]:
@@ -148,12 +153,14 @@ class Dataset(ABC):
         name: of its command.
         example: options of its command, as its help shows them.
         origin: where to get it by hand; empty where there is nothing to get.
+        kind: of its samples, one of ``cache.KINDS``.
         root: the folder that holds it.
     """
 
     name: ClassVar[str]
     example: ClassVar[str]
     origin: ClassVar[str] = ""
+    kind: ClassVar[str] = "events"
     root: Path
 
     def options(self) -> dict[str, Any]:

@@ -11,19 +11,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from preprocessing.cache import SPLITS
-from preprocessing.datasets.base import Dataset, LeftOut, Listing, Source, option, visible
+from preprocessing.datasets.base import Dataset, LeftOut, Listing, Source, option
 from preprocessing.datasets.labelled_images import LabelledImages, Row, read_labelled_images
+from preprocessing.datasets.picture_folders import find_pictures
 from preprocessing.datasets.simulated import Shot, content_digest, simulate_missing, stamped
-from preprocessing.datasets.splits import check_fraction, held_out
+from preprocessing.datasets.splits import check_fraction, hold_out
 from preprocessing.events import RecordingError
 from preprocessing.pictures import read_picture
 from preprocessing.simulate import CameraSettings
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
 _CAMERA = CameraSettings()
-_SPLIT_FOLDERS = {**{split: split for split in SPLITS}, "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -89,20 +86,20 @@ class Images(Dataset):
             found, classes = list(_rows(labelled, self.images)), labelled.classes
         else:
             raise FileNotFoundError(f"{self.images.absolute()}: no such folder or .npz file; --images names it")
-        held, notes = _held_out(found, self.test_fraction, self.seed)
-        sources = tuple(
+        sources = [
             _ImageSource(
                 path=self.root / image.name,
                 member=None,
                 label=classes.index(image.class_name),
-                split=image.split or ("test" if image.name in held else "train"),
+                split=image.split,
                 name=image.name,
                 place=image.place,
                 digest=sha256(f"{self.seed}:{image.digest}".encode()).hexdigest(),
             )
             for image in found
-        )
-        return Listing(classes, sources, sensor=(128, 128), left_out=tuple(left_out), notes=tuple(notes))
+        ]
+        split, notes = hold_out(sources, classes, self.test_fraction, self.seed)
+        return Listing(classes, split, sensor=(128, 128), left_out=tuple(left_out), notes=notes)
 
     def prepare(self, sources: Sequence[Source], workers: int | None) -> None:
         """Simulate the recordings that are missing, or were made from other images or by other settings.
@@ -163,46 +160,19 @@ class _ImageSource(Source):
 
 def _search(images: Path, left_out: list[LeftOut]) -> Iterator[_Image]:
     """The images of a folder, by split and class; of those that would have one recording, the first."""
-    folders = {_SPLIT_FOLDERS[path.name.lower()]: path for path in visible(images) if _names_split(path)}
-    if folders:
-        left_out += [LeftOut(p.name, "not the folder of a split") for p in visible(images) if not _names_split(p)]
     names = set()
-    for split, folder in sorted(folders.items(), key=lambda item: SPLITS[item[0]]) or [("", images)]:
-        for path in _class_files(folder, images, left_out):
-            relative = path.relative_to(images)
-            name = relative.with_suffix(".aedat").as_posix()
-            try:
-                digest = sha256(path.read_bytes()).hexdigest()
-            except OSError as error:
-                left_out.append(LeftOut(relative.as_posix(), f"cannot be read ({error})"))
-                continue
-            if name in names:
-                left_out.append(LeftOut(relative.as_posix(), f"another image has the recording {name}; rename it"))
-                continue
-            names.add(name)
-            yield _Image(name, path.parent.name, split, path, digest)
-
-
-def _names_split(path: Path) -> bool:
-    return path.is_dir() and path.name.lower() in _SPLIT_FOLDERS
-
-
-def _class_files(folder: Path, images: Path, left_out: list[LeftOut]) -> Iterator[Path]:
-    """The image files ``<class>/*`` of a folder; all else is left out."""
-    for path in visible(folder):
-        inside = visible(path) if path.is_dir() else []
-        readable = [file for file in inside if file.is_file() and file.suffix.lower() in SUFFIXES]
-        yield from readable
-        for other in [file for file in inside if file not in readable] or ([] if readable else [path]):
-            left_out.append(LeftOut(other.relative_to(images).as_posix(), _why_not(other, inside)))
-
-
-def _why_not(path: Path, inside: Sequence[Path]) -> str:
-    if path.is_dir():
-        return "a folder inside a class" if path in inside else "a class without images"
-    if path.suffix.lower() in SUFFIXES:
-        return "not in a class's folder"
-    return f"{path.suffix or 'a file without suffix'} is no image; images are {', '.join(sorted(SUFFIXES))}"
+    for found in find_pictures(images, left_out):
+        name = Path(found.name).with_suffix(".aedat").as_posix()
+        try:
+            digest = sha256(found.path.read_bytes()).hexdigest()
+        except OSError as error:
+            left_out.append(LeftOut(found.name, f"cannot be read ({error})"))
+            continue
+        if name in names:
+            left_out.append(LeftOut(found.name, f"another image has the recording {name}; rename it"))
+            continue
+        names.add(name)
+        yield _Image(name, found.class_name, found.split, found.path, digest)
 
 
 def _rows(labelled: LabelledImages, path: Path) -> Iterator[_Image]:
@@ -211,14 +181,3 @@ def _rows(labelled: LabelledImages, path: Path) -> Iterator[_Image]:
         class_name, split = labelled.classes[label], labelled.split[index] if labelled.split else ""
         name = "/".join(filter(None, (split, class_name, f"{index:06d}.aedat")))
         yield _Image(name, class_name, split, Row(path, index), content_digest(image))
-
-
-def _held_out(found: Sequence[_Image], fraction: float, seed: int) -> tuple[frozenset[str], list[str]]:
-    """The images to test on where no splits are given, and a note for each class that cannot be tested."""
-    by_class: dict[str, list[str]] = {}
-    for image in found:
-        if not image.split:
-            by_class.setdefault(image.class_name, []).append(image.name)
-    held = frozenset().union(*(held_out(names, fraction, seed) for names in by_class.values()))
-    alone = [name for name, names in by_class.items() if len(names) == 1]
-    return held, [f"class {name!r} has a single image, which is used for training: it is not tested" for name in alone]

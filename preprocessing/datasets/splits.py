@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from hashlib import sha256
+from typing import TypeVar
 
 from preprocessing.cache import SPLITS
 from preprocessing.datasets.base import Source
+
+AnySource = TypeVar("AnySource", bound=Source)
 
 
 def held_out(names: Iterable[str], fraction: float, seed: int) -> frozenset[str]:
@@ -24,6 +28,25 @@ def held_out(names: Iterable[str], fraction: float, seed: int) -> frozenset[str]
     shuffled = sorted(names, key=lambda name: sha256(f"{seed}:{name}".encode()).digest())
     count = min(max(round(fraction * len(shuffled)), 1), len(shuffled) - 1)
     return frozenset(shuffled[:count])
+
+
+def hold_out(
+    sources: Sequence[AnySource], classes: Sequence[str], fraction: float, seed: int
+) -> tuple[tuple[AnySource, ...], tuple[str, ...]]:
+    """Give those sources a split that have none: a share of each class is held out for testing.
+
+    Returns:
+        All sources in their order, and a note for each class that cannot be tested.
+    """
+    by_class: dict[int, list[str]] = {}
+    for source in sources:
+        if not source.split:
+            by_class.setdefault(source.label, []).append(source.name)
+    held = frozenset().union(*(held_out(names, fraction, seed) for names in by_class.values()))
+    split = (s if s.split else replace(s, split="test" if s.name in held else "train") for s in sources)
+    alone = [classes[label] for label, names in by_class.items() if len(names) == 1]
+    notes = (f"class {name!r} has a single image, which is used for training: it is not tested" for name in alone)
+    return tuple(split), tuple(notes)
 
 
 def check_fraction(fraction: float) -> None:

@@ -382,7 +382,7 @@ def test_command_fails_on_a_missing_folder_and_in_strict_mode(root, out, capsys)
     ("arguments", "message"),
     [
         ([], "DATASET"),
-        (["imagenet"], "invalid choice: 'imagenet'"),
+        (["coco"], "invalid choice: 'coco'"),
         (["folder"], "--root"),
         (["digits", "--size", "0"], "expected a width or width and height in px, 48 or 64x48, got '0'"),
         (["digits", "--steps", "none"], "expected a whole number from 1, got 'none'"),

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from preprocessing.cache import FrameCache
-from preprocessing.cache_writer import FrameRows, write_cache
+from preprocessing.cache_writer import FrameRows, frame_layout, write_cache
 from preprocessing.outcome import Outcome, Row
 
 CONFIG = {"steps": 3, "size": [5, 4]}
 SHAPE = (3, 2, 4, 5)
+LAYOUT = frame_layout(CONFIG)
 FRAMES = np.random.default_rng(0).integers(0, 1 << 16, (5, *SHAPE)).astype(np.uint16)
 
 
@@ -50,7 +51,7 @@ def test_more_left_out_than_an_attribute_could_hold(tmp_path):
 def test_sample_of_another_shape_or_type_is_refused(tmp_path, frames):
     with (
         pytest.raises(ValueError, match=r"frames are .* expected uint16 \(3, 2, 4, 5\)"),
-        FrameRows(tmp_path / "rows", SHAPE) as rows,
+        FrameRows(tmp_path / "rows", LAYOUT) as rows,
     ):
         rows.put(0, [frames])
 
@@ -73,7 +74,7 @@ def test_interrupted_writing_leaves_the_old_file_alone(tmp_path, error):
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [0, 2], []])
 def test_rows_in_any_order_become_frames_in_the_order_asked_for(tmp_path, order):
-    with FrameRows(tmp_path / "rows", SHAPE) as rows:
+    with FrameRows(tmp_path / "rows", LAYOUT) as rows:
         for row in (2, 0, 1):
             rows.put(row, [FRAMES[row]])
         path = rows.assemble(order, tmp_path / "partial")
@@ -83,7 +84,7 @@ def test_rows_in_any_order_become_frames_in_the_order_asked_for(tmp_path, order)
 
 
 def test_checksum_is_that_of_what_was_put(tmp_path):
-    with FrameRows(tmp_path / "rows", SHAPE) as rows:
+    with FrameRows(tmp_path / "rows", LAYOUT) as rows:
         checksum = rows.put(3, FRAMES[:2])
         assert rows.checksum(3, 2) == checksum == zlib.crc32(FRAMES[:2].astype("<u2").tobytes())
         assert rows.checksum(3, 1) != checksum
