@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import fields
 from importlib.metadata import version
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 import evglif
 from deploy.metadata import ModelMetadata
 from evglif.checkpoint import Checkpoint
-from evglif.models import Network, spec_to_dict
+from evglif.models import Network, NetworkSpec, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.recurrence import Coefficients, spiking_recurrence
 
@@ -99,10 +100,28 @@ def describe(checkpoint: Checkpoint) -> ModelMetadata:
         classes=data.classes if data else tuple(str(label) for label in range(spec.num_classes)),
         steps=spec.steps,
         size=spec.size,
+        channels=_channels(spec),
         scale=data.scale if data else 1.0,
         sensor=data.sensor if data else None,
         preprocessing=data.preprocessing if data else None,
         model=spec_to_dict(spec),
         versions={"evglif": evglif.__version__, **{package: version(package) for package in PACKAGES}},
+        weights_sha256=weights_sha256(checkpoint.model),
         metrics=checkpoint.metrics,
     )
+
+
+def _channels(spec: NetworkSpec) -> tuple[str, ...]:
+    if spec.encoder == "frames" and spec.in_channels == 2:
+        return ("OFF", "ON")
+    images = {1: ("gray",), 3: ("red", "green", "blue")}
+    return images.get(spec.in_channels, tuple(str(channel) for channel in range(spec.in_channels)))
+
+
+def weights_sha256(model: Network) -> str:
+    """SHA-256 over a model's state in the order of its names: each name in UTF-8, then its values as stored."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
