@@ -145,9 +145,11 @@ class CacheFacts:
 
     Attributes:
         path: the file.
+        samples: what they are, events or images.
         num_samples: in all splits.
-        shape: of one sample, [T, 2, H, W].
+        shape: of one sample, [T, C, H, W].
         scale: value = stored × scale.
+        mean, std: of the values of training images, per channel; of events none.
         sensor: (width, height) of the camera, px.
         config: all that decided the content.
         fingerprint: of the configuration.
@@ -160,9 +162,12 @@ class CacheFacts:
     """
 
     path: str
+    samples: str
     num_samples: int
     shape: tuple[int, int, int, int]
     scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     sensor: tuple[int, int]
     config: dict[str, Any]
     fingerprint: str
@@ -186,7 +191,7 @@ class SampleFacts:
         path: the cache.
         index: of the sample.
         source, label, split, num_events, duration_us: as in the cache, ``label`` by name.
-        off, on: sums of its bins.
+        channels: name of each channel → of events the sum of its bins, of images the mean of its values.
         most: the largest value of a bin.
     """
 
@@ -197,8 +202,7 @@ class SampleFacts:
     split: str
     num_events: int
     duration_us: int
-    off: float
-    on: float
+    channels: dict[str, float]
     most: float
 
     def as_json(self) -> dict[str, Any]:
@@ -222,10 +226,17 @@ class Unreadable:
 Facts = RecordingFacts | CacheFacts | SampleFacts | Unreadable
 
 
+def channel_names(cache: FrameCache) -> tuple[str, ...]:
+    """What the channels of a cache's frames are."""
+    if cache.kind == "events":
+        return "OFF", "ON"
+    return ("red", "green", "blue") if cache.channels == 3 else ("grey",)
+
+
 def sample_facts(cache: FrameCache, index: int) -> SampleFacts:
     """The facts of one sample; IndexError if there is no such."""
     frames = cache[index]
-    off, on = frames.sum((0, 2, 3), dtype=float).tolist()
+    values = frames.sum((0, 2, 3), dtype=float) if cache.kind == "events" else frames.mean((0, 2, 3), dtype=float)
     return SampleFacts(
         path=str(cache.path),
         index=index,
@@ -234,8 +245,7 @@ def sample_facts(cache: FrameCache, index: int) -> SampleFacts:
         split=cache.splits[index],
         num_events=int(cache.num_events[index]),
         duration_us=int(cache.duration_us[index]),
-        off=off,
-        on=on,
+        channels=dict(zip(channel_names(cache), values.tolist(), strict=True)),
         most=float(frames.max()),
     )
 
@@ -248,9 +258,12 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
     counts = class_counts(cache)
     return CacheFacts(
         path=str(cache.path),
+        samples=cache.kind,
         num_samples=len(cache),
         shape=cache.shape,
         scale=cache.scale,
+        mean=cache.mean,
+        std=cache.std,
         sensor=cache.sensor,
         config=cache.config,
         fingerprint=cache.fingerprint,

@@ -47,7 +47,7 @@ def _fill(journal: Journal, plan: Plan, workers: int | None) -> None:
     tasks = (plan.tasks[index] for index in missing)
     with (
         closing(run_tasks(make_samples, tasks, processes, (RecordingError,))) as results,
-        closing(progress(results, len(plan.tasks), "building", "recordings", len(journal.outcomes))) as shown,
+        closing(progress(results, len(plan.tasks), "building", plan.unit, len(journal.outcomes))) as shown,
     ):
         for number, result in shown:
             index = missing[number]

@@ -49,6 +49,11 @@ class Plan:
         return tuple(task.source for task in self.tasks)
 
     @property
+    def unit(self) -> str:
+        """What the sources are, for people: "recordings" or "images"."""
+        return "images" if self.config["kind"] == "images" else "recordings"
+
+    @cached_property
     def one_each(self) -> bool:
         """Whether every recording gives one sample, if any."""
         return all(task.gives_one for task in self.tasks)
@@ -73,7 +78,7 @@ class Plan:
         """
         if not outcome.rows:
             problems = first_ten([*self.left_out, *outcome.left_out])
-            raise ValueError(f"none of {len(self.tasks)} recordings can be used\n{problems}")
+            raise ValueError(f"none of {len(self.tasks)} {self.unit} can be used\n{problems}")
 
     def current(self) -> FrameCache | None:
         """The cache that is there already, if it answers the build.
@@ -117,7 +122,7 @@ def newer(sources: Sequence[Source], path: Path) -> bool:
 def told_resuming(plan: Plan, num_done: int) -> None:
     """Say on the error stream how much of a build was done before, if any."""
     if num_done:
-        print(f"resuming: {num_done} of {len(plan.tasks)} recordings were done", file=sys.stderr)
+        print(f"resuming: {num_done} of {len(plan.tasks)} {plan.unit} were done", file=sys.stderr)
 
 
 @contextmanager
@@ -128,7 +133,7 @@ def telling_kept(plan: Plan, num_done: Callable[[], int]) -> Iterator[None]:
     except (KeyboardInterrupt, WorkerError, WriteError) as error:
         if num_done() == 0:
             raise
-        kept = f"{num_done()} of {len(plan.tasks)} recordings are kept"
+        kept = f"{num_done()} of {len(plan.tasks)} {plan.unit} are kept"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"{kept}; run the same command to go on") from None
         raise type(error)(f"{error}; {kept}") from error

@@ -1,7 +1,8 @@
 """Pictures of recordings and frame caches. matplotlib is imported only here, inside the functions, and draws to files.
 
 ON is blue and OFF orange, from the palette of Okabe and Ito, which all colour visions tell apart. A bin has the mixture
-of the two that its events are, the stronger the more there are, and is light grey without any.
+of the two that its events are, the stronger the more there are, and is light grey without any. Images are shown as
+they are.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ON, OFF, REST = "#0072B2", "#D55E00", "#EFEFEF"
 
 _COLUMNS = 8
 _BRIGHTEST = 99.0  # percentile of the bins with events that gets the full colour
+_MOST_ROWS = 100  # of classes; a picture cannot be of any height
 _MOST_NAMES = 40  # below an axis; letters, where they stand side by side
 _PEAKED = 20  # times the median rate that make the axis logarithmic, so that the rest can be seen
 _GAMMA = 0.6  # lets faint bins be seen
@@ -46,6 +48,14 @@ def colours(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     hue = share_on * on + (1 - share_on) * off
     mixed: NDArray[np.float64] = rest + strength * (hue - rest)
     return mixed
+
+
+def looks(cache: FrameCache, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Frames ``[T, C, H, W]`` of a cache as colours ``[T, H, W, 3]`` from 0 to 1: images as they are."""
+    if cache.kind == "events":
+        return colours(frames)
+    images = frames.transpose(0, 2, 3, 1).astype(np.float64)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def slice_labels(t: NDArray[np.int64], edges: NDArray[np.int64]) -> list[str]:
@@ -84,29 +94,52 @@ def draw_sample(path: Path, cache: FrameCache, index: int, title: str) -> None:
     aspect = _aspect(cache)
     frames = cache[index]
     figure = _figure(12.5, -(-len(frames) // _COLUMNS) * (1.45 * aspect + 0.25) + 0.7)
-    _head(figure, title)
-    labels = [f"{step}: sum {total:,.0f}" for step, total in enumerate(frames.sum((1, 2, 3)))]
-    _sheet(figure, colours(frames), labels, aspect)
+    _head(figure, title, cache.kind)
+    sums = [f"{step}: sum {total:,.0f}" for step, total in enumerate(frames.sum((1, 2, 3)))]
+    _sheet(figure, looks(cache, frames), sums if cache.kind == "events" else [""], aspect)
     figure.savefig(path, dpi=110)
 
 
 def draw_cache(path: Path, cache: FrameCache, title: str) -> None:
-    """Write a picture of a cache: the first sample of each class, below them how the samples are spread."""
-    firsts = [np.flatnonzero(cache.labels == label)[:1].tolist() for label in range(len(cache.classes))]
-    shown = [(name, first[0]) for name, first in zip(cache.classes, firsts, strict=True) if first]
-    steps = np.unique(np.linspace(0, cache.steps - 1, min(cache.steps, 2 * _COLUMNS)).round().astype(int))
+    """Write a picture of a cache: the first samples of each class, below them how the samples are spread."""
+    found = [np.flatnonzero(cache.labels == label)[: 2 * _COLUMNS].tolist() for label in range(len(cache.classes))]
+    shown = [(name, firsts) for name, firsts in zip(cache.classes, found, strict=True) if firsts][:_MOST_ROWS]
     aspect = _aspect(cache)
     heights = len(shown) * (0.72 * aspect + 0.06), 3.0
     figure = _figure(12.5, sum(heights) + 0.7)
-    which = f"all {cache.steps}" if len(steps) == cache.steps else f"{len(steps)} of {cache.steps}"
-    _head(figure, f"{title}\nThe first sample of each class, {which} steps")
+    row, which = (_first_images, "samples") if cache.kind == "images" else (_first_steps, _steps_shown(cache))
+    _head(figure, f"{title}\nThe first {which} of each of {len(shown)} classes", cache.kind)
     above, below = _halves(figure, heights)
     grid = above.subplots(len(shown), squeeze=False).ravel()
-    for axes, (name, index) in zip(grid, progress(shown, len(shown), "drawing", "classes"), strict=True):
-        _show_row(axes, colours(cache[index][steps]), aspect)
+    for axes, (name, firsts) in zip(grid, progress(shown, len(shown), "drawing", "classes"), strict=True):
+        _show_row(axes, row(cache, firsts), aspect)
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    _draw_spreads(below, cache)
+    if cache.kind == "events":
+        _draw_spreads(below, cache)
+    else:
+        _draw_classes(below.subplots(), cache)
     figure.savefig(path, dpi=110)
+
+
+def _first_images(cache: FrameCache, samples: Sequence[int]) -> NDArray[np.float64]:
+    """Some images side by side, ``[2 · columns, H, W, 3]``, with white where there are fewer."""
+    images = looks(cache, np.concatenate([cache[index] for index in samples]))
+    missing = np.ones((2 * _COLUMNS - len(images), *images.shape[1:]))
+    return np.concatenate([images, missing])
+
+
+def _first_steps(cache: FrameCache, samples: Sequence[int]) -> NDArray[np.float64]:
+    """Time steps of the first of some samples, ``[T, H, W, 3]``."""
+    return colours(cache[samples[0]][_steps(cache)])
+
+
+def _steps(cache: FrameCache) -> NDArray[np.int64]:
+    return np.unique(np.linspace(0, cache.steps - 1, min(cache.steps, 2 * _COLUMNS)).round().astype(np.int64))
+
+
+def _steps_shown(cache: FrameCache) -> str:
+    num = len(_steps(cache))
+    return f"sample, {f'all {num}' if num == cache.steps else f'{num} of {cache.steps}'} steps,"
 
 
 def animate(path: Path, events: Events, rasterizer: Rasterizer, title: str) -> None:
@@ -149,11 +182,13 @@ def _halves(figure: Figure, heights: tuple[float, float]) -> tuple[SubFigure, Su
     return figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
 
 
-def _head(figure: Figure, title: str) -> None:
-    """A title, and the meaning of the colours."""
+def _head(figure: Figure, title: str, kind: str = "events") -> None:
+    """A title, and of events the meaning of the colours."""
     from matplotlib.patches import Patch
 
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    if kind == "images":
+        return
     patches = [Patch(color=ON, label="ON"), Patch(color=OFF, label="OFF")]
     figure.legend(handles=patches, loc="upper right", ncols=2, frameon=False, fontsize=9, borderaxespad=0)
 
@@ -224,21 +259,8 @@ def _draw_spreads(figure: SubFigure, cache: FrameCache) -> None:
     """Samples per class and split, and histograms of their events and durations."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    from preprocessing.summary import class_counts
-
     left, middle, right = figure.subplots(1, 3)
-    bottom = np.zeros(len(cache.classes), np.int64)
-    for (split, counts), colour in zip(class_counts(cache).items(), ("#56B4E9", "#E69F00", "#009E73"), strict=True):
-        if counts.any():
-            left.bar(range(len(counts)), counts, bottom=bottom, label=split, color=colour)
-            bottom += counts
-    every = range(0, len(bottom), -(-len(bottom) // _MOST_NAMES))
-    left.set_xticks(every, [cache.classes[i] for i in every], fontsize=8)
-    if sum(map(len, cache.classes)) > _MOST_NAMES:
-        left.tick_params("x", rotation=90)
-    left.set_ylim(0, bottom.max() * 1.25)
-    left.legend(ncols=3, frameon=False, fontsize=8, loc="upper left")
-    left.set_title("Samples per class", fontsize=9, loc="left")
+    _draw_classes(left, cache)
     for axes, values, title, unit in (
         (middle, cache.num_events, "Events per sample", ""),
         (right, cache.duration_us / 1e6, "Duration of a sample", "s"),
@@ -248,5 +270,23 @@ def _draw_spreads(figure: SubFigure, cache: FrameCache) -> None:
         axes.xaxis.set_major_formatter(EngFormatter(unit))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=(1, 2, 5, 10)))
         axes.set_ylabel("samples", fontsize=8)
-    for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_classes(axes: Axes, cache: FrameCache) -> None:
+    """Samples per class and split."""
+    from preprocessing.summary import class_counts
+
+    bottom = np.zeros(len(cache.classes), np.int64)
+    for (split, counts), colour in zip(class_counts(cache).items(), ("#56B4E9", "#E69F00", "#009E73"), strict=True):
+        if counts.any():
+            axes.bar(range(len(counts)), counts, bottom=bottom, label=split, color=colour)
+            bottom += counts
+    every = range(0, len(bottom), -(-len(bottom) // _MOST_NAMES))
+    axes.set_xticks(every, [cache.classes[i] for i in every], fontsize=8)
+    if sum(map(len, cache.classes)) > _MOST_NAMES:
+        axes.tick_params("x", rotation=90)
+    axes.set_ylim(0, bottom.max() * 1.25)
+    axes.legend(ncols=3, frameon=False, fontsize=8, loc="upper left")
+    axes.set_title("Samples per class", fontsize=9, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)

@@ -86,13 +86,15 @@ def recording_title(facts: RecordingFacts) -> str:
 
 def cache_title(cache: FrameCache) -> str:
     """What a picture of a cache shows."""
-    return f"{cache.path.name}: {len(cache):,} samples of {len(cache.classes)} classes, {_slicing(cache.config)} a step"
+    what = f"{cache.path.name}: {len(cache):,} samples of {len(cache.classes)} classes"
+    return what if cache.kind == "images" else f"{what}, {_slicing(cache.config)} a step"
 
 
 def sample_title(facts: SampleFacts) -> str:
     """What a picture of a sample shows."""
     where = f"{Path(facts.path).name}, sample {facts.index} ({facts.split}): {facts.label}"
-    return f"{where}\n{facts.source}, {facts.num_events:,} events in {span(facts.duration_us)}"
+    events = f", {facts.num_events:,} events in {span(facts.duration_us)}" if "ON" in facts.channels else ""
+    return f"{where}\n{facts.source}{events}"
 
 
 def _advice(facts: RecordingFacts) -> str:
@@ -144,10 +146,13 @@ def sample_text(facts: SampleFacts) -> str:
         "source": facts.source,
         "class": facts.label,
         "split": facts.split,
-        "events": f"{facts.num_events:,}",
-        "span": span(facts.duration_us),
-        "frames": f"sum {facts.on:,.6g} ON, {facts.off:,.6g} OFF; the largest bin {facts.most:.4g}",
     }
+    if "ON" in facts.channels:
+        on, off = facts.channels["ON"], facts.channels["OFF"]
+        lines |= {"events": f"{facts.num_events:,}", "span": span(facts.duration_us)}
+        lines["frames"] = f"sum {on:,.6g} ON, {off:,.6g} OFF; the largest bin {facts.most:.4g}"
+    else:
+        lines["mean"] = ", ".join(f"{name} {value:.4f}" for name, value in facts.channels.items())
     return _titled(f"{facts.path}, sample {facts.index}", lines)
 
 
@@ -156,33 +161,61 @@ def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
     from preprocessing.summary import balance, gaps
 
     size = cache.path.stat().st_size + sum(shard.path.stat().st_size for shard in cache.shards)
-    counts = facts.counts
     lines = {
-        **_configuration(facts),
+        **(_made_of_images(facts) if facts.samples == "images" else _configuration(facts)),
         "file": f"{size / 1e6:,.1f} MB" + (f" in {len(cache.shards)} shards" if cache.shards else ""),
         "fingerprint": facts.fingerprint,
-        "events": _spread(facts.num_events, lambda value: f"{value:,.0f}"),
-        "durations": _spread(facts.duration_us, span),
-        "short": f"{facts.num_short:,} samples with fewer events than the {cache.steps} time steps",
-        "saturated": f"{counts['num_saturated']:,} bins",
-        "special": f"{counts['num_special']:,} records that are no events of the sensor, not used",
-        "backward": f"{counts['num_backward']:,} places where time ran backwards, put in order",
-        "filtered": f"{counts['num_filtered']:,} events dropped by the filters",
-        "unused": f"{counts['num_unused']:,} events behind the last slice",
+        **(_of_images(facts) if facts.samples == "images" else _of_events(facts)),
         "left out": f"{len(facts.left_out):,}",
     }
     parts = [_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
     return "\n".join([*parts, "", *balance(cache), *(f"WARNING: {gap}" for gap in gaps(cache))])
 
 
+def _of_images(facts: CacheFacts) -> dict[str, str]:
+    from preprocessing.summary import rounded
+
+    return {"mean": f"{rounded(facts.mean)} of the training images, per channel", "std": rounded(facts.std)}
+
+
+def _of_events(facts: CacheFacts) -> dict[str, str]:
+    counts = facts.counts
+    return {
+        "events": _spread(facts.num_events, lambda value: f"{value:,.0f}"),
+        "durations": _spread(facts.duration_us, span),
+        "short": f"{facts.num_short:,} samples with fewer events than the {facts.shape[0]} time steps",
+        "saturated": f"{counts['num_saturated']:,} bins",
+        "special": f"{counts['num_special']:,} records that are no events of the sensor, not used",
+        "backward": f"{counts['num_backward']:,} places where time ran backwards, put in order",
+        "filtered": f"{counts['num_filtered']:,} events dropped by the filters",
+        "unused": f"{counts['num_unused']:,} events behind the last slice",
+    }
+
+
+def _made_of_images(facts: CacheFacts) -> dict[str, str]:
+    """How a cache of images was made, in words."""
+    config, (steps, channels, height, width) = facts.config, facts.shape
+    shorter = f"shorter side to {config['shorter_side']} px, " if config.get("shorter_side") else ""
+    return {
+        "data set": _data_set(config),
+        "images": f"{facts.num_samples:,}, cut from the middle where they are not of that size",
+        "frames": f"{steps} × {channels} × {height} × {width}, value = stored × {facts.scale:.6g}",
+        "size": f"{shorter}{config.get('resizing')}",
+    }
+
+
+def _data_set(config: dict[str, Any]) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in config.get("options", {}).items() if value is not None)
+    return f"{config.get('dataset', 'unknown')}" + (f" ({options})" if options else "")
+
+
 def _configuration(facts: CacheFacts) -> dict[str, str]:
     """How a cache was made, in words."""
     config, (steps, _, height, width) = facts.config, facts.shape
-    options = ", ".join(f"{name} {value}" for name, value in config.get("options", {}).items() if value is not None)
     recordings = config.get("recordings", {})
     window, hop = config.get("window_us"), config.get("hop_us")
     return {
-        "data set": f"{config.get('dataset', 'unknown')}" + (f" ({options})" if options else ""),
+        "data set": _data_set(config),
         "recordings": f"{recordings.get('count', 0):,} of {recordings.get('bytes', 0) / 1e6:,.1f} MB",
         "samples": f"{facts.num_samples:,}, "
         + (f"windows of {span(window)} every {span(hop)}" if window and hop else "not cut"),

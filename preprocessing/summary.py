@@ -12,18 +12,10 @@ _SHOWN = 10
 
 def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> str:
     """The table at the end of a build that took ``seconds``: samples, events, what is missing, what comes next."""
-    num_events = int(cache.num_events.sum())
     width, height = cache.size
-    flagged = int((cache.num_events < cache.steps).sum())
     facts = {
-        "frames": f"{cache.steps} × 2 × {height} × {width}, value = stored × {cache.scale:.6g}",
-        "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
-        "saturated": f"{cache.num_saturated:,} bins",
-        "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
-        "special": f"{cache.num_special:,} records that are no events of the sensor, not used",
-        "backward": f"{cache.num_backward:,} places where times were put in order",
-        "filtered": f"{cache.num_filtered:,} events dropped by the filters",
-        "unused": f"{cache.num_unused:,} events behind the last time step",
+        "frames": f"{cache.steps} × {cache.channels} × {height} × {width}, value = stored × {cache.scale:.6g}",
+        **(_of_images(cache, seconds) if cache.kind == "images" else _of_events(cache, seconds)),
         "left out": f"{len(cache.left_out):,}" + (", all listed in the file" if cache.left_out else ""),
         "file": _file(cache),
         "next": f"python -m evglif.train --data {cache.path}",
@@ -32,6 +24,33 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
     return "\n".join(lines + [f"note: {note}" for note in notes] + [f"WARNING: {gap}" for gap in gaps(cache)])
+
+
+def _of_images(cache: FrameCache, seconds: float) -> dict[str, str]:
+    return {
+        "images": f"{len(cache):,} in {seconds:.1f} s, {len(cache) / max(seconds, 1e-9):,.0f} images/s",
+        "mean": f"{rounded(cache.mean)} of the training images, per channel",
+        "std": rounded(cache.std),
+    }
+
+
+def rounded(values: tuple[float, ...]) -> str:
+    """Values of channels, as they stand in tables of such values."""
+    return ", ".join(f"{value:.4f}" for value in values) or "none"
+
+
+def _of_events(cache: FrameCache, seconds: float) -> dict[str, str]:
+    num_events = int(cache.num_events.sum())
+    flagged = int((cache.num_events < cache.steps).sum())
+    return {
+        "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
+        "saturated": f"{cache.num_saturated:,} bins",
+        "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
+        "special": f"{cache.num_special:,} records that are no events of the sensor, not used",
+        "backward": f"{cache.num_backward:,} places where times were put in order",
+        "filtered": f"{cache.num_filtered:,} events dropped by the filters",
+        "unused": f"{cache.num_unused:,} events behind the last time step",
+    }
 
 
 def _file(cache: FrameCache) -> str:

@@ -95,7 +95,7 @@ def test_facts_of_a_sample(cache_path):
 
     assert (facts.label, facts.split, facts.num_events) == ("right", "test", 600)
     assert facts.source == cache.source(index)
-    assert facts.off + facts.on == pytest.approx(float(cache[index].sum()))
+    assert sum(facts.channels.values()) == pytest.approx(float(cache[index].sum()))
     assert facts.most == cache[index].max()
     with pytest.raises(IndexError):
         sample_facts(cache, 40)
