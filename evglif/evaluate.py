@@ -1,94 +1,36 @@
-"""Evaluate a checkpoint on a split of a cache: ``python -m evglif.evaluate CHECKPOINT --data FILE.h5``."""
+"""Evaluate checkpoints on a split of a cache: ``python -m evglif.evaluate CHECKPOINT --data FILE.h5``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.comparison import compare
 from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
-from evglif.models import Model
-from evglif.neurons import SpikingNeuron
-from preprocessing.cache import FrameCache
+from evglif.evaluation import Evaluation
+from evglif.firing import count_spikes
+from evglif.learnt import neuron_values, value_rows, values_table
+from evglif.models import Network
+from evglif.report import write_comparison, write_evaluation, write_json
+from evglif.tables import comparison_text, evaluation_text
+from evglif.tally import Tally
+from preprocessing.cache import SPLITS, FrameCache
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model does on a set of samples.
+def evaluate_model(model: Network, dataset: FrameDataset, config: LoaderConfig, device: str = "cpu") -> Evaluation:
+    """Classify all samples of a dataset, in one pass.
 
-    Attributes:
-        confusion: counts ``[K, K]``, row = true class, column = predicted class.
-        firing_rates: layer → mean spikes per neuron and time step, over all samples.
-        spikes: mean number of spikes per sample, all layers together.
-    """
-
-    confusion: NDArray[np.int64]
-    firing_rates: dict[str, float] = field(default_factory=dict)
-    spikes: float = 0.0
-
-    @property
-    def num_samples(self) -> int:
-        """How many samples were classified."""
-        return int(self.confusion.sum())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of samples classified right."""
-        return float(np.trace(self.confusion) / self.num_samples)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        summary = {"accuracy": self.accuracy, "num_samples": self.num_samples, **asdict(self)}
-        return {**summary, "confusion": self.confusion.tolist()}
-
-
-class FiringRates:
-    """Counts the spikes of every neuron layer while a model runs."""
-
-    def __init__(self) -> None:
-        self.spikes: dict[str, float] = {}
-        self.sites: dict[str, int] = {}
-
-    def count(self, layer: str, spikes: Tensor) -> None:
-        """Add the spikes ``[T, B, C, …]`` of one call of a layer."""
-        self.spikes[layer] = self.spikes.get(layer, 0.0) + spikes.sum(dtype=torch.float64).item()
-        self.sites[layer] = self.sites.get(layer, 0) + spikes.numel()
-
-    def rates(self) -> dict[str, float]:
-        """Layer → mean spikes per neuron and time step."""
-        return {layer: total / self.sites[layer] for layer, total in self.spikes.items()}
-
-
-@contextmanager
-def firing_rates(model: nn.Module) -> Iterator[FiringRates]:
-    """Count spikes of ``model`` inside the ``with`` block."""
-    rates = FiringRates()
-    hooks = [
-        module.register_forward_hook(lambda _, __, spikes, layer=name: rates.count(layer, spikes))
-        for name, module in model.named_modules()
-        if isinstance(module, SpikingNeuron)
-    ]
-    try:
-        yield rates
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def evaluate_model(model: Model, dataset: FrameDataset, config: LoaderConfig, device: str = "cpu") -> Evaluation:
-    """Classify all samples of a dataset.
+    A random encoder draws from a seed of its own here: the same samples in the same batches give the same figures,
+    and the caller's random numbers stay as they are.
 
     Args:
         model: moved to ``device`` and put into eval mode.
@@ -97,29 +39,55 @@ def evaluate_model(model: Model, dataset: FrameDataset, config: LoaderConfig, de
         device: e.g. ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        ValueError: for a dataset without samples.
+        ValueError: for a dataset without samples, or logits that are not finite; the first such sample is named.
     """
     if len(dataset) == 0:
         raise ValueError(f"nothing to evaluate: the split holds no samples in {dataset.cache.path}")
     model = model.to(device).eval()
-    num_classes = model.spec.num_classes
-    pairs = torch.zeros(num_classes * num_classes, dtype=torch.int64)
-    with torch.inference_mode(), firing_rates(model) as rates:
-        loader = frame_loader(dataset, config)
-        for stored, labels in tqdm(loader, desc="evaluate", leave=False, delay=2, disable=None):
-            predicted = model(to_frames(stored.to(device), dataset.cache.scale)).argmax(1).cpu()
-            pairs += torch.bincount(labels * num_classes + predicted, minlength=len(pairs))
-    confusion = pairs.view(num_classes, num_classes).numpy()
-    return Evaluation(confusion, rates.rates(), sum(rates.spikes.values()) / len(dataset))
+    tally = Tally(dataset, model.spec.num_classes)
+    started = time.perf_counter()
+    with torch.inference_mode(), torch.random.fork_rng(_generators(device)), count_spikes(model) as firing:
+        torch.manual_seed(0)
+        for stored, labels in tqdm(frame_loader(dataset, config), desc="evaluate", leave=False, delay=2, disable=None):
+            frames = to_frames(stored.to(device), dataset.cache.scale)
+            tally.add(model(frames, per_step=True), labels.to(device))
+        layers = firing.layers()
+    return replace(tally.result(), layers=layers, seconds=time.perf_counter() - started)
+
+
+def _generators(device: str) -> list[torch.device]:
+    """The GPU whose random numbers an evaluation may use, if any; the CPU's are always kept."""
+    return [torch.device(device)] if torch.device(device).type == "cuda" else []
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint, cache: FrameCache, split: str = "test", config: LoaderConfig | None = None
+    checkpoint: Checkpoint,
+    cache: FrameCache,
+    split: str = "test",
+    config: LoaderConfig | None = None,
+    device: str | None = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint on a split of a cache it fits; raises ``ValueError`` as ``check_checkpoint``."""
+    """Evaluate a checkpoint on a split of a cache.
+
+    Args:
+        checkpoint: of a model that fits the cache.
+        cache: the data.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        config: batch size and loader processes.
+        device: None for a GPU where there is one.
+
+    Raises:
+        ValueError: for a checkpoint that does not fit (``check_checkpoint``), an empty split (those with samples are
+            named), or logits that are not finite.
+    """
     check_checkpoint(cache, checkpoint)
-    dataset = FrameDataset(cache, cache.indices(split))
-    return evaluate_model(checkpoint.model, dataset, config or LoaderConfig(), best_device())
+    indices = cache.indices(split)
+    if not len(indices):
+        held = ", ".join(f"{len(cache.indices(name))} {name}" for name in SPLITS)
+        raise ValueError(f"{cache.path}: the split holds no samples: {split!r}; the file has {held}")
+    return evaluate_model(
+        checkpoint.model, FrameDataset(cache, indices), config or LoaderConfig(), device or best_device()
+    )
 
 
 def best_device() -> str:
@@ -127,51 +95,123 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def confusion_table(evaluation: Evaluation, classes: tuple[str, ...]) -> str:
-    """The confusion matrix as text: a row per true class, its recall at the end."""
-    width = max(6, *(len(name) for name in classes))
-    cells = max(5, *(len(name[:8]) for name in classes)) + 1
-    lines = [" " * width + "".join(f"{name[:8]:>{cells}}" for name in classes) + "   recall"]
-    for name, row in zip(classes, evaluation.confusion, strict=True):
-        recall = f"{row[classes.index(name)] / row.sum():9.1%}" if row.sum() else "        –"
-        lines.append(f"{name:<{width}}" + "".join(f"{count:>{cells}}" for count in row) + recall)
-    return "\n".join(lines)
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Names for checkpoints: as much of the end of each path as tells them apart, ``glif/best``, ``plif/best``.
+
+    Raises:
+        ValueError: for a checkpoint that is given twice.
+    """
+    parts = [path.resolve().with_suffix("").parts for path in paths]
+    for depth in range(1, max(len(path) for path in parts) + 1):
+        names = ["/".join(path[-depth:]) for path in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ValueError(f"a checkpoint cannot be compared with itself, got {', '.join(map(str, paths))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m evglif.evaluate",
-        description="Evaluate a checkpoint on a split of a cache: accuracy, confusion matrix, firing rates.",
-        epilog="example: python -m evglif.evaluate runs/digits/best.pt --data data/digits.h5",
-    )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
-    parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")
-    parser.add_argument("--split", choices=("train", "validation", "test"), default="test", help="default: test")
-    parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        checkpoint = read_checkpoint(options.checkpoint)
-        with FrameCache(options.data) as cache:
-            config = LoaderConfig(batch_size=options.batch_size)
-            result = evaluate_checkpoint(checkpoint, cache, options.split, config)
-            print_evaluation(result, cache.classes, options.split)
-        if options.json:
-            options.json.write_text(json.dumps(result.to_dict(), indent=1))
+        _prepare(options)
+        paths = [options.checkpoint, *options.compare]
+        checkpoints = {name: read_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
+        if options.data:
+            with FrameCache(options.data) as cache:
+                _evaluate(checkpoints, cache, options)
+        if options.values:
+            for name, checkpoint in checkpoints.items():
+                print(f"\n{name}: values of the neurons\n")
+                print(values_table(value_rows(neuron_values(checkpoint.model))))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def print_evaluation(result: Evaluation, classes: tuple[str, ...], split: str) -> None:
-    """Print accuracy, confusion matrix and firing rates."""
-    print(f"{split}: {result.accuracy:.2%} of {result.num_samples} samples\n")
-    print(confusion_table(result, classes))
-    print(f"\n{result.spikes:,.0f} spikes a sample; mean spikes per neuron and step:")
-    for layer, rate in result.firing_rates.items():
-        print(f"  {layer:<36}{rate:.4f}")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evglif.evaluate",
+        description="Evaluate a checkpoint on a split of a cache: accuracy with its interval, confusion matrix, scores "
+        "of each class, accuracy by time step, calibration and firing rates; several checkpoints side by side.",
+        epilog="example: python -m evglif.evaluate runs/glif/best.pt --compare runs/plif/best.pt --data data/digits.h5",
+    )
+    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="default: test")
+    parser.add_argument(
+        "--compare", type=Path, nargs="+", default=[], metavar="CHECKPOINT", help="others, set against the first"
+    )
+    parser.add_argument("--values", action="store_true", help="also print what gates and primitives have learnt")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="also write JSON, CSV and pictures to this folder")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
+    parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
+    parser.add_argument("--device", help="cpu, cuda, …; default: a GPU where there is one")
+    return parser
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    """Find out before the evaluation, and not after it, that something cannot be used."""
+    if not options.data and (not options.values or options.out or options.json):
+        raise ValueError("give --data FILE.h5 to evaluate on; without it only --values can be printed")
+    if options.device:
+        try:
+            torch.empty(0, device=options.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"the device {options.device!r} cannot be used here: {reason}") from error
+    if options.out:
+        if options.out.exists() and not options.out.is_dir():
+            raise ValueError(f"--out {options.out} is a file; give a folder")
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass
+    if options.json and not options.json.parent.is_dir():
+        raise FileNotFoundError(f"--json {options.json}: there is no folder {options.json.parent}; make it first")
+
+
+def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: argparse.Namespace) -> None:
+    config = LoaderConfig(batch_size=options.batch_size)
+    evaluations = {
+        name: evaluate_checkpoint(checkpoint, cache, options.split, config, options.device)
+        for name, checkpoint in checkpoints.items()
+    }
+    if options.compare:
+        _report_several(checkpoints, evaluations, cache, options)
+    else:
+        (name,) = checkpoints
+        _report_one(name, checkpoints[name], evaluations[name], cache, options)
+
+
+def _report_one(
+    name: str, checkpoint: Checkpoint, evaluation: Evaluation, cache: FrameCache, options: argparse.Namespace
+) -> None:
+    print(evaluation_text(evaluation, cache.classes, f"{name} on {cache.path}, {options.split}"))
+    if options.out:
+        write_evaluation(options.out, checkpoint, evaluation, cache, options.split)
+    if options.json:
+        write_json(options.json, evaluation.to_dict())
+
+
+def _report_several(
+    checkpoints: dict[str, Checkpoint],
+    evaluations: dict[str, Evaluation],
+    cache: FrameCache,
+    options: argparse.Namespace,
+) -> None:
+    first, *others = evaluations
+    comparisons = {name: compare(evaluations[first], evaluations[name]) for name in others}
+    print(f"{cache.path}, {options.split}: {evaluations[first].num_samples} samples\n")
+    print(comparison_text(evaluations, comparisons))
+    if options.out:
+        for name, checkpoint in checkpoints.items():
+            folder = options.out / name.replace("/", "-")
+            write_evaluation(folder, checkpoint, evaluations[name], cache, options.split)
+        write_comparison(options.out, evaluations, comparisons, f"{cache.path.stem}, {options.split}")
+    if options.json:
+        figures = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
+        against = {name: comparison.to_dict() for name, comparison in comparisons.items()}
+        write_json(options.json, {"models": figures, "comparisons": against})
 
 
 if __name__ == "__main__":
