@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
+from torch.func import functional_call
 
 NORMS = ("bn", "tdbn")
 
 
-class TdBatchNorm2d(nn.BatchNorm2d):
-    """Threshold-dependent batch norm: scale·x̂·w + b, with statistics over time and batch.
+class TdBatchNorm2d(nn.Module):
+    """Threshold-dependent batch norm: scale·w·x̂ + b, with statistics over time and batch.
+
+    The scale lies outside of the batch norm, so that it outlasts whatever takes the batch norm's place:
+    ``SyncBatchNorm.convert_sync_batchnorm`` makes a new one of the tensors and forgets what a subclass has added.
 
     Args:
         channels: C.
@@ -19,27 +22,19 @@ class TdBatchNorm2d(nn.BatchNorm2d):
     """
 
     def __init__(self, channels: int, scale: float = 1.0) -> None:
-        super().__init__(channels)
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.num_features = channels
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``[T·B, C, H, W]``, same shape."""
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight * self.scale,
-            self.bias,
-            self.training,
-            self.momentum or 0.0,
-            self.eps,
-        )
+        normal: Tensor = functional_call(self.norm, {"weight": self.norm.weight * self.scale}, (x,))
+        return normal
 
     def extra_repr(self) -> str:
-        """The fixed scale, beside what batch norm says of itself."""
-        return f"{super().extra_repr()}, scale={self.scale}"  # type: ignore[no-untyped-call]
+        """The fixed scale."""
+        return f"scale={self.scale}"
 
 
 def build_norm(name: str, channels: int, scale: float = 1.0) -> nn.Module:

@@ -47,10 +47,13 @@ class NetworkSpec:
         for name, least in (("num_classes", 2), ("in_channels", 1), ("steps", 1)):
             self.at_least(name, least)
         self.one_of("encoder", INPUTS)
-        if len(self.size) != 2 or min(self.size) < self.least_side:
+        self.all_at_least("size", 1, length=2)
+        if min(self.size) < self.least_side:
             side = self.least_side
             raise ValueError(f"{self.name} needs frames (width, height) of {side}×{side} px or more, got {self.size}")
-        if len(self.mean) not in (0, self.in_channels) or len(self.std) != len(self.mean) or min((1, *self.std)) <= 0:
+        statistics = (self.mean, self.std)
+        fit = all(isinstance(values, tuple) and len(values) in (0, self.in_channels) for values in statistics)
+        if not fit or len(self.mean) != len(self.std) or min((1, *self.std)) <= 0:
             raise ValueError(
                 f"{self.name}: mean and std hold one number for each of {self.in_channels} channels or none, and std "
                 f"is positive; got {self.mean} and {self.std}"
@@ -64,15 +67,28 @@ class NetworkSpec:
         return 1
 
     def at_least(self, name: str, least: int) -> None:
-        """Raise ``ValueError`` where a value is below ``least``."""
-        if getattr(self, name) < least:
-            raise ValueError(f"{self.name}: {name} must be at least {least}, got {getattr(self, name)}")
+        """Raise ``ValueError`` where a value is no whole number or below ``least``."""
+        value = getattr(self, name)
+        if not _is_whole(value) or value < least:
+            raise ValueError(f"{self.name}: {name} must be a whole number from {least}, got {value!r}")
+
+    def all_at_least(self, name: str, least: int, length: int | None = None) -> None:
+        """The same for a tuple of ``length`` values, or of any number but none."""
+        values = getattr(self, name)
+        fits = isinstance(values, tuple) and all(map(_is_whole, values)) and min(values, default=least - 1) >= least
+        if not fits or length not in (None, len(values)):
+            count = f"{length} " if length else ""
+            raise ValueError(f"{self.name}: {name} must hold {count}whole numbers from {least}, got {values!r}")
 
     def one_of(self, name: str, choices: tuple[object, ...]) -> None:
         """Raise ``ValueError`` where a value is none of ``choices``."""
         if getattr(self, name) not in choices:
             known = ", ".join(map(str, choices))
             raise ValueError(f"{self.name}: {name} is one of {known}; got {getattr(self, name)!r}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Network(nn.Module):
@@ -154,6 +170,10 @@ class Network(nn.Module):
                 f"got {list(frames.shape)}"
             )
 
+    def layers(self) -> list[nn.Module]:
+        """Features, then head: the layers that the papers' notation names, in their order."""
+        return [*self.features, *(self.head if isinstance(self.head, nn.Sequential) else [self.head])]
+
     def notation(self) -> str:
         """The network in the papers' notation, read off its layers."""
-        return notation([*self.features, *(self.head if isinstance(self.head, nn.Sequential) else [self.head])])
+        return notation(self.layers())

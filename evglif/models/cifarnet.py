@@ -38,11 +38,10 @@ class CIFARNetSpec(NetworkSpec):
     norm: str = "tdbn"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.at_least("width", 1)
         self.one_of("norm", NORMS)
-        if len(self.hidden) != 2 or min(self.hidden) < 1:
-            raise ValueError(f"{self.name}: hidden holds two numbers of at least 1, got {self.hidden}")
+        self.all_at_least("hidden", 1, length=2)
+        super().__post_init__()  # at last: the least size depends on these
 
     @property
     def least_side(self) -> int:

@@ -8,14 +8,12 @@ from torch import nn
 
 
 def notation(layers: Sequence[nn.Module]) -> str:
-    """The layers in a row, joined by dashes; those that repeat stand once, as ``{…}*n``.
-
-    A layer says what it is by its own ``notation()``; ``nn.Linear`` is FC<features>.
-    """
-    return _folded([name for name in map(_name, layers) if name])
+    """The layers in a row, joined by dashes; those that repeat stand once, as ``{…}*n``."""
+    return _folded([name for name in map(layer_notation, layers) if name])
 
 
-def _name(layer: nn.Module) -> str:
+def layer_notation(layer: nn.Module) -> str:
+    """What a layer says of itself by its own ``notation()``; ``nn.Linear`` is FC<features>."""
     if isinstance(layer, nn.Linear):
         return f"FC{layer.out_features}"
     name: str = layer.notation()  # type: ignore[operator]

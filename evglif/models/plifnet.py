@@ -38,15 +38,14 @@ class PLIFNetSpec(NetworkSpec):
     norm: str = "bn"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("width", "hidden", "votes"):
             self.at_least(name, 1)
-        if min(self.stages, default=0) < 1:
-            raise ValueError(f"{self.name}: stages holds numbers of at least 1, got {self.stages}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"{self.name}: dropout leaves out a share in [0, 1), got {self.dropout}")
+        self.all_at_least("stages", 1)
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"{self.name}: dropout leaves out a share in [0, 1), got {self.dropout!r}")
         self.one_of("pooling", tuple(POOLINGS))
         self.one_of("norm", NORMS)
+        super().__post_init__()  # at last: the least size depends on these
 
     @property
     def least_side(self) -> int:

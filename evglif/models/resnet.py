@@ -51,22 +51,21 @@ class ResNetSpec(NetworkSpec):
     norm: str = "tdbn"
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if not len(self.repeats) == len(self.widths) == len(self.strides) > 0:
+        for name in ("repeats", "widths", "strides"):
+            self.all_at_least(name, 1)
+        if not len(self.repeats) == len(self.widths) == len(self.strides):
             raise ValueError(
                 f"{self.name}: repeats, widths and strides hold one number per stage, "
                 f"got {self.repeats}, {self.widths} and {self.strides}"
             )
-        for name in ("repeats", "widths", "strides"):
-            if min(getattr(self, name)) < 1:
-                raise ValueError(f"{self.name}: {name} must be at least 1, got {getattr(self, name)}")
         for name in ("stem_width", "stem_stride"):
             self.at_least(name, 1)
-        if self.num_hidden < 0:
-            raise ValueError(f"{self.name}: hidden must be at least 0, got {self.hidden}")
+        if self.hidden is not None:
+            self.at_least("hidden", 0)
         self.one_of("stem_kernel", (1, 3, 5, 7))
         self.one_of("block", BLOCKS)
         self.one_of("norm", NORMS)
+        super().__post_init__()  # at last: the least size depends on these
 
     @property
     def num_hidden(self) -> int:

@@ -33,11 +33,11 @@ class Wide7BSpec(NetworkSpec):
     stem_kernel: int = 3
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.at_least("width", 1)
         self.one_of("norm", NORMS)
         self.one_of("connect", tuple(CONNECTS))
         self.one_of("stem_kernel", (1, 3))
+        super().__post_init__()  # at last: the least size depends on these
 
     @property
     def least_side(self) -> int:

@@ -21,6 +21,8 @@ Neuron = SpikingNeuron | ReLU
 GATES_BY_NAME = {"glif-s": "static", **{f"simplex-{code:03b}": f"{code:03b}" for code in range(8)}}
 """GLIF under the names that its gates have in the paper's ablations (§4.3)."""
 
+_MAY_BE_NONE = ("v_reset", "surrogate_width", "strict", "detach_reset")
+
 
 @dataclass(frozen=True)
 class NeuronSpec:
@@ -45,8 +47,8 @@ class NeuronSpec:
         detach_reset: let no gradient pass through the spike in the reset.
 
     Raises:
-        ValueError: for an unknown name or sharing, or gates that contradict the name; other values are checked by
-            the neuron itself.
+        ValueError: for an unknown name, sharing or init, a value of the wrong type, or gates that contradict the name;
+            other values are checked by the neuron itself.
     """
 
     name: str = "glif"
@@ -69,9 +71,22 @@ class NeuronSpec:
             raise ValueError(f"unknown neuron {self.name!r}; choose one of {', '.join(NEURONS)}")
         if self.sharing not in SHARINGS:
             raise ValueError(f"unknown sharing {self.sharing!r}; choose one of {', '.join(SHARINGS)}")
+        if self.init not in INITIAL_VALUES:
+            raise ValueError(f"unknown init {self.init!r}; choose one of {', '.join(INITIAL_VALUES)}")
+        for name in ("tau", "v_th", "v_reset", "surrogate_width"):
+            self._one_of_types(name, int, float)
+        for name in ("learn_tau", "strict", "detach_reset"):
+            self._one_of_types(name, bool)
         own = GATES_BY_NAME.get(self.name, self.gates)
         if self.gates not in ("learned", own):
             raise ValueError(f"{self.name} has the gates {own!r}, got {self.gates!r}; choose the neuron glif for those")
+
+    def _one_of_types(self, name: str, *types: type) -> None:
+        value = getattr(self, name)
+        fits = isinstance(value, types) and (bool in types or not isinstance(value, bool))
+        if not fits and not (value is None and name in _MAY_BE_NONE):
+            wanted = " or ".join(known.__name__ for known in types)
+            raise ValueError(f"{self.name}: {name} must be of type {wanted}, got {value!r}")
 
     @property
     def initial_threshold(self) -> float:
