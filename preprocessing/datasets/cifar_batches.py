@@ -92,7 +92,8 @@ def _contents(place: Path, edition: Edition) -> dict[str, bytes]:
         else:
             contents = dict(_members(place, {f"{edition.folder}/{name}": name for name in edition.files}))
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise RecordingError(f"{place}: cannot be read ({error}); remove it and fetch it again") from error
+        reason = str(error).partition(":\n")[0]  # tarfile goes on with a line for each kind of archive it tried
+        raise RecordingError(f"{place}: cannot be read ({reason}); remove it and fetch it again") from error
     missing = [name for name in edition.files if name not in contents]
     if missing:
         raise RecordingError(f"{place}: {', '.join(missing)} is missing; remove it and fetch it again")

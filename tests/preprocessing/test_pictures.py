@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from preprocessing.events import RecordingError
-from preprocessing.pictures import intensities, read_picture, resized
+from preprocessing.pictures import framed, intensities, read_picture, resized
+from preprocessing.settings import PictureSettings
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 4, 3), np.uint8)
 
@@ -64,3 +65,39 @@ def test_what_is_no_image_says_so(tmp_path):
     for name, message in (("text.png", "cannot be read as an image"), ("cut.jpg", "truncated"), ("deep.png", "8 bits")):
         with pytest.raises(RecordingError, match=message):
             read_picture(tmp_path / name)
+
+
+def test_frames_of_the_picture_s_own_size_are_untouched():
+    np.testing.assert_array_equal(framed(COLOURS, PictureSettings((4, 6))), COLOURS.transpose(2, 0, 1))
+    np.testing.assert_array_equal(framed(COLOURS[..., 0], PictureSettings((4, 6), channels=1)), COLOURS[None, ..., 0])
+
+
+def test_grey_and_colour_become_each_other():
+    grey = framed(COLOURS, PictureSettings((4, 6), channels=1))
+    np.testing.assert_allclose(grey[0], intensities(COLOURS) * 255, atol=1)
+    colour = framed(COLOURS[..., 0], PictureSettings((4, 6)))
+    np.testing.assert_array_equal(colour, np.broadcast_to(COLOURS[..., 0], (3, 6, 4)))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (2, 6), (9, 9), (1, 1), (8, 3)])
+@pytest.mark.parametrize("shape", [(6, 4), (4, 7), (5, 5)])
+def test_a_frame_is_the_middle_of_what_covers_it(size, shape):
+    ramp = np.broadcast_to(np.linspace(0, 255, shape[1]), shape).astype(np.uint8)
+    frame = framed(ramp, PictureSettings(size, channels=1))
+    assert frame.shape == (1, size[1], size[0])
+    assert frame.mean() == pytest.approx(ramp.mean(), abs=255 * 0.3)  # half a pixel of the frame to a side
+    assert (np.diff(frame[0].astype(int), axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"size": (0, 4)}, r"size is \(width, height\), each at least 1 px, got \(0, 4\)"),
+        ({"channels": 2}, "got 2"),
+        ({"shorter_side": 3}, "a shorter side of 3 px cannot hold a frame of 4×4; raise it"),
+        ({"resizing": "lanczos"}, "unknown resizing 'lanczos'; choose one of bicubic, bilinear"),
+    ],
+)
+def test_settings_out_of_range_are_named(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        PictureSettings(**{"size": (4, 4), **wrong})
