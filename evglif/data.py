@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from evglif.checkpoint import Checkpoint, DataSpec
+from evglif.models import NetworkSpec
 from preprocessing.cache import FrameCache
 
 Batch = tuple[Tensor, Tensor]
-"""Stored frames uint16 ``[B, T, 2, H, W]``, integers until they are on the device, and labels int64 ``[B]``."""
+"""Stored frames ``[B, T, C, H, W]``, integers until they are on the device, and labels int64 ``[B]``."""
+
+Rows = NDArray[np.int64]
+"""Positions in a dataset."""
+
+NUM_READ_AT_ONCE = 256
+"""Samples on their way to a device that is to hold all of them."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class LoaderConfig:
 
     Attributes:
         batch_size: samples per step and device.
-        workers: loader processes; 0 reads in the training process, which integer reads make quick enough.
+        workers: threads that read ahead; 0 reads when a batch is asked for. Copying frames holds no lock of Python's.
         validation: share of the training split that is cut off for validation where the file has no such split.
 
     Raises:
@@ -32,7 +41,7 @@ class LoaderConfig:
     """
 
     batch_size: int = 32
-    workers: int = 0
+    workers: int = 1
     validation: float = 0.15
 
     def __post_init__(self) -> None:
@@ -43,14 +52,14 @@ class LoaderConfig:
 
 
 class FrameDataset(Dataset[Batch]):
-    """Samples of a cache, read a batch at a time (``__getitems__``); safe to send to loader processes.
+    """Samples of a cache, read a batch at a time (``__getitems__``); may be sent to other processes.
 
     Args:
         cache: the open cache.
         indices: which samples, int64 ``[N]``.
     """
 
-    def __init__(self, cache: FrameCache, indices: NDArray[np.int64]) -> None:
+    def __init__(self, cache: FrameCache, indices: Rows) -> None:
         self.cache = cache
         self.indices = indices
         self.labels = torch.from_numpy(cache.labels.astype(np.int64)[indices])
@@ -62,34 +71,104 @@ class FrameDataset(Dataset[Batch]):
         frames, labels = self.__getitems__([index])
         return frames[0], labels[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """One batch: stored frames ``[B, T, 2, H, W]`` uint16 and labels ``[B]``."""
+    def __getitems__(self, indices: Sequence[int] | Rows) -> Batch:
+        """One batch: stored frames ``[B, T, C, H, W]`` and labels ``[B]``."""
         rows = list(indices)
         return torch.from_numpy(self.cache.stored(self.indices[rows])), self.labels[rows]
 
 
-def _as_it_is(batch: Batch) -> Batch:
-    return batch
+class FrameLoader:
+    """Batches of a dataset in a given order, read ahead by threads; it may be gone through many times.
 
-
-def frame_loader(dataset: FrameDataset, config: LoaderConfig, shuffle: bool = False) -> DataLoader[Batch]:
-    """A loader of whole batches; shuffling follows torch's global seed.
-
-    A last batch of one sample is kept: batch norm has T·H·W values of it.
+    Args:
+        dataset: where they come from.
+        rows: of every batch.
+        workers: threads; each keeps one batch ready.
     """
-    return DataLoader(
-        dataset,
-        batch_size=config.batch_size,
-        shuffle=shuffle,
-        num_workers=config.workers,
-        collate_fn=_as_it_is,  # type: ignore[arg-type]  # a batch already, not a list of samples
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=config.workers > 0,
-    )
+
+    def __init__(self, dataset: FrameDataset, rows: Sequence[Rows], workers: int) -> None:
+        self.dataset = dataset
+        self.rows = rows
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self.workers:
+            yield from map(self._read, self.rows)
+            return
+        ahead: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(self.workers, "read-ahead") as pool:
+            for rows in self.rows:
+                ahead.append(pool.submit(self._read, rows))
+                if len(ahead) > self.workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _read(self, rows: Rows) -> Batch:
+        stored, labels = self.dataset.__getitems__(rows)
+        return (stored.pin_memory(), labels) if torch.cuda.is_available() else (stored, labels)
+
+
+def frame_loader(dataset: FrameDataset, config: LoaderConfig) -> FrameLoader:
+    """All samples of a dataset once, in their own order; the last batch may be smaller."""
+    return FrameLoader(dataset, consecutive(len(dataset), config.batch_size), config.workers)
+
+
+def consecutive(num_samples: int, batch_size: int) -> list[Rows]:
+    """Rows 0, 1, 2, … cut into batches; the last may be smaller."""
+    return [np.arange(start, min(start + batch_size, num_samples)) for start in range(0, num_samples, batch_size)]
+
+
+class HostFrames:
+    """Frames that stay in the file until they are asked for.
+
+    Args:
+        dataset: where they are.
+        device: where batches go.
+        workers: threads that read ahead.
+    """
+
+    def __init__(self, dataset: FrameDataset, device: torch.device, workers: int) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.workers = workers
+
+    def batches(self, rows: Sequence[Rows]) -> Iterator[Batch]:
+        """Batches of these rows, on the device."""
+        for stored, labels in FrameLoader(self.dataset, rows, self.workers):
+            yield stored.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+
+class DeviceFrames:
+    """Frames that all lie on the device, as integers.
+
+    Args:
+        dataset: read once.
+        device: it must have room for them; whole CIFAR10-DVS is 1.5 GB.
+    """
+
+    def __init__(self, dataset: FrameDataset, device: torch.device) -> None:
+        self.dtype = torch.from_numpy(dataset.cache.stored([])).dtype
+        # torch indexes few unsigned types on GPUs; the signed type of the same size moves the same bytes
+        self.signed = torch.int16 if self.dtype == torch.uint16 else torch.int8
+        self.frames = torch.empty((len(dataset), *dataset.cache.shape), dtype=self.signed, device=device)
+        self.labels = dataset.labels.to(device)
+        rows = consecutive(len(dataset), NUM_READ_AT_ONCE)
+        for each, (stored, _) in zip(rows, FrameLoader(dataset, rows, workers=1), strict=True):
+            self.frames[each[0] : each[-1] + 1] = stored.view(self.signed).to(device)
+
+    def batches(self, rows: Sequence[Rows]) -> Iterator[Batch]:
+        """Batches of these rows, on the device."""
+        for each in rows:
+            where = torch.from_numpy(each).to(self.labels.device)
+            yield self.frames[where].view(self.dtype), self.labels[where]
 
 
 def to_frames(stored: Tensor, scale: float) -> Tensor:
-    """Stored integers ``[B, T, 2, H, W]`` uint16 → frames in events per pixel, float32, on the same device."""
+    """Stored integers ``[B, T, C, H, W]`` → events per pixel, or brightness in [0, 1], float32, on the same device."""
     return stored.to(torch.float32) * scale
 
 
@@ -121,32 +200,32 @@ def data_spec(cache: FrameCache) -> DataSpec:
     return DataSpec(cache.classes, cache.scale, cache.sensor, cache.config, cache.fingerprint)
 
 
-def check_fit(cache: FrameCache, steps: int, size: tuple[int, int], classes: tuple[str, ...] | int) -> None:
-    """Make sure a model and a cache belong together.
+def check_fit(cache: FrameCache, spec: NetworkSpec, classes: tuple[str, ...] | None = None) -> None:
+    """Make sure a network and a cache belong together.
 
     Args:
         cache: the data.
-        steps: T of the model.
-        size: (width, height) the model takes, px.
-        classes: the model's classes, or how many there are where the names are not known.
+        spec: the network.
+        classes: its classes, where their names are known.
 
     Raises:
         ValueError: naming what differs, with both values.
     """
-    num_classes = classes if isinstance(classes, int) else len(classes)
+    still = cache.kind == "images"
     pairs = (
-        ("classes", num_classes, len(cache.classes)),
-        ("time steps T", steps, cache.steps),
-        ("frame size", f"{size[0]}×{size[1]}", f"{cache.size[0]}×{cache.size[1]}"),
+        ("classes", spec.num_classes, len(cache.classes)),
+        ("kind of input", "events" if spec.encoder == "frames" else "images", cache.kind),
+        ("channels of a frame", spec.in_channels, cache.channels),
+        ("time steps T", spec.steps, spec.steps if still else cache.steps),
+        ("frame size", "{}×{}".format(*spec.size), "{}×{}".format(*cache.size)),
     )
     for what, of_model, of_data in pairs:
         if of_model != of_data:
             raise ValueError(f"{what}: the model has {of_model}, the data in {cache.path} have {of_data}")
-    if not isinstance(classes, int) and classes != cache.classes:
+    if classes is not None and classes != cache.classes:
         raise ValueError(f"class names: the model has {classes}, the data in {cache.path} have {cache.classes}")
 
 
 def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint) -> None:
     """Make sure a checkpoint and a cache belong together, class names too where it knows them; as ``check_fit``."""
-    spec = checkpoint.model.spec
-    check_fit(cache, spec.steps, spec.size, checkpoint.data.classes if checkpoint.data else spec.num_classes)
+    check_fit(cache, checkpoint.model.spec, checkpoint.data.classes if checkpoint.data else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 from evglif.augment import AugmentConfig
 from evglif.data import LoaderConfig, check_fit
-from evglif.models import NetworkSpec, spec_from_dict
+from evglif.losses import LossConfig
+from evglif.models import MODELS, NetworkSpec, spec_from_dict
 from evglif.optim import OptimConfig
 from preprocessing.cache import FrameCache
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+IMAGE_STEPS = 4
+"""T for still images, of networks that have none of their own."""
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,20 @@ class Recipe:
     """A training recipe; the YAML files of ``evglif/recipes`` have these fields.
 
     Attributes:
-        model: name and options of a network; classes, T and frame size come from the data unless they stand here.
+        model: name and options of a network; classes, channels, T and frame size come from the data unless they stand
+            here. For still images T is the network's own, and their mean and deviation come from the data.
         optim: optimiser and schedule.
+        loss: what is made small.
         loader: batches and the validation cut.
         augment: augmentation of training frames.
         epochs: passes over the training split.
-        precision: ``"auto"`` is fp16 on a GPU and fp32 on a CPU; or ``"fp32"``, ``"bf16"``, ``"fp16"``.
+        ema: decay per step of a moving average of the weights, which is then what is evaluated and saved; None for
+            none.
+        precision: ``"auto"`` is fp16 on a GPU and fp32 on a CPU; or ``"fp32"``, ``"bf16"``, ``"fp16"``. Membranes are
+            fp32 in all of them.
+        compile: run the network through ``torch.compile``.
+        channels_last: keep convolutions' tensors with channels innermost.
+        track_test: evaluate the test split after every epoch too. It plays no part in any choice.
         seed: of weights, order, augmentation and validation cut.
 
     Raises:
@@ -35,21 +47,35 @@ class Recipe:
 
     model: dict[str, Any] = field(default_factory=lambda: {"name": "7b-widenet"})
     optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     epochs: int = 200
+    ema: float | None = None
     precision: str = "auto"
+    compile: bool = False
+    channels_last: bool = False
+    track_test: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, got {self.epochs}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema is a decay between 0 and 1, or none, got {self.ema}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if self.optim.warmup >= self.epochs:
+            raise ValueError(
+                f"warmup of {self.optim.warmup} epochs leaves nothing of {self.epochs}; lower optim.warmup"
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+        """Plain values for JSON and YAML."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 def recipe_names() -> list[str]:
@@ -71,13 +97,29 @@ def recipe_path(name: str) -> Path:
     return Path(name)
 
 
+def to_yaml(recipe: Recipe) -> str:
+    """The text of a recipe file that gives this recipe again."""
+    import yaml  # type: ignore[import-untyped]
+
+    text: str = yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True)
+    return text
+
+
 def model_spec(recipe: Recipe, cache: FrameCache) -> NetworkSpec:
     """The recipe's network, made to fit the data.
 
     Raises:
         ValueError: where the recipe itself states classes, T or size, and the data have others.
     """
-    from_data = {"num_classes": len(cache.classes), "steps": cache.steps, "size": cache.size}
+    from_data: dict[str, Any] = {"num_classes": len(cache.classes), "in_channels": cache.channels, "size": cache.size}
+    if cache.kind == "images":
+        encoder = recipe.model.get("encoder", "direct")
+        known = MODELS.get(str(recipe.model.get("name")))
+        from_data |= {"encoder": encoder, "steps": known.options.get("steps", IMAGE_STEPS) if known else IMAGE_STEPS}
+        if encoder == "direct":
+            from_data |= {"mean": cache.mean, "std": cache.std}
+    else:
+        from_data |= {"encoder": "frames", "steps": cache.steps}
     spec = spec_from_dict({**from_data, **recipe.model})
-    check_fit(cache, spec.steps, spec.size, spec.num_classes)
+    check_fit(cache, spec)
     return spec

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import signal
 import sys
-import time
-import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from evglif.checkpoint import read_checkpoint
-from evglif.data import FrameDataset, cut_validation, data_spec, frame_loader
-from evglif.evaluate import evaluate_checkpoint
-from evglif.models import ModelSpec, model_from_spec, model_name
-from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path
+from evglif.data import FrameDataset, cut_validation, data_spec
+from evglif.fit import Sets, fit
+from evglif.learner import Learner
+from evglif.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
+from evglif.models import NetworkSpec, spec_to_dict
+from evglif.neurons.spec import NEURONS
+from evglif.outcome import outcome, plot_run, report
+from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path, to_yaml
+from evglif.run import BOARD, Run, State, flat
+from evglif.watch import Watch
 from preprocessing.cache import FrameCache
-
-RESULTS = "results.json"
-RUN_FILES = ("best.pt", "last.pt", "metrics.csv", "hparams.yaml", RESULTS, "curves.png", "confusion.png")
-"""What a run writes to its folder, and all that ``overwrite`` removes from it."""
 
 
 def train(
@@ -32,54 +26,83 @@ def train(
     out: str | Path,
     overwrite: bool = False,
     progress: bool = True,
+    machine: Machine | None = None,
 ) -> dict[str, Any]:
     """Train a network, then evaluate it on the test split, which plays no part in any choice.
 
-    Writes to ``out``: ``last.pt``; ``best.pt``, the best epoch by validation (``SaveCheckpoints``); ``metrics.csv``
-    by epoch; ``results.json``; pictures of the curves and of the confusion matrix.
+    Writes to ``out``: ``recipe.yaml``; after every epoch ``state.pt``, ``last.pt``, ``metrics.csv`` and, where it is
+    the best by validation, ``best.pt``; at the end ``results.json`` and pictures of the curves and of the confusion
+    matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again.
 
     Args:
         recipe: what to do.
         data: cache written by ``python -m preprocessing.build``.
         out: folder of the run.
-        overwrite: replace the run that ``out`` holds.
+        overwrite: begin anew where ``out`` holds a run.
         progress: show a progress bar, and print the results at the end.
+        machine: where to do it; one process on a GPU if there is one, by default.
 
     Returns:
-        What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights.
+        What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights. Empty on all
+        processes but the first.
 
     Raises:
         ValueError: for a cache that has no training samples or does not fit the recipe.
-        FileExistsError: where ``out`` holds a run and ``overwrite`` is not set.
+        FileExistsError: where ``out`` holds another run and ``overwrite`` is not set; what differs is named.
         FloatingPointError: where the loss becomes infinite or NaN.
+        OSError: where there is no room for the run's files.
     """
-    out = Path(out)
+    machine = machine or Machine()
     with FrameCache(data) as cache:
-        train_set, validation_set = split_training(cache, recipe)
+        sets = split_samples(cache, recipe)
         spec = model_spec(recipe, cache)
-        prepare_folder(out, overwrite)
-        started = time.perf_counter()
-        fit(recipe, spec, cache, (train_set, validation_set), out, progress)
-        results: dict[str, Any] = {
-            "data": str(data),
-            "fingerprint": cache.fingerprint,
-            "recipe": recipe.to_dict(),
-            "model": model_name(spec),
-            "num_train": len(train_set),
-            "num_validation": len(validation_set),
-            "training_seconds": time.perf_counter() - started,
-            "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
-        }
-        results.update(test_checkpoints(out, cache, recipe))
-    (out / RESULTS).write_text(json.dumps(results, indent=1))
-    plot_run(out, results, cache.classes)
+        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine))
+        former = None if overwrite else run.former()
+        finished = run.results() if former is not None else None
+        if finished is not None:
+            if progress:
+                print(f"{out} holds this run, finished after {recipe.epochs} epochs; pass --overwrite to begin anew")
+            return finished
+        fabric = launched(machine, recipe.precision)
+        board = run.folder / BOARD if machine.tensorboard else None
+        watch = Watch(recipe.epochs, progress and fabric.is_global_zero, board)
+        try:
+            if fabric.is_global_zero:
+                _begin(run, former, recipe, spec, progress)
+            learner = Learner(recipe, spec, cache.scale, fabric)
+            history = fit(learner, sets, run, former, watch, machine.data_on_device)
+        finally:
+            disconnect()
+        if not fabric.is_global_zero:
+            return {}
+        results = outcome(recipe, run, history, cache, machine.device)
+        plot_run(run.folder, results, cache.classes)
+        run.finish(results)
     if progress:
-        report(out, results)
+        report(run.folder, results)
     return results
 
 
-def split_training(cache: FrameCache, recipe: Recipe) -> tuple[FrameDataset, FrameDataset]:
-    """Training and validation samples: the file's own splits, or a part cut off the training split.
+def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, progress: bool) -> None:
+    if former is None:
+        run.begin(to_yaml(replace(recipe, model=spec_to_dict(spec))))
+    elif progress:
+        print(f"{run.folder}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
+
+
+def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
+    """All that decides what a run learns, plain values by dotted names."""
+    values = replace(recipe, model=spec_to_dict(spec)).to_dict()
+    del values["loader"]["workers"]
+    devices, num_nodes = processes(machine)
+    counts = {f"num_{stage}": len(samples) for stage, samples in sets.items()}
+    return flat({**values, "data": sets["train"].cache.fingerprint, "processes": devices * num_nodes, **counts})
+
+
+def split_samples(cache: FrameCache, recipe: Recipe) -> dict[str, FrameDataset]:
+    """Samples by stage: those to train on, those to choose by and, with ``track_test``, those to report.
+
+    Where the file has no validation split, a part of the training split is cut off for it.
 
     Raises:
         ValueError: where there is nothing to train on.
@@ -90,112 +113,20 @@ def split_training(cache: FrameCache, recipe: Recipe) -> tuple[FrameDataset, Fra
         training, validation = cut_validation(labels, training, recipe.loader.validation, recipe.seed)
     if not len(training):
         raise ValueError(f"{cache.path} holds no training samples")
-    return FrameDataset(cache, training), FrameDataset(cache, validation)
-
-
-def prepare_folder(out: Path, overwrite: bool) -> None:
-    """Make the folder of a run; the run that it holds is removed only with ``overwrite``, other files never."""
-    there = [out / name for name in RUN_FILES if (out / name).exists()]
-    if there and not overwrite:
-        raise FileExistsError(f"{out} already holds a run; choose another --out or pass --overwrite")
-    for path in there:
-        path.unlink()
-    out.mkdir(parents=True, exist_ok=True)
-
-
-def fit(
-    recipe: Recipe,
-    spec: ModelSpec,
-    cache: FrameCache,
-    sets: tuple[FrameDataset, FrameDataset],
-    out: Path,
-    progress: bool,
-) -> None:
-    """Lightning's training loop; checkpoints and metrics go to ``out``."""
-    import lightning
-    from lightning.pytorch.loggers import CSVLogger
-
-    from evglif.callbacks import EpochLines, SaveCheckpoints
-    from evglif.task import ClassificationTask
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    lightning.seed_everything(recipe.seed, workers=True, verbose=False)
-    in_terminal = sys.stdout.isatty()
-    task = ClassificationTask(model_from_spec(spec), cache.scale, recipe.optim, recipe.augment, recipe.epochs)
-    callbacks: list[lightning.Callback] = [SaveCheckpoints(out, data_spec(cache))]
-    if progress and not in_terminal:
-        callbacks.append(EpochLines())
-    with warnings.catch_warnings():
-        # Integer reads from the cache are quick enough without the loader processes that Lightning asks for.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        # Few samples, or the wish to train on all of them, leave nothing to validate on.
-        warnings.filterwarnings("ignore", ".*no `val_dataloader`.*")
-        # Other files in the folder of a run are the user's own affair.
-        warnings.filterwarnings("ignore", ".*Experiment logs directory.*")
-        # Named by Lightning's own call into torch, not by ours.
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", category=FutureWarning)
-        trainer = lightning.Trainer(
-            max_epochs=recipe.epochs,
-            precision=_precision(recipe.precision),
-            logger=CSVLogger(out, name="", version=""),
-            callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress and in_terminal,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
-        train_set, validation_set = sets
-        validation_loader = frame_loader(validation_set, recipe.loader) if len(validation_set) else None
-        try:
-            trainer.fit(task, frame_loader(train_set, recipe.loader, shuffle=True), validation_loader)
-        except SystemExit as ended:  # Lightning's answer to Ctrl-C, after which it lets no further one through
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from ended
-
-
-def _precision(name: str) -> Any:
-    if name == "auto":
-        name = "fp16" if torch.cuda.is_available() else "fp32"
-    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]
-
-
-def test_checkpoints(out: Path, cache: FrameCache, recipe: Recipe) -> dict[str, Any]:
-    """Figures of ``best.pt`` and ``last.pt`` on the test split; none where the file has no test samples."""
-    results: dict[str, Any] = {}
-    for name in ("best", "last"):
-        if (out / f"{name}.pt").exists():
-            checkpoint = read_checkpoint(out / f"{name}.pt")
-            results[name] = dict(checkpoint.metrics)
-            if len(cache.indices("test")):
-                results[name]["test"] = evaluate_checkpoint(checkpoint, cache, "test", recipe.loader).to_dict()
-    return results
-
-
-def plot_run(out: Path, results: dict[str, Any], classes: tuple[str, ...]) -> None:
-    """Write ``curves.png`` and, where there was a test split, ``confusion.png``."""
-    from evglif.plots import plot_confusion, plot_curves
-
-    plot_curves(out / "metrics.csv", out / "curves.png")
-    chosen = results.get("best") or results["last"]
-    if "test" in chosen:
-        plot_confusion(chosen["test"]["confusion"], classes, out / "confusion.png")
-
-
-def report(out: Path, results: dict[str, Any]) -> None:
-    """Print what came out and the next command."""
-    seconds = results["training_seconds"]
-    print(f"{results['model']}: {results['num_train']} training samples, {seconds:.0f} s of training")
-    for name, how in (("best", "best validation epoch"), ("last", "last epoch")):
-        if name in results and "test" in results[name]:
-            test = results[name]["test"]
-            print(f"  test accuracy, {how} ({results[name]['epoch']}): {test['accuracy']:.2%} of {test['num_samples']}")
-    best = out / ("best.pt" if "best" in results else "last.pt")
-    print(f"  written to {out}\nnext: python -m deploy.export {best} --format onnx")
+    stages = {"train": training, "validation": validation}
+    if recipe.track_test:
+        stages["test"] = cache.indices("test")
+    return {stage: FrameDataset(cache, indices) for stage, indices in stages.items()}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
-    """The command line: recipe and the other arguments of ``train``."""
+    """The command line: recipe and the other arguments of ``train``.
+
+    ``--print-config`` prints the recipe and ends the program.
+
+    Raises:
+        ValueError: for values out of range, and where the data or the folder of the run are not given.
+    """
     from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     class RecipeFile(ActionConfigFile):
@@ -207,20 +138,38 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser = ArgumentParser(
         prog="python -m evglif.train",
         description="Train a network on a cache and evaluate it on the test split. Values of the recipe can be "
-        "overridden one by one. Example: python -m evglif.train --recipe digits --data data/digits.h5 "
-        "--out runs/digits --optim.lr 0.05 --model.neuron plif",
+        "overridden one by one. A run that was stopped goes on when the same command is given again. "
+        "Example: python -m evglif.train --recipe digits --data data/digits.h5 "
+        "--out runs/digits --optim.lr 0.05 --neuron plif",
+        print_config=None,
     )
     parser.add_argument("--recipe", action=RecipeFile, help=f"one of {', '.join(recipe_names())}, or a YAML file")
-    parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run, e.g. runs/digits")
-    parser.add_argument("--overwrite", action="store_true", help="replace the run that --out holds")
+    parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--out", type=Path, help="folder of the run, e.g. runs/digits")
+    parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
+    parser.add_argument("--print-config", action="store_true", help="print the recipe with all its values, and end")
+    parser.add_argument("--accelerator", default="auto", help=f"one of {', '.join(ACCELERATORS)}; default: auto")
+    parser.add_argument("--devices", type=int, help="processes on this node, one a GPU; default: 1")
+    parser.add_argument("--num-nodes", type=int, help="nodes; default: 1, or what torchrun or Slurm started")
+    parser.add_argument("--data-on-device", action="store_true", help="keep all samples in the device's memory")
+    parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")
     parser.add_class_arguments(Recipe)
     chosen = parser.instantiate(parser.parse_args(arguments))
     recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
+    if chosen["neuron"]:
+        recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
+    if chosen["print_config"]:
+        print(to_yaml(recipe), end="")
+        raise SystemExit
+    missing = [f"--{name}" for name in ("data", "out") if chosen[name] is None]
+    if missing:
+        raise ValueError(f"{' and '.join(missing)} must be given; see python -m evglif.train --help")
     return recipe, {
         **{name: chosen[name] for name in ("data", "out", "overwrite")},
         "progress": not chosen["quiet"],
+        "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
     }
 
 
@@ -229,11 +178,11 @@ def main() -> int:
     try:
         recipe, rest = parse_arguments()
         train(recipe, **rest)
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; last.pt and best.pt hold the epochs up to here", file=sys.stderr)
+        print("interrupted; the same command goes on after the last whole epoch", file=sys.stderr)
         return 130
     return 0
 

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,14 +11,14 @@ import pytest
 import torch
 from conftest import small_recipe
 
-from evglif import build_model
 from evglif import train as training
-from evglif.augment import AugmentConfig
 from evglif.checkpoint import read_checkpoint
 from evglif.data import LoaderConfig
+from evglif.losses import LossConfig
+from evglif.machine import Machine
+from evglif.models import MODELS
 from evglif.optim import OptimConfig
 from evglif.recipe import Recipe, recipe_names, recipe_path
-from evglif.task import ClassificationTask
 from evglif.train import parse_arguments, train
 
 
@@ -38,9 +39,9 @@ def test_best_is_the_epoch_of_the_highest_validation_accuracy_and_then_of_the_lo
         rows = [row for row in csv.DictReader(file) if row["validation_accuracy"]]
     reached = [(float(row["validation_accuracy"]), -float(row["validation_loss"])) for row in rows]
     metrics = read_checkpoint(run / "best.pt").metrics
-    assert metrics["epoch"] == reached.index(max(reached))
+    assert metrics["epoch"] == reached.index(max(reached)) + 1
     assert metrics["validation_accuracy"] == max(reached)[0]
-    assert read_checkpoint(run / "last.pt").metrics["epoch"] == 9
+    assert read_checkpoint(run / "last.pt").metrics["epoch"] == 10
 
 
 def test_one_seed_fixes_everything(cache_path, tmp_path):
@@ -59,16 +60,59 @@ def test_a_log_gets_one_line_per_epoch(cache_path, tmp_path, capsys):
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
     assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert "validation_accuracy" in lines[0]
-    assert "test accuracy, best validation epoch" in printed.out
+    assert re.search(r": train [\d.]+, [\d.]+%; validation [\d.]+, [\d.]+%; \d+ samples/s$", lines[0])
+    assert "test accuracy, epoch of best validation" in printed.out
     assert printed.err == ""
 
 
-def test_a_run_is_not_overwritten_unasked(run, cache_path):
+def test_a_finished_run_says_so_and_stays_as_it_is(run, cache_path, capsys):
     before = (run / "last.pt").read_bytes()
-    with pytest.raises(FileExistsError, match="already holds a run; choose another --out or pass --overwrite"):
-        train(small_recipe(), cache_path, run, progress=False)
+    results = train(small_recipe(), cache_path, run)
+    assert results == json.loads((run / "results.json").read_text())
+    assert "holds this run, finished after 10 epochs; pass --overwrite to begin anew" in capsys.readouterr().out
     assert (run / "last.pt").read_bytes() == before
+
+
+def test_another_run_is_not_overwritten_unasked(run, cache_path):
+    before = (run / "last.pt").read_bytes()
+    recipe = dataclasses.replace(small_recipe(epochs=7), optim=OptimConfig(name="adam", lr=0.02))
+    said = r"holds another run: optim\.lr is 0\.01 there and 0\.02 here, epochs is 10 there and 7 here; choose another --out"
+    with pytest.raises(FileExistsError, match=said):
+        train(recipe, cache_path, run, progress=False)
+    assert (run / "last.pt").read_bytes() == before
+
+
+def test_files_of_a_run_without_its_state_are_not_touched(cache_path, tmp_path):
+    (tmp_path / "best.pt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds best\.pt but no state\.pt to go on from"):
+        train(small_recipe(), cache_path, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_the_saved_recipe_is_that_of_the_run(run, cache_path):
+    arguments = ["--recipe", str(run / "recipe.yaml"), "--data", str(cache_path), "--out", str(run), "--quiet"]
+    recipe, rest = parse_arguments(arguments)
+    assert recipe.model["neuron"]["name"] == "glif"
+    assert recipe.model["steps"] == 3
+    assert train(recipe, **rest)["best"]["test"]["accuracy"] == 1.0
+
+
+def test_the_test_split_by_epoch_is_reported_beside_and_never_chosen_by(cache_path, tmp_path):
+    results = train(tracked(), cache_path, tmp_path / "run", progress=False)
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        accuracies = [float(row["test_accuracy"]) for row in csv.DictReader(file)]
+    by_epoch = results["test_by_epoch"]
+    assert by_epoch["mean_of_last"] == {"epochs": 3, "accuracy": pytest.approx(sum(accuracies) / 3)}
+    best = by_epoch["best_epoch_chosen_on_the_test_split"]
+    assert (best["epoch"], best["accuracy"]) == (accuracies.index(max(accuracies)) + 1, max(accuracies))
+    assert accuracies[2] == results["last"]["test"]["accuracy"]
+    train(dataclasses.replace(tracked(), track_test=False), cache_path, tmp_path / "blind", progress=False)
+    seen, blind = (read_checkpoint(tmp_path / name / "best.pt").model.state_dict() for name in ("run", "blind"))
+    assert all(torch.equal(seen[name], blind[name]) for name in seen)
+
+
+def tracked():
+    return dataclasses.replace(small_recipe(epochs=3), model={"name": "7b-widenet", "width": 2}, track_test=True)
 
 
 def test_without_validation_only_the_last_epoch_is_kept(cache_path, tmp_path):
@@ -87,7 +131,7 @@ def test_overwriting_removes_the_run_and_nothing_else(cache_path, tmp_path):
     (tmp_path / "best.pt").write_text("to be replaced")
     train(recipe, cache_path, tmp_path, overwrite=True, progress=False)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert read_checkpoint(tmp_path / "best.pt").metrics["epoch"] == 0
+    assert read_checkpoint(tmp_path / "best.pt").metrics["epoch"] == 1
 
 
 def test_ctrl_c_leaves_the_finished_epochs(cache_path, tmp_path):
@@ -105,9 +149,9 @@ def test_ctrl_c_leaves_the_finished_epochs(cache_path, tmp_path):
         process.kill()
     assert (process.returncode, error.splitlines()[-1:]) == (
         130,
-        ["interrupted; last.pt and best.pt hold the epochs up to here"],
+        ["interrupted; the same command goes on after the last whole epoch"],
     )
-    assert read_checkpoint(out / "last.pt").metrics["epoch"] >= 0
+    assert read_checkpoint(out / "last.pt").metrics["epoch"] >= 1
     assert not (out / "results.json").exists()
 
 
@@ -118,28 +162,35 @@ def test_a_recipe_that_does_not_fit_the_data_leaves_no_folder(cache_path, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_the_run():
-    model = build_model("7b-widenet", steps=3, size=(16, 16), width=4)
-    torch.nn.init.constant_(model.head.bias, torch.nan)
-    task = ClassificationTask(model, 1.0, OptimConfig(), AugmentConfig(), epochs=1)
-    batch = torch.zeros(2, 3, 2, 16, 16, dtype=torch.uint16), torch.tensor([0, 1])
-    with pytest.raises(FloatingPointError, match=r"the loss became nan in epoch 0, step 0; lower --optim\.lr"):
-        task.training_step(batch, 0)
-
-
 def test_the_command_line_overrides_a_recipe():
     arguments = ["--recipe", "digits", "--data", "a.h5", "--out", "run", "--quiet"]
     recipe, rest = parse_arguments([*arguments, "--optim.lr", "0.5", "--model.neuron", "plif", "--epochs", "3"])
     packaged, _ = parse_arguments(arguments)
+    assert parse_arguments([*arguments, "--neuron", "lif"])[0].model["neuron"] == "lif"
     assert (recipe.optim.lr, recipe.model["neuron"], recipe.epochs) == (0.5, "plif", 3)
     assert recipe.model["width"] == packaged.model["width"]
     assert (rest["overwrite"], rest["progress"]) == (False, False)
 
 
+def test_the_printed_recipe_is_a_recipe_file(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(["--recipe", "digits", "--epochs", "3", "--print-config"])
+    assert ended.value.code is None
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    again, _ = parse_arguments(["--recipe", str(tmp_path / "mine.yaml"), "--data", "a.h5", "--out", "run"])
+    first, _ = parse_arguments(["--recipe", "digits", "--epochs", "3", "--data", "a.h5", "--out", "run"])
+    assert again == first
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match="--data and --out must be given"):
+        parse_arguments(["--recipe", "digits"])
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_read(name):
     recipe, _ = parse_arguments(["--recipe", name, "--data", "a.h5", "--out", "run"])
-    assert recipe.model["name"] == "7b-widenet"
+    assert recipe.model["name"] in MODELS
 
 
 def test_the_cifar10dvs_recipe_is_the_papers():
@@ -151,8 +202,8 @@ def test_the_cifar10dvs_recipe_is_the_papers():
 
 
 def test_an_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match="no recipe 'cifar'; choose one of cifar10dvs, digits"):
-        recipe_path("cifar")
+    with pytest.raises(ValueError, match="no recipe 'sifar'; choose one of .*digits"):
+        recipe_path("sifar")
 
 
 def test_errors_of_the_command_line_are_one_line(tmp_path, monkeypatch, capsys):
@@ -164,7 +215,49 @@ def test_errors_of_the_command_line_are_one_line(tmp_path, monkeypatch, capsys):
     assert "no.h5" in error
 
 
-@pytest.mark.parametrize(("options", "message"), [({"epochs": 0}, "got 0"), ({"precision": "int8"}, "'int8'")])
-def test_wrong_values_are_refused(options, message):
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (Recipe, {"epochs": 0}, "got 0"),
+        (Recipe, {"precision": "int8"}, "'int8'"),
+        (Recipe, {"ema": 1.0}, "ema is a decay between 0 and 1, or none, got 1.0"),
+        (Recipe, {"seed": -1}, "got -1"),
+        (Recipe, {"epochs": 2, "optim": OptimConfig(warmup=2)}, "warmup of 2 epochs leaves nothing of 2"),
+        (Machine, {"devices": 0}, "devices must be at least 1, got 0"),
+        (Machine, {"accelerator": "tpu"}, "'tpu'"),
+        (Machine, {"log": "paper"}, "'paper'"),
+    ],
+)
+def test_wrong_values_are_refused(kind, options, message):
     with pytest.raises(ValueError, match=message):
-        Recipe(**options)
+        kind(**options)
+
+
+def test_tensorboard_is_asked_for_by_name_only_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr("evglif.machine.find_spec", lambda _: None)
+    assert not Machine().tensorboard
+    with pytest.raises(ValueError, match=r"not installed; pip install 'evglif\[tensorboard\]'"):
+        Machine(log="tensorboard")
+
+
+def test_fp16_is_for_gpus(cache_path, tmp_path):
+    recipe = dataclasses.replace(small_recipe(), precision="fp16")
+    with pytest.raises(ValueError, match="precision fp16 is for GPUs; choose bf16 or fp32"):
+        train(recipe, cache_path, tmp_path / "run", progress=False, machine=Machine(accelerator="cpu"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_that_a_recipe_can_ask_for_runs_together(cache_path, tmp_path):
+    recipe = Recipe(
+        model={"name": "7b-widenet", "width": 2},
+        optim=OptimConfig(name="adamw", lr=0.01, decay_norms=False, warmup=1, clip=1.0, accumulate=2),
+        loss=LossConfig("tet", label_smoothing=0.1),
+        loader=LoaderConfig(batch_size=8, validation=0.25),
+        epochs=2,
+        ema=0.5,
+        precision="bf16",
+        channels_last=True,
+    )
+    results = train(recipe, cache_path, tmp_path / "run", progress=False, machine=Machine("cpu", data_on_device=True))
+    assert results["last"]["epoch"] == 2
+    assert results["last"]["train_loss"] < 1.5

@@ -1,0 +1,18 @@
+"""The exponential moving average of a model's weights."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of a model whose weights are those of the steps so far, the latest counting ``1 − decay``.
+
+        w ← decay·w + (1 − decay)·w_model          at every ``update_parameters(model)``
+
+    The first update copies. Running statistics of norms are averaged too: they belong to the weights they were
+    measured with.
+    """
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)

@@ -1,0 +1,85 @@
+"""The training loop: epochs, from where a run stands to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+
+import numpy as np
+
+from evglif.data import DeviceFrames, FrameDataset, HostFrames, Rows, consecutive
+from evglif.learner import Frames, Learner
+from evglif.order import Order
+from evglif.run import Row, Run, State
+from evglif.watch import Watch
+
+Sets = Mapping[str, FrameDataset]
+"""Samples by stage: ``"train"``, and those that are judged after every epoch."""
+
+
+def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Watch, data_on_device: bool) -> list[Row]:
+    """Train from where a run stands to its last epoch, writing to its folder after each.
+
+    Args:
+        learner: the network, fresh.
+        sets: the samples; stages without any are passed over.
+        run: its folder.
+        former: where the run stands; None at the beginning.
+        watch: what shows it.
+        data_on_device: keep all samples on the device.
+
+    Returns:
+        Figures of all epochs.
+
+    Raises:
+        ValueError: where there are more processes than training samples.
+        FloatingPointError: where the loss is not finite; the run stands where it did after the epoch before.
+        OSError: where there is no room for an epoch's files; likewise.
+    """
+    order = _order(learner, len(sets["train"]))
+    history: list[Row] = []
+    writes = learner.fabric.is_global_zero
+    if former is not None:
+        learner.restore(former.learner)
+        history = former.history
+        if writes:
+            run.follow(history, learner.weights)
+    frames = {stage: _frames(each, learner, data_on_device) for stage, each in sets.items() if len(each)}
+    for epoch in range(len(history) + 1, learner.recipe.epochs + 1):
+        with watch.epoch(epoch, order.num_samples // order.num_processes):
+            row = _epoch(epoch, learner, order, sets, frames, watch)
+            watch.figures(row)
+        history.append(row)
+        if writes:
+            run.save(State(history, learner.state()), learner.weights)
+            watch.log(row)
+    return history
+
+
+def _epoch(number: int, learner: Learner, order: Order, sets: Sets, frames: Mapping[str, Frames], watch: Watch) -> Row:
+    rate, started = learner.rate, perf_counter()
+    means = learner.train(number, order.epoch(number), frames["train"], watch.batch)
+    seconds = perf_counter() - started
+    row: Row = {"epoch": number, **means.figures("train")}
+    for stage in frames:
+        if stage != "train":
+            row |= learner.judge(frames[stage], _own(len(sets[stage]), order)).figures(stage)
+    return row | {"lr": rate, "seconds": seconds, "samples_per_second": means.num_samples / seconds}
+
+
+def _order(learner: Learner, num_samples: int) -> Order:
+    recipe, fabric = learner.recipe, learner.fabric
+    processes = fabric.global_rank, fabric.world_size
+    return Order(num_samples, recipe.loader.batch_size, recipe.seed, *processes, recipe.optim.accumulate)
+
+
+def _frames(dataset: FrameDataset, learner: Learner, data_on_device: bool) -> Frames:
+    if data_on_device:
+        return DeviceFrames(dataset, learner.fabric.device)
+    return HostFrames(dataset, learner.fabric.device, learner.recipe.loader.workers)
+
+
+def _own(num_samples: int, order: Order) -> list[Rows]:
+    """This process's batches of samples that are judged."""
+    mine = np.arange(order.rank, num_samples, order.num_processes)
+    return [mine[rows] for rows in consecutive(len(mine), order.batch_size)]

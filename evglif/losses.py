@@ -1,0 +1,79 @@
+"""The losses of the papers, on logits over time and hard or soft targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
+
+LOSSES = ("ce", "tet", "mse")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What training makes small.
+
+    Attributes:
+        name: ``"ce"``, cross-entropy of the logits' mean over time (GLIF); ``"tet"``, the mean over time of every
+            step's cross-entropy (TET); ``"mse"``, squared error of the mean output over time, which with spiking
+            outputs is the firing rate (PLIF).
+        label_smoothing: share of the target that is spread evenly over the classes.
+        tet_weight: λ, the weight of TET's regulariser.
+        tet_level: φ, where the regulariser draws every logit to; the threshold.
+
+    Raises:
+        ValueError: naming the value that is out of range.
+    """
+
+    name: str = "ce"
+    label_smoothing: float = 0.0
+    tet_weight: float = 0.001
+    tet_level: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in LOSSES:
+            raise ValueError(f"unknown loss {self.name!r}; choose one of {', '.join(LOSSES)}")
+        for name in ("label_smoothing", "tet_weight"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
+
+    @property
+    def per_step(self) -> bool:
+        """Whether the loss is one of ``[T, B, K]``, not of ``[B, K]``."""
+        return self.name == "tet"
+
+
+def classification_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    """Mean loss of a batch.
+
+    Args:
+        logits: ``[B, K]``, means over time; ``[T, B, K]`` where ``config.per_step``.
+        targets: classes, int64 ``[B]``, or the share of every class, ``[B, K]``.
+        config: which loss.
+    """
+    if config.name == "tet":
+        return tet_loss(logits, targets, config)
+    if config.name == "mse":
+        return F.mse_loss(logits, shares(targets, logits.shape[-1], config.label_smoothing))
+    return F.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+
+
+def tet_loss(logits: Tensor, targets: Tensor, config: LossConfig) -> Tensor:
+    """Temporal efficient training on logits O of every step, ``[T, B, K]``.
+
+        L = (1 − λ)·1/T·Σ_t CE(O(t), y) + λ·1/T·Σ_t MSE(O(t), φ)
+
+    Source: Deng et al., ICLR 2022, eq. 8, 11 and 12; λ = 0.001 and φ = 1 in its published code.
+    """
+    every_step = targets.repeat(len(logits), *[1] * (targets.dim() - 1))
+    entropy = F.cross_entropy(logits.flatten(0, 1), every_step, label_smoothing=config.label_smoothing)
+    spread = F.mse_loss(logits, torch.full_like(logits, config.tet_level))
+    return (1 - config.tet_weight) * entropy + config.tet_weight * spread
+
+
+def shares(targets: Tensor, num_classes: int, smoothing: float = 0.0) -> Tensor:
+    """Targets as the share of every class, float32 ``[B, K]``: one-hot, smoothed."""
+    exact = targets if targets.is_floating_point() else F.one_hot(targets, num_classes).to(torch.float32)
+    return exact * (1 - smoothing) + smoothing / num_classes

@@ -1,0 +1,129 @@
+"""What a run is trained on: one process on a CPU or a GPU, or several under torchrun, Slurm or ``--devices``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+ACCELERATORS = ("auto", "cpu", "cuda")
+LOGS = ("auto", "csv", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a recipe is run; none of it changes what a run of as many processes learns.
+
+    Attributes:
+        accelerator: ``"cuda"``, ``"cpu"``, or ``"auto"``: the first where there is one.
+        devices: processes on this node, one a GPU; None for one, or as many as torchrun or Slurm started.
+        num_nodes: nodes; None for one, or as many as torchrun or Slurm started.
+        data_on_device: keep the whole training and validation split on the device, as integers.
+        log: ``"csv"`` writes ``metrics.csv`` alone, ``"tensorboard"`` also files for TensorBoard; ``"auto"`` is the
+            second where TensorBoard is installed.
+
+    Raises:
+        ValueError: naming the value that is out of range.
+    """
+
+    accelerator: str = "auto"
+    devices: int | None = None
+    num_nodes: int | None = None
+    data_on_device: bool = False
+    log: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(f"unknown accelerator {self.accelerator!r}; choose one of {', '.join(ACCELERATORS)}")
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise ValueError("accelerator cuda: torch sees no GPU here; choose cpu, or install torch for CUDA")
+        for name in ("devices", "num_nodes"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.log not in LOGS:
+            raise ValueError(f"unknown log {self.log!r}; choose one of {', '.join(LOGS)}")
+        if self.log == "tensorboard" and not find_spec("tensorboard"):
+            raise ValueError("log tensorboard: it is not installed; pip install 'evglif[tensorboard]', or choose csv")
+
+    @property
+    def tensorboard(self) -> bool:
+        """Whether files for TensorBoard are written."""
+        return self.log != "csv" and find_spec("tensorboard") is not None
+
+    @property
+    def device(self) -> str:
+        """``"cuda"`` or ``"cpu"``."""
+        found = "cuda" if torch.cuda.is_available() else "cpu"
+        return found if self.accelerator == "auto" else self.accelerator
+
+
+def launched(machine: Machine, precision: str) -> Fabric:
+    """Lightning's Fabric with its processes started and connected; this process goes on as one of them.
+
+    Args:
+        machine: where the run is to be.
+        precision: as in a recipe.
+
+    Raises:
+        ValueError: where torchrun or Slurm started another number of processes than ``machine`` says, or the precision
+            is not one of the device.
+    """
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
+
+    devices, num_nodes = processes(machine)
+    # Buffers are alike on all processes: norms are synchronised, and nothing else has any that change.
+    strategy = DDPStrategy(broadcast_buffers=False) if devices * num_nodes > 1 else "auto"
+    fabric = Fabric(
+        accelerator=machine.device,
+        strategy=strategy,
+        devices=devices,
+        num_nodes=num_nodes,
+        precision=_precision(precision, machine.device),
+    )
+    fabric.launch()
+    return fabric
+
+
+def disconnect() -> None:
+    """Close the connection between the processes, where there is one."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def processes(machine: Machine) -> tuple[int, int]:
+    """Processes on this node, and nodes; raises as ``launched``."""
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    found = 1, 1
+    if TorchElasticEnvironment.detect():
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        found = local, int(os.environ["WORLD_SIZE"]) // local
+    elif SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        found = int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    wanted = machine.devices or found[0], machine.num_nodes or found[1]
+    if found not in ((1, 1), wanted):
+        raise ValueError(
+            f"{found[0]} processes on each of {found[1]} nodes were started, but --devices and --num-nodes say "
+            f"{wanted[0]} and {wanted[1]}; leave both out"
+        )
+    return wanted
+
+
+def _precision(name: str, device: str) -> Any:
+    if name == "auto":
+        name = "fp16" if device == "cuda" else "fp32"
+    if name == "fp16" and device == "cpu":
+        raise ValueError("precision fp16 is for GPUs; choose bf16 or fp32 on a CPU")
+    return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]

@@ -1,0 +1,95 @@
+"""What came out of a run: its figures on the test split, pictures, and what is printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.evaluate import evaluate_checkpoint
+from evglif.recipe import Recipe
+from evglif.run import METRICS, Row, Run
+from preprocessing.cache import FrameCache
+
+NUM_LAST = 10
+CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
+
+
+def outcome(recipe: Recipe, run: Run, history: list[Row], cache: FrameCache, device: str) -> dict[str, Any]:
+    """The figures of a finished run.
+
+    ``"best"`` and ``"last"`` hold those of the epoch of best validation and of the last epoch, with an evaluation on
+    the test split as ``"test"`` where there is one. With ``track_test`` there is ``"test_by_epoch"`` too, among
+    it the best test epoch, under a name that says what it was chosen on.
+    """
+    last = read_checkpoint(run.folder / "last.pt")
+    results: dict[str, Any] = {
+        "data": str(cache.path),
+        "fingerprint": cache.fingerprint,
+        "recipe": recipe.to_dict(),
+        "model": last.model.spec.name,
+        "neuron": last.model.spec.neuron.name,
+        "num_parameters": sum(parameter.numel() for parameter in last.model.parameters()),
+        "num_train": run.identity["num_train"],
+        "num_validation": run.identity["num_validation"],
+        "processes": run.identity["processes"],
+        "training_seconds": sum(row["seconds"] for row in history),
+        "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
+    }
+    best = run.folder / "best.pt"
+    for name, checkpoint in {"best": read_checkpoint(best) if best.exists() else None, "last": last}.items():
+        if checkpoint is not None:
+            results[name] = _judged(checkpoint, recipe, cache, device)
+    if recipe.track_test and "test_accuracy" in history[0]:
+        results["test_by_epoch"] = by_epoch(history)
+    return results
+
+
+def _judged(checkpoint: Checkpoint, recipe: Recipe, cache: FrameCache, device: str) -> dict[str, Any]:
+    figures = dict(checkpoint.metrics)
+    if len(cache.indices("test")):
+        figures["test"] = evaluate_checkpoint(checkpoint, cache, "test", recipe.loader, device).to_dict()
+    return figures
+
+
+def by_epoch(history: list[Row]) -> dict[str, Any]:
+    """What the papers report of test accuracies by epoch: the mean of the last ten, and the best epoch of all."""
+    best = max(history, key=lambda row: row["test_accuracy"])
+    last = [row["test_accuracy"] for row in history[-NUM_LAST:]]
+    return {
+        "mean_of_last": {"epochs": len(last), "accuracy": fmean(last)},
+        "best_epoch_chosen_on_the_test_split": {"epoch": best["epoch"], "accuracy": best["test_accuracy"]},
+    }
+
+
+def plot_run(folder: Path, results: dict[str, Any], classes: tuple[str, ...]) -> None:
+    """Write ``curves.png`` and, where there was a test split, ``confusion.png``."""
+    from evglif.plots import plot_confusion, plot_curves
+
+    title = f"{Path(results['data']).stem}: {results['model']} with {results['neuron']}"
+    plot_curves(folder / METRICS, folder / "curves.png", title)
+    chosen = "best" if "best" in results else "last"
+    if "test" in results[chosen]:
+        test = results[chosen]["test"]
+        title += f", {CHOSEN[chosen]}: {test['accuracy']:.1%} of {test['num_samples']} test samples right"
+        plot_confusion(test["confusion"], classes, folder / "confusion.png", title)
+
+
+def report(folder: Path, results: dict[str, Any]) -> None:
+    """Print what came out and the next command."""
+    seconds = results["training_seconds"]
+    print(f"{results['model']}: {results['num_train']} training samples, {seconds:.0f} s of training")
+    for name, how in CHOSEN.items():
+        if name in results and "test" in results[name]:
+            test = results[name]["test"]
+            print(f"  test accuracy, {how} ({results[name]['epoch']}): {test['accuracy']:.2%} of {test['num_samples']}")
+    if "test_by_epoch" in results:
+        last, best = results["test_by_epoch"].values()
+        print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
+        print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
+    checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
+    print(f"  written to {folder}\nnext: python -m deploy.export {checkpoint} --format onnx")

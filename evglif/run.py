@@ -1,0 +1,161 @@
+"""The folder of a run: what is written after every epoch, and how a run that was stopped finds its place again.
+
+``state.pt`` alone decides where a run stands. It is replaced whole, and ``last.pt``, ``best.pt`` and ``metrics.csv``
+follow from it: they are written after it, and once more when a run goes on. Wherever a kill falls,
+
+- before ``state.pt`` is replaced, the epoch has not been: it is done again, from the same weights in the same order;
+- after it, the epoch counts, and what was not yet written is written when the run goes on.
+
+So no epoch is missing or stands twice, and no file is ahead of the state that made it. ``best.pt`` cannot be lost: it
+is written before the next epoch begins, and while the state stands at the best epoch it holds those same weights.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evglif.checkpoint import DataSpec, save_checkpoint
+from evglif.files import load_tensors, remove_leftovers, replace_file, save_tensors
+from evglif.models import Network
+
+FORMAT = "evglif-training-state"
+VERSION = 1
+STATE, RECIPE, METRICS, RESULTS = "state.pt", "recipe.yaml", "metrics.csv", "results.json"
+FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png")
+"""What a run writes to its folder, beside TensorBoard's files; nothing else is ever removed from it."""
+
+Row = dict[str, float]
+"""Figures of an epoch: ``epoch``, counted from 1, and what was measured in it."""
+
+BOARD = "tensorboard"
+"""Folder of TensorBoard's files."""
+
+MOST_DIFFERENCES = 5
+
+
+def best_row(history: Sequence[Row]) -> Row | None:
+    """The epoch of the highest validation accuracy; among equals of the lowest loss, then the first.
+
+    None without validation.
+    """
+    judged = [row for row in history if "validation_accuracy" in row]
+    return max(judged, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]), default=None)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stood after an epoch.
+
+    Attributes:
+        history: figures of every epoch so far.
+        learner: what ``Learner.restore`` takes.
+    """
+
+    history: list[Row]
+    learner: dict[str, Any]
+
+
+class Run:
+    """The files of a run.
+
+    Args:
+        folder: where they are.
+        data: what the network is trained on, for the checkpoints.
+        identity: all that decides what is learnt, plain values by dotted names; another one is another run.
+    """
+
+    def __init__(self, folder: Path, data: DataSpec, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.data = data
+        self.identity = dict(identity)
+
+    def former(self) -> State | None:
+        """Where the run in the folder stands; None where there is no run.
+
+        Raises:
+            FileExistsError: where the folder holds another run, naming what differs, or one that cannot go on.
+            ValueError: where its state is damaged.
+        """
+        instead = "choose another --out, or pass --overwrite to begin anew"
+        state = self.folder / STATE
+        if not state.exists():
+            found = [name for name in FILES if (self.folder / name).exists() and name != RECIPE]
+            if found:
+                raise FileExistsError(f"{self.folder} holds {', '.join(found)} but no {STATE} to go on from; {instead}")
+            return None
+        content = load_tensors(state, FORMAT, VERSION)
+        differences = _differences(content["identity"], self.identity)
+        if differences:
+            raise FileExistsError(f"{self.folder} holds another run: {differences}; {instead}")
+        return State(content["history"], content["learner"])
+
+    def begin(self, recipe: str) -> None:
+        """Make the folder, remove the run that it holds, and write the recipe."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in self._written():
+            path.unlink()
+        replace_file(self.folder / RECIPE, recipe.encode())
+
+    def _written(self) -> list[Path]:
+        for name in FILES:
+            remove_leftovers(self.folder / name)
+        named = [self.folder / name for name in FILES if (self.folder / name).exists()]
+        return named + list((self.folder / BOARD).glob("events.out.tfevents.*"))
+
+    def save(self, state: State, weights: Network) -> None:
+        """Keep an epoch; see above for the order.
+
+        Raises:
+            OSError: where there is no room; what was written before is as it was.
+        """
+        content = {"format": FORMAT, "version": VERSION, "identity": self.identity, **vars(state)}
+        save_tensors(self.folder / STATE, content)
+        self.follow(state.history, weights)
+
+    def follow(self, history: Sequence[Row], weights: Network) -> None:
+        """Write what follows from a state: ``last.pt``, ``metrics.csv`` and, if its epoch is the best, ``best.pt``."""
+        for name in FILES:
+            remove_leftovers(self.folder / name)
+        save_checkpoint(self.folder / "last.pt", weights, self.data, history[-1])
+        if best_row(history) is history[-1]:
+            save_checkpoint(self.folder / "best.pt", weights, self.data, history[-1])
+        replace_file(self.folder / METRICS, _table(history))
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Write ``results.json``, which says that the run is finished."""
+        replace_file(self.folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False).encode())
+
+    def results(self) -> dict[str, Any] | None:
+        """What a finished run found; None of one that is not finished."""
+        path = self.folder / RESULTS
+        found: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+        return found
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested plain values by dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found.update(flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value})
+    return found
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    said = [f"{name} is {there.get(name)!r} there and {here.get(name)!r} here" for name in names[:MOST_DIFFERENCES]]
+    more = len(names) - len(said)
+    return ", ".join(said) + (f", and {more} more" if more else "")
+
+
+def _table(history: Sequence[Row]) -> bytes:
+    written = io.StringIO()
+    writer = csv.DictWriter(written, list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return written.getvalue().encode()
