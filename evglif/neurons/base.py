@@ -187,13 +187,7 @@ class SpikingNeuron(nn.Module, ABC):
         Raises:
             ValueError: for a state whose shape is not the current's, and for steps that g^t does not have.
         """
-        coefficients = self.coefficients()
-        if isinstance(initial, NeuronState):
-            coefficients = _piece(coefficients, initial.step, current.shape[0])
-            initial = State(initial.membrane, initial.spikes)
-        if initial is not None and initial.membrane.shape != current.shape[1:]:
-            expected, received = tuple(current.shape[1:]), tuple(initial.membrane.shape)
-            raise ValueError(f"the current needs a state of shape {expected}, got {received}; begin from rest instead")
+        coefficients, start = self._begin(current, initial)
         return spiking_recurrence(
             current,
             coefficients,
@@ -201,9 +195,21 @@ class SpikingNeuron(nn.Module, ABC):
             self.strict,
             self.detach_reset,
             self.backend,
-            initial=self.rest if initial is None else initial,
+            initial=start,
             trace=True,
         )
+
+    def _begin(self, current: Tensor, initial: State | NeuronState | None) -> tuple[Coefficients, State | float]:
+        """Coefficients of the steps that follow a state, and the state as the recurrence takes it."""
+        coefficients = self.coefficients()
+        if initial is None:
+            return coefficients, self.rest
+        if isinstance(initial, NeuronState):
+            coefficients = _piece(coefficients, initial.step, current.shape[0])
+        if initial.membrane.shape != current.shape[1:]:
+            expected, received = tuple(current.shape[1:]), tuple(initial.membrane.shape)
+            raise ValueError(f"the current needs a state of shape {expected}, got {received}; begin from rest instead")
+        return coefficients, State(initial.membrane, initial.spikes)
 
     def advance(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
         """Run the next time steps of a recording; pieces of any length give the spikes of the whole run.
@@ -231,8 +237,18 @@ class SpikingNeuron(nn.Module, ABC):
             ValueError: for a state whose shape is not the current's, and for steps that g^t does not have.
         """
         state = self.at_rest(current) if state is None else state
-        trace = self.trace(current, state)
-        return trace.spikes, NeuronState(*trace.state, state.step + current.shape[0])
+        coefficients, start = self._begin(current, state)
+        spikes, final = spiking_recurrence(
+            current,
+            coefficients,
+            self.surrogate,
+            self.strict,
+            self.detach_reset,
+            self.backend,
+            initial=start,
+            final=True,
+        )
+        return spikes, NeuronState(*final, state.step + current.shape[0])
 
     def step(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
         """Run one time step: spikes ``[B, C, …]`` for a current ``[B, C, …]``, and the state after it.

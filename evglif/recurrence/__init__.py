@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evglif.recurrence import operator, reference
 from evglif.recurrence.coefficients import Coefficients, state_dtype
-from evglif.surrogate import Surrogate
+from evglif.surrogate import Surrogate, spike
 
 __all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spiking_recurrence"]
 
@@ -59,6 +59,7 @@ def spiking_recurrence(
     *,
     initial: State | float = ...,
     trace: Literal[False] = ...,
+    final: Literal[False] = ...,
 ) -> Tensor: ...
 @overload
 def spiking_recurrence(
@@ -70,7 +71,21 @@ def spiking_recurrence(
     backend: str = ...,
     *,
     initial: State | float = ...,
+    trace: Literal[False] = ...,
+    final: Literal[True],
+) -> tuple[Tensor, State]: ...
+@overload
+def spiking_recurrence(
+    current: Tensor,
+    coefficients: Coefficients,
+    surrogate: str | Surrogate = ...,
+    strict: bool = ...,
+    detach_reset: bool = ...,
+    backend: str = ...,
+    *,
+    initial: State | float = ...,
     trace: Literal[True],
+    final: bool = ...,
 ) -> Trace: ...
 def spiking_recurrence(
     current: Tensor,
@@ -82,7 +97,8 @@ def spiking_recurrence(
     *,
     initial: State | float = 0.0,
     trace: bool = False,
-) -> Tensor | Trace:
+    final: bool = False,
+) -> Tensor | tuple[Tensor, State] | Trace:
     """Run spiking neurons over time.
 
         U[t] = a·U[t-1] − b + g[t]·X[t] − S[t-1]·(r·U[t-1] + d)        S[t] = 1 if U[t] > v, else 0
@@ -99,10 +115,11 @@ def spiking_recurrence(
         detach_reset: let no gradient pass through the spike in the reset term (PLIF does, GLIF does not).
         backend: ``"auto"`` or one of ``BACKENDS``.
         initial: state before the first step, or the membrane's value where no neuron has fired before.
-        trace: return a ``Trace`` with membranes and final state instead of the spikes alone.
+        trace: return a ``Trace`` with the membranes of all steps and the final state instead of the spikes alone.
+        final: return the spikes and the final ``State`` alone; no other membranes are kept.
 
     Returns:
-        Spikes ``[T, B, C, …]`` (0 or 1) in the dtype of the current, or a ``Trace``.
+        Spikes ``[T, B, C, …]`` (0 or 1) in the dtype of the current, or what ``trace`` or ``final`` ask for.
 
     Raises:
         ValueError: for a current that has fewer than three dimensions, no time step or no floating-point dtype, for
@@ -119,7 +136,17 @@ def spiking_recurrence(
             spikes, membranes = _run_reference(current, coefficients, *options)
         else:
             spikes, membranes = _run_operator(current, coefficients, *options, trace, backend)
-    return Trace(spikes, membranes, State(membranes[-1], spikes[-1])) if trace else spikes
+        if trace:
+            return Trace(spikes, membranes, State(membranes[-1], spikes[-1]))
+        if not final:
+            return spikes
+        return spikes, _final_state(membranes[-1], coefficients.threshold, surrogate, strict, current.dtype)
+
+
+def _final_state(u: Tensor, threshold: Tensor, surrogate: Surrogate, strict: bool, dtype: torch.dtype) -> State:
+    """The state after a step from its membrane: a last slice of all spikes would cost a gradient as large as they."""
+    threshold = threshold.view((-1,) + (1,) * (u.dim() - 2))
+    return State(u, spike(u - threshold, surrogate, strict).to(dtype))
 
 
 def choose_backend(backend: str, current: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""The ``cpu`` backend: tensors and threads around the compiled loops of ``kernels``."""
+"""The ``cpu`` backend: tensors and threads around the compiled loops of ``kernels`` and ``gradients``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +14,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evglif.recurrence import kernels
+from evglif.recurrence import gradients, kernels
 from evglif.recurrence.coefficients import state_dtype
+from evglif.recurrence.pages import in_huge_pages
 
 _MOST_PARTS = 16
 _LEAST_VALUES = 1 << 16
 """Work is cut into parts of so many values or more, 16 at most: by its size and not by the number of threads, so that
 sums over channels round alike on any machine."""
+
+_PIECE = 2560
+"""Most values of a channel to work on at a time: 16 steps of them fit in a second-level cache, and reads are long."""
+
+_ROW = 512
+"""About as many values to work on at a time where channels follow each other."""
+
+_BITS = {torch.bfloat16: np.uint16, torch.float16: np.int16}
+"""Half types as compiled loops take them, see ``halves``."""
 
 
 class Start(NamedTuple):
@@ -31,7 +41,7 @@ class Start(NamedTuple):
 
 
 def forward(
-    current: Tensor, coefficients: Tensor, gain: Tensor, start: Start, strict: bool, keep_trace: bool
+    current: Tensor, coefficients: Tensor, gain: Tensor, start: Start | float, strict: bool, keep_trace: bool
 ) -> tuple[Tensor, Tensor]:
     """Spikes ``[T, B, C, …]``, and membranes of all steps, or of the last ``[1, B, C, …]``.
 
@@ -39,22 +49,23 @@ def forward(
         current: ``[T, B, C, …]``, contiguous or channels last.
         coefficients: a, b, r, d, v in the dtype of the state, ``[5, C]``.
         gain: g in the dtype of the state, ``[T, C]``.
-        start: state before the first step.
+        start: state before the first step, or the membrane's value where no neuron has fired before.
         strict: fire at U > v, otherwise at U ≥ v.
         keep_trace: whether membranes of all steps are wanted.
     """
-    dtype = state_dtype(current)
     memory = _Memory(current)
-    spikes = torch.empty_like(current, dtype=dtype)
-    membranes = torch.empty_like(current if keep_trace else current[:1], dtype=dtype)
-    inputs = _inputs(memory, current, coefficients, gain, start, strict)
-    outputs = memory.view(spikes, 2), memory.view(membranes, 2)
+    spikes = in_huge_pages(torch.empty_like(current))
+    membranes = memory.state(current if keep_trace else current[:1])
+    inputs = memory.inputs(current, coefficients, gain, start, strict)
+    outputs = memory.values(spikes, 1), memory.values(membranes, 1)
 
-    def work(_: int, tiles: tuple[int, int], samples: tuple[int, int]) -> None:
-        kernels.forward(*inputs, memory.inner, tiles, samples, *outputs)  # type: ignore[call-arg]
+    kind = inputs[1].dtype
 
-    _run(work, _parts(memory.shape))
-    return spikes.to(current.dtype), membranes
+    def work(_: int, units: tuple[int, int]) -> None:
+        kernels.forward(*inputs, units, memory.scratch(5, kind), *outputs)
+
+    _run(work, memory.parts())
+    return spikes, membranes
 
 
 def backward(
@@ -63,11 +74,13 @@ def backward(
     current: Tensor,
     coefficients: Tensor,
     gain: Tensor,
-    start: Start,
+    start: Start | float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
     width: float,
+    of_coefficients: bool,
+    of_start: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Start]:
     """Gradients of the current, of the coefficients ``[5, C]``, of the gain ``[T, C]``, of the start.
 
@@ -78,81 +91,100 @@ def backward(
         detach_reset: leave out the gradient through the spike in the reset.
         surrogate: name of a surrogate.
         width: of the surrogate.
+        of_coefficients: whether those of coefficients and gain are wanted; if not they are nought.
+        of_start: whether those of the start are wanted; if not they are empty.
     """
-    dtype = state_dtype(current)
     memory = _Memory(current)
-    grad_current = torch.empty_like(current, dtype=dtype)
-    grad_start = Start(torch.empty_like(current[0], dtype=dtype), torch.empty_like(current[0], dtype=dtype))
-    into = memory.view(grad_current, 2), *(memory.view(part, 1) for part in grad_start)
-    parts = _parts(memory.shape)
-    sums = np.zeros((len(parts), 5, current.shape[2]))
-    gain_sums = np.zeros((len(parts), *gain.shape))
-    inputs = _inputs(memory, current, coefficients, gain, start, strict)
-    kind, span = kernels.SURROGATES.index(surrogate), into[0].dtype.type(width)
-    grads = (
-        memory.values(grad_spikes, 2),
-        into[0][:0] if grad_membranes is None else memory.values(grad_membranes, 2),
-    )
+    grad_current = in_huge_pages(torch.empty_like(current))
+    grad_start = Start(*(memory.state(current[0]) if of_start else memory.state(current[:0]) for _ in range(2)))
+    inputs = memory.inputs(current, coefficients, gain, start, strict)
+    into = memory.values(grad_current, 1), *(memory.values(part, 0) for part in grad_start)
+    parts = memory.parts()
+    # In float64, so that nothing is lost however many values are added.
+    sums = np.zeros((len(parts), 5, *inputs[1].shape[1:]))
+    gain_sums = np.zeros((len(parts), len(gain), *inputs[1].shape[1:]))
+    options = detach_reset, gradients.SURROGATES.index(surrogate), inputs[1].dtype.type(width)
+    of_membranes = memory.state(current[:0]) if grad_membranes is None else grad_membranes
+    grads = memory.values(grad_spikes, 1), memory.values(of_membranes, 1)
 
-    def work(part: int, tiles: tuple[int, int], samples: tuple[int, int]) -> None:
-        outputs = *into, sums[part], gain_sums[part]
-        kernels.backward(*grads, *inputs, detach_reset, kind, span, memory.inner, tiles, samples, *outputs)  # type: ignore[call-arg]
+    kind = inputs[1].dtype
+
+    def work(part: int, units: tuple[int, int]) -> None:
+        scratch = memory.scratch(len(current) + 9, kind)
+        gradients.backward(*grads, *inputs, *options, units, scratch, *into, sums[part], gain_sums[part])
 
     _run(work, parts)
-    of_coefficients, of_gain = (torch.from_numpy(partial.sum(0)).to(dtype) for partial in (sums, gain_sums))
-    return grad_current.to(current.dtype), of_coefficients, of_gain, grad_start
+    if not of_coefficients:
+        return grad_current, torch.zeros_like(coefficients), torch.zeros_like(gain), grad_start
+    return grad_current, memory.of_channels(sums), memory.of_channels(gain_sums), grad_start
 
 
 class _Memory:
-    """How ``[T, B, C, …]`` lies in memory: M values a sample, of which value i has channel ``i // inner % C``."""
+    """How a step of ``[T, B, C, …]`` lies in memory: N values in runs, as ``kernels`` describes them."""
 
     def __init__(self, current: Tensor) -> None:
-        steps, batch, channels = current.shape[:3]
-        pixels = int(np.prod(current.shape[3:], dtype=np.int64))
+        channels, pixels = current.shape[2], prod(current.shape[3:])
         self.channels_last = not current.is_contiguous()
-        self.inner = 1 if self.channels_last else max(pixels, 1)
-        self.shape = (steps, batch, channels * pixels)
         self.dtype = state_dtype(current)
+        self.num_values = prod(current.shape[1:])
+        self.num_steps = len(current)
+        self.repeats = max(1, _ROW // max(1, channels)) if self.channels_last or pixels == 1 else 0
+        """How often all channels follow each other in a run; nought where a run is of one channel."""
+        self.run = max(1, self.repeats * channels or pixels)
+        self.num_pieces = 1 if self.repeats else -(-self.run // _PIECE)
+
+    def state(self, like: Tensor) -> Tensor:
+        """An empty tensor in the dtype of the state."""
+        return in_huge_pages(torch.empty_like(like, dtype=self.dtype))
 
     def values(self, tensor: Tensor, leading: int) -> NDArray[Any]:
-        """A tensor ``[…, C, …]`` with ``leading`` dimensions before C, as ``[…, M]`` in the dtype of the state."""
+        """``[T, B, C, …]`` as ``[T, N]``, or without time (``leading`` 0) as ``[N]``; half types as bits.
+
+        Where the tensor lies like the current this is its own memory, which may be written to.
+        """
         if self.channels_last:
-            tensor = tensor.movedim(leading, -1)
-        values: NDArray[Any] = tensor.detach().to(self.dtype).contiguous().flatten(leading).numpy()
+            tensor = tensor.movedim(leading + 1, -1)
+        tensor = tensor.detach().contiguous().view(*tensor.shape[:leading], -1 if tensor.numel() else 0)
+        if tensor.dtype in _BITS:
+            return tensor.view(torch.int16).numpy().view(_BITS[tensor.dtype])
+        values: NDArray[Any] = tensor.numpy()
         return values
 
-    def view(self, output: Tensor, leading: int) -> NDArray[Any]:
-        """As ``values``, of an empty tensor that lies like the current, to be written to."""
-        values = self.values(output, leading)
-        assert values.ctypes.data == output.data_ptr() or not output.numel()
-        return values
+    def columns(self, of_channels: Tensor) -> NDArray[Any]:
+        """Coefficients ``[…, C]`` as ``[…, P]``, or as rows ``[…, 1, W]`` where channels follow each other."""
+        if self.repeats:
+            of_channels = of_channels.repeat(1, self.repeats).unsqueeze(1)
+        columns: NDArray[Any] = of_channels.contiguous().numpy()
+        return columns
+
+    def of_channels(self, sums: NDArray[Any]) -> Tensor:
+        """Sums of all parts, ``[parts, …, P]`` or ``[parts, …, 1, W]``, as sums of channels ``[…, C]``."""
+        total = torch.from_numpy(sums.sum(0))
+        if self.repeats:
+            total = total.view(len(total), self.repeats, -1).sum(1)
+        return total.to(self.dtype)
+
+    def inputs(
+        self, current: Tensor, coefficients: Tensor, gain: Tensor, start: Start | float, strict: bool
+    ) -> tuple[Any, ...]:
+        """What both kernels read."""
+        columns = self.columns(coefficients), self.columns(gain)
+        kind = columns[0].dtype
+        states = [self.values(part, 0) for part in start] if isinstance(start, Start) else [np.empty(0, kind)] * 2
+        rest = kind.type(0.0 if isinstance(start, Start) else start)
+        return self.values(current, 1), *columns, *states, rest, strict, self.run, self.num_pieces
+
+    def scratch(self, num_rows: int, kind: Any) -> NDArray[Any]:
+        return np.empty((num_rows, -(-self.run // self.num_pieces)), kind)
+
+    def parts(self) -> list[tuple[int, int]]:
+        """The first and the last + 1 piece of each part."""
+        units = -(-self.num_values // self.run) * self.num_pieces
+        count = min(units, _MOST_PARTS, max(1, self.num_steps * self.num_values // _LEAST_VALUES))
+        return [(part * units // count, (part + 1) * units // count) for part in range(count)]
 
 
-def _inputs(
-    memory: _Memory, current: Tensor, coefficients: Tensor, gain: Tensor, start: Start, strict: bool
-) -> tuple[Any, ...]:
-    states = (memory.values(state, 1) for state in start)
-    return memory.values(current, 2), coefficients.contiguous().numpy(), gain.contiguous().numpy(), *states, strict
-
-
-Part = tuple[tuple[int, int], tuple[int, int]]
-
-
-def _parts(shape: tuple[int, int, int]) -> list[Part]:
-    """Cut the tiles, and where these are few the samples too."""
-    steps, num_samples, num_values = shape
-    most = max(1, min(_MOST_PARTS, steps * num_samples * num_values // _LEAST_VALUES))
-    tiles = _ranges(-(-num_values // kernels.TILE), most)
-    samples = _ranges(num_samples, max(1, most // max(1, len(tiles))))
-    return [(some_tiles, some_samples) for some_tiles in tiles for some_samples in samples]
-
-
-def _ranges(count: int, most: int) -> list[tuple[int, int]]:
-    edges = np.linspace(0, count, min(count, most) + 1).astype(int).tolist() if count else []
-    return list(pairwise(edges))
-
-
-def _run(work: Callable[[int, tuple[int, int], tuple[int, int]], None], parts: list[Part]) -> None:
+def _run(work: Callable[[int, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
     """Do all parts, on as many threads as torch uses; the loops hold no interpreter lock.
 
     Threads take parts as they come, the calling one too: torch's own threads spin for a while after each of its
@@ -162,7 +194,7 @@ def _run(work: Callable[[int, tuple[int, int], tuple[int, int]], None], parts: l
 
     def take() -> None:
         for number, part in todo:
-            work(number, *part)
+            work(number, part)
 
     num_threads = min(torch.get_num_threads(), len(parts))
     helpers = [_pool(num_threads).submit(take) for _ in range(num_threads - 1)]

@@ -34,7 +34,7 @@ def recurrence(
 
     Without a start, membranes begin at ``rest``, and no neuron has fired before.
     """
-    start = _start(backend, current, start_membrane, start_spikes, rest)
+    start = _start(backend, start_membrane, start_spikes, rest)
     return _module(backend).forward(current, coefficients, gain, start, strict, keep_trace)  # type: ignore[no-any-return]
 
 
@@ -79,9 +79,9 @@ def recurrence_backward(
 
     ``of_coefficients`` and ``of_start`` say which are needed; others may hold anything, and those of the start nothing.
     """
-    start = _start(backend, current, start_membrane, start_spikes, rest)
+    start = _start(backend, start_membrane, start_spikes, rest)
     arguments: tuple[Any, ...] = (grad_spikes, grad_membranes, current, coefficients, gain, start, strict, detach_reset)
-    wanted = (of_coefficients, of_start) if backend == "triton" else ()
+    wanted = of_coefficients, of_start
     *gradients, start_gradients = _module(backend).backward(*arguments, surrogate, width, *wanted)
     if not of_start:
         start_gradients = [torch.empty(0, dtype=state_dtype(current), device=current.device) for _ in range(2)]
@@ -116,13 +116,9 @@ def _module(backend: str) -> ModuleType:
     return import_module(f"evglif.recurrence.{backend}")
 
 
-def _start(backend: str, current: Tensor, membrane: Tensor | None, spikes: Tensor | None, rest: float) -> Any:
-    """The start as the backend takes it: on a GPU, two tensors that hold one value would cost time."""
-    if membrane is None or spikes is None:
-        if backend == "triton":
-            return rest
-        membrane, spikes = (torch.full_like(current[0], value, dtype=state_dtype(current)) for value in (rest, 0.0))
-    return _module(backend).Start(membrane, spikes)
+def _start(backend: str, membrane: Tensor | None, spikes: Tensor | None, rest: float) -> Any:
+    """The start as the backend takes it: two tensors that hold one value would cost time."""
+    return rest if membrane is None or spikes is None else _module(backend).Start(membrane, spikes)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

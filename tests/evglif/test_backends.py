@@ -14,9 +14,11 @@ from evglif.surrogate import DERIVATIVES, Surrogate
 SHAPES = {
     "one value": (1, 1, 1),
     "odd sizes": (4, 3, 5, 7, 3),
-    "a tile and one value": (2, 1, 513),
+    "a row and one value": (2, 1, 513),
     "few values, many samples": (3, 40, 7),
-    "many tiles on threads": (3, 2, 17, 61, 43),
+    "many pieces on threads": (3, 2, 17, 61, 43),
+    "pieces of a plane": (3, 1, 2, 83, 67),
+    "more channels than a row": (2, 3, 700),
     "one dimension of space": (5, 2, 3, 300),
     "no pixels": (3, 2, 4, 0),
     "no samples": (3, 0, 4, 5),
@@ -199,13 +201,52 @@ def test_the_operator_keeps_torchs_rules(backend, has_start):
 
 
 @pytest.mark.parametrize("backend", COMPILED)
-def test_only_the_current_is_stored_for_the_way_back(backend):
-    current = torch.randn(4, 2, 2, 20, 20, requires_grad=True, device=home(backend))
-    sizes = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: sizes.append(tensor.numel()) or tensor, lambda t: t):
-        GLIF(2, 4, backend=backend).to(current.device)(current * 1.0)
-    few = 200  # coefficients and what they are computed from
-    assert current.numel() <= sum(sizes) <= current.numel() + few
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("final", [False, True])
+def test_only_the_current_is_stored_for_the_way_back(backend, dtype, final):
+    current = torch.randn(4, 2, 2, 20, 20, requires_grad=True, device=home(backend), dtype=dtype)
+    stored = []
+
+    def keep(tensor):
+        stored.append(tensor.untyped_storage().nbytes())
+        return tensor
+
+    neuron = GLIF(2, 4, backend=backend).to(current.device)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        neuron.advance(current * 1.0) if final else neuron(current * 1.0)
+    size = current.numel() * current.element_size()
+    of_last_step = 4 * 4 * current[0].numel() if final else 0  # states, from which the last spikes are told
+    few = 1000  # coefficients and what they are computed from
+    assert size <= sum(stored) <= size + of_last_step + few
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_are_converted_row_by_row(dtype):
+    current = torch.randn(16, 4, 8, 16, 16).to(dtype).requires_grad_()
+    neuron = GLIF(8, 16, backend="cpu")
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        torch.autograd.grad(neuron(current), current, current)
+    largest = max(abs(event.cpu_memory_usage) for event in profile.events() if event.name == "[memory]")
+    assert largest == current.numel() * 2  # spikes and the gradient; a copy in fp32 would take twice as much
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_every_half_is_read_and_rounded_as_torch_does(dtype):
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
+    between = torch.nextafter(every.float(), torch.tensor(torch.inf))  # rounded too, where it is a gradient
+    one, zero = torch.ones(1), torch.zeros(1)
+    coefficients = Coefficients(one, zero, one, zero, zero, zero)
+    gained = dataclasses.replace(coefficients, gain=torch.full((1,), 1.0001))
+    for values in (every[~every.isnan()], between.to(dtype)[~between.isnan()]):
+        results = []
+        for name in ("reference", "cpu"):
+            leaf = values.view(1, 1, 1, -1).clone().requires_grad_()
+            run = spiking_recurrence(leaf, coefficients, backend=name, trace=True)
+            flat = spiking_recurrence(leaf, gained, detach_reset=True, backend=name, trace=True)
+            (gradient,) = torch.autograd.grad(flat.membrane, leaf, values.float().view_as(leaf))
+            results.append((run.spikes, run.membrane, gradient))
+        for ours, theirs in zip(*results, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
 
 
 def test_a_network_gives_the_same_on_every_backend(monkeypatch):

@@ -55,6 +55,36 @@ def test_a_run_in_pieces_gives_the_same_spikes_and_membranes():
     assert torch.equal(state.membrane, whole.state.membrane)
 
 
+def draw_coefficients(channels):
+    generator = torch.Generator().manual_seed(1)
+    draws = [torch.rand(channels, generator=generator, dtype=torch.float64) for _ in range(6)]
+    return Coefficients(*(draw.requires_grad_() for draw in draws))
+
+
+@pytest.mark.parametrize("detach_reset", [False, True])
+def test_the_final_state_comes_without_the_trace(detach_reset):
+    torch.manual_seed(0)
+    current = torch.randn(4, 2, 3, 5, dtype=torch.float64, requires_grad=True)
+    coefficients = draw_coefficients(3)
+    weights = torch.randn(3, 2, 3, 5, dtype=torch.float64)
+    results = []
+    for option in ("trace", "final"):
+        run = spiking_recurrence(current, coefficients, "arctan", detach_reset=detach_reset, **{option: True})
+        spikes, state = (run.spikes, run.state) if option == "trace" else run
+        loss = (spikes[1] * weights[0]).sum() + (state.membrane * weights[1]).sum() + (state.spikes * weights[2]).sum()
+        results.append([*state, spikes, *torch.autograd.grad(loss, [current, *vars(coefficients).values()])])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    assert torch.equal(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_final_state_is_in_the_dtypes_of_membrane_and_spikes(dtype):
+    spikes, state = spiking_recurrence(torch.ones(2, 1, 3).to(dtype), constants(), final=True)
+    assert (spikes.dtype, state.membrane.dtype, state.spikes.dtype) == (dtype, torch.float32, dtype)
+    assert torch.equal(state.spikes, spikes[-1])
+
+
 def test_gain_per_step_acts_on_its_own_step():
     gain = torch.tensor([[1.0], [10.0], [100.0]])
     coefficients = dataclasses.replace(constants(threshold=1e9), gain=gain)
