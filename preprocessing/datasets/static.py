@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,19 +72,21 @@ class ArrayPicture(PictureSource):
 
     Attributes:
         load: reads that data set from ``path``; each process does so once.
+        listed_ns: when it was listed; a process that has read it before that reads it again.
         number: of the picture.
         size: in bytes.
         checksum: CRC-32 of the picture, which tells its content whatever file it came in.
     """
 
     load: Callable[[Path], LabelledImages] = field(kw_only=True)
+    listed_ns: int = field(kw_only=True)
     number: int = field(kw_only=True)
     size: int = field(kw_only=True)
     checksum: int = field(kw_only=True)
 
     def picture(self) -> NDArray[np.uint8]:
         """See ``PictureSource.picture``."""
-        images = load_once(self.load, self.path).images
+        images = load_once(self.load, self.path, self.listed_ns).images
         picture = as_bytes(images[self.number]) if self.number < len(images) else None
         if picture is None or _checksum(picture) != self.checksum:
             raise RecordingError(f"{self.name}: {self.path} has changed since it was listed; build again")
@@ -107,8 +110,8 @@ class ArrayPicture(PictureSource):
 
 
 @lru_cache(maxsize=1)  # all pictures of a build come from here
-def load_once(load: Callable[[Path], LabelledImages], path: Path) -> LabelledImages:
-    """``load(path)``, kept until another one is asked for."""
+def load_once(load: Callable[[Path], LabelledImages], path: Path, _listed_ns: int) -> LabelledImages:
+    """``load(path)``, kept until another one is asked for, or this one was listed again."""
     return load(path)
 
 
@@ -127,8 +130,8 @@ def array_sources(load: Callable[[Path], LabelledImages], path: Path) -> tuple[L
 
     They are called ``<split>/<number in that split>``, the numbers that everybody uses for CIFAR and MNIST.
     """
-    load_once.cache_clear()
-    labelled = load_once(load, path)
+    listed_ns = time.time_ns()
+    labelled = load_once(load, path, listed_ns)
     split = labelled.split or ("",) * len(labelled.labels)
     seen = dict.fromkeys(split, 0)
     sources = []
@@ -137,9 +140,8 @@ def array_sources(load: Callable[[Path], LabelledImages], path: Path) -> tuple[L
         name = f"{part or 'all'}/{seen[part]:06d}"
         seen[part] += 1
         size, checksum = picture.nbytes, _checksum(picture)
-        sources.append(
-            ArrayPicture(path, None, label, part, name, load=load, number=number, size=size, checksum=checksum)
-        )
+        known = partial(ArrayPicture, load=load, listed_ns=listed_ns, number=number, size=size, checksum=checksum)
+        sources.append(known(path, None, label, part, name))
     return labelled, sources
 
 

@@ -295,3 +295,12 @@ def test_values_out_of_range_are_named(wrong, message):
 def test_a_roll_beyond_the_frame_is_refused():
     with pytest.raises(ValueError, match="roll is 9 px, more than frames of 8×5 px have"):
         augmented(torch.rand(2, 1, 1, 5, 8), AugmentConfig(roll=9))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_all_of_it_is_done_where_the_frames_lie(name):
+    frames = counts(6, 4, 2, 9, 7).cuda()
+    changed, targets = augment(frames, torch.arange(6).cuda() % 3, 3, AugmentConfig(**{name: EVERYTHING[name]}))
+    assert changed.device == targets.device == frames.device
+    assert not torch.equal(changed, frames)

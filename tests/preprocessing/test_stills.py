@@ -11,7 +11,7 @@ from PIL import Image
 from preprocessing import journal, local
 from preprocessing.build import build, main
 from preprocessing.cache import FrameCache
-from preprocessing.datasets import DATASETS, Folder, Pictures
+from preprocessing.datasets import DATASETS, Folder, Pictures, static
 from preprocessing.inspect import main as inspect
 from preprocessing.pipeline import make_plan
 from preprocessing.settings import FrameSettings
@@ -99,13 +99,20 @@ def test_an_array_that_changes_during_the_build_is_told(root, out):
     dataset = Pictures(root)
     listing = dataset.listing()
     np.savez(root, images=IMAGES[::-1][:100], labels=np.arange(100) % 2, classes=["red", "blue"])
-    Pictures(root).listing()  # reads it anew
+    static.load_once.cache_clear()  # as another process, which reads it now
     plan = make_plan(dataset, listing, FrameSettings(), listing.sources, out, strict=False)
     out.parent.mkdir()
     with pytest.raises(
         ValueError, match=r"none of 130 images can be used\n.*images.npz has changed since it was listed"
     ):
         local.build_here(plan, 1)
+
+
+def test_a_process_that_lives_on_reads_an_array_that_was_listed_again(root, out):
+    build(Pictures(root), out, workers=1)
+    np.savez(root, images=IMAGES[::-1], labels=np.arange(130) % 2, classes=["red", "blue"])
+    assert not build(Pictures(root), out, workers=1).up_to_date
+    np.testing.assert_array_equal(FrameCache(out).stored([0])[0, 0].transpose(1, 2, 0), IMAGES[-1])
 
 
 def test_options_of_events_are_refused(root, out):
