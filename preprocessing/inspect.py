@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   python -m preprocessing.inspect recording.aedat --filter noise:10ms --filter hot:3 --gif recording.gif
   python -m preprocessing.inspect data/digits.h5 --picture digits.png
   python -m preprocessing.inspect data/digits.h5 --sample 17 --picture sample.png
+  python -m preprocessing.inspect data/cifar10.h5 --picture cifar10.png
 """
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"

@@ -21,8 +21,9 @@ class ImageNet(StaticImages):
     """ImageNet: 1,281,167 training and 50,000 test images of a thousand classes, in colour, kept as 224×224 px.
 
     It lies in train/<class>/*.JPEG and val/<class>/*.JPEG, or with all test images in val/ and their classes in a
-    file. The shorter side of a picture is brought to 256 px and the middle kept, as in the usual evaluation. Any
-    other pictures in such folders will do as well.
+    file. The shorter side of a picture is brought to 256 px and the middle kept, as in the usual evaluation; random
+    crops for training come out of this middle, and not of the whole photograph. Any other pictures in such folders
+    will do as well.
     """
 
     name: ClassVar[str] = "imagenet"
