@@ -29,6 +29,10 @@ _LONGEST_US = 1 << 62
 _USUAL = 0.99
 
 
+LiveFilter = Callable[[Events], Events]
+"""A filter that remembers what it has seen: the next events ``[N]`` of a stream → those that pass ``[M]``."""
+
+
 class Filter(Protocol):
     """What a filter offers."""
 
@@ -44,6 +48,13 @@ class Filter(Protocol):
 
         Raises:
             ValueError: an event outside the sensor.
+        """
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:
+        """The same for a stream: takes its packets one by one and lets pass what it would of all at once.
+
+        Raises:
+            ValueError: a filter that needs the whole recording.
         """
 
 
@@ -66,15 +77,25 @@ class Crop:
             raise ValueError(f"nothing lies between {start} and {stop}")
         return crop
 
-    def __call__(self, events: Events, sensor: tuple[int, int]) -> Events:  # noqa: ARG002
+    def __call__(self, events: Events, sensor: tuple[int, int]) -> Events:
         """See ``Filter``; events outside the sensor are not looked for."""
-        if len(events) == 0:
-            return events
-        t = events["t"]  # not searchsorted, which would copy the column
-        first = int(t[0])
-        start = bisect_left(t, first + self.start_us)
-        stop = len(t) if self.stop_us is None else bisect_left(t, first + self.stop_us)
-        return events[start:stop]
+        return self.live(sensor)(events)
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:  # noqa: ARG002
+        """See ``Filter``."""
+        first: int | None = None
+
+        def passing(events: Events) -> Events:
+            nonlocal first
+            if len(events) == 0:
+                return events
+            t = events["t"]  # not searchsorted, which would copy the column
+            first = int(t[0]) if first is None else first
+            start = bisect_left(t, first + self.start_us)
+            stop = len(t) if self.stop_us is None else bisect_left(t, first + self.stop_us)
+            return events[start:stop]
+
+        return passing
 
 
 @dataclass(frozen=True)
@@ -94,9 +115,13 @@ class Refractory:
 
     def __call__(self, events: Events, sensor: tuple[int, int]) -> Events:
         """See ``Filter``."""
+        return self.live(sensor)(events)
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:
+        """See ``Filter``."""
         from preprocessing.kernels.filters import refractory
 
-        return _passing(refractory, events, sensor, self.period_us)
+        return _Remembering(refractory, sensor, self.period_us, sensor[0] * sensor[1])
 
 
 @dataclass(frozen=True)
@@ -120,9 +145,13 @@ class Noise:
 
     def __call__(self, events: Events, sensor: tuple[int, int]) -> Events:
         """See ``Filter``."""
+        return self.live(sensor)(events)
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:
+        """See ``Filter``."""
         from preprocessing.kernels.filters import supported
 
-        return _passing(supported, events, sensor, self.support_us)
+        return _Remembering(supported, sensor, self.support_us, (sensor[0] + 2) * (sensor[1] + 2))
 
 
 @dataclass(frozen=True)
@@ -151,6 +180,17 @@ class Hot:
 
         hot = self.pixels(count_image(events, sensor)).ravel()
         return _passing(selected, events, sensor, ~hot) if hot.any() else events
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:  # noqa: ARG002
+        """There is none.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"the filter hot:{self.factor:g} looks for pixels that fire too often in a whole recording, which a live "
+            "stream never is; train with the filters crop, refractory or noise"
+        )
 
     def pixels(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pixels are hot, of the shape of ``counts``, their events."""
@@ -219,12 +259,30 @@ def _duration(text: str) -> int:
     return duration
 
 
-def _passing(
-    kernel: Callable[..., int], events: Events, sensor: tuple[int, int], parameter: int | NDArray[np.bool_]
-) -> Events:
+class _Remembering:
+    """A kernel of ``kernels.filters`` with what its pixels remember, from packet to packet of a stream."""
+
+    def __init__(
+        self, kernel: Callable[..., int], sensor: tuple[int, int], duration_us: int, num_remembered: int
+    ) -> None:
+        self.kernel = kernel
+        self.sensor = sensor
+        self.duration_us = duration_us
+        self.memory = np.zeros(num_remembered, np.uint64)
+        self.first: int | None = None
+
+    def __call__(self, events: Events) -> Events:
+        """The events of the next packet that pass."""
+        if len(events) == 0:
+            return events
+        self.first = int(events["t"][0]) if self.first is None else self.first
+        return _passing(self.kernel, events, self.sensor, self.duration_us, self.first, self.memory)
+
+
+def _passing(kernel: Callable[..., int], events: Events, sensor: tuple[int, int], *state: object) -> Events:
     """The events that ``kernel`` of ``kernels.filters`` lets pass, in an array of their own."""
     kept = np.empty(len(events), events.dtype)
-    num = kernel(events["t"], address_words(events), sensor, parameter, kept["t"], address_words(kept))
+    num = kernel(events["t"], address_words(events), sensor, *state, kept["t"], address_words(kept))
     return kept[: _checked(num, events, sensor)]
 
 

@@ -123,9 +123,22 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
+        return self.frames_of(self.weights(events))
+
+    def weights(self, events: Events | Records) -> NDArray[np.unsignedinteger]:
+        """What events ``[N]`` add to the bins, ``[T, 2, H, W]``, exact integers; those of parts of a slice add up.
+
+        Raises:
+            ValueError: an event outside the sensor.
+        """
+        records = self._records(events)
+        return self._weights(records, slice_edges(records.t, self.steps, self.slicing))
+
+    def frames_of(self, weights: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
+        """Frames ``[T, 2, H, W]`` of what ``weights`` gave."""
         from preprocessing.kernels.raster import divided
 
-        sums = self.sums(events)
+        sums = self._valued(weights)
         if max(int(sums.max()), self.denominator) >= 1 << 24:
             return (sums / self.denominator).astype(np.float32)
         frames = np.empty(sums.shape, np.float32)
@@ -142,7 +155,7 @@ class Rasterizer:
 
         records = self._records(events)
         edges = slice_edges(records.t, self.steps, self.slicing)
-        sums = self._sums(records, edges)
+        sums = self._valued(self._weights(records, edges))
         if not self.exact:
             sums = (sums.astype(np.uint64) * 256 + self.denominator // 2) // self.denominator
         frames = np.empty(sums.shape, np.uint16)
@@ -155,13 +168,12 @@ class Rasterizer:
         Raises:
             ValueError: an event outside the sensor.
         """
-        records = self._records(events)
-        return self._sums(records, slice_edges(records.t, self.steps, self.slicing))
+        return self._valued(self.weights(events))
 
     def _records(self, events: Events | Records) -> Records:
         return events if isinstance(events, Records) else _checked_records(events, self.sensor)
 
-    def _sums(self, records: Records, edges: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+    def _weights(self, records: Records, edges: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
         from preprocessing.kernels.raster import accumulate
 
         table, heaviest = _table(self, records.layout)
@@ -170,7 +182,7 @@ class Rasterizer:
         most = int(np.diff(edges).max()) * heaviest
         sums = np.zeros((self.steps, 2 * height * width), np.uint32 if most < 1 << 32 else np.uint64)
         accumulate(records.words, edges, fields, table, sums)
-        return self._valued(sums.reshape(self.steps, 2, height, width))
+        return sums.reshape(self.steps, 2, height, width)
 
     def _valued(self, sums: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
         """Sums of weights as what ``value`` asks for, in units of 1 / ``denominator``."""

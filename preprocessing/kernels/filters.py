@@ -2,7 +2,8 @@
 
 All loops take an event as its time and as ``events.address_words`` gives the rest, write each to the next free place
 of the output, and move on only behind one that passes: a copy costs less than a branch that is often mispredicted.
-They return how many passed, or −1 − i for an event i outside the sensor. Times count from the first event.
+They return how many passed, or −1 − i for an event i outside the sensor. What pixels remember, zero at first, is
+given and changed, so that a stream may come in packets; their times count from its first event.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ def refractory(
     addresses: NDArray[np.uint64],
     sensor: tuple[int, int],
     period: int,
+    first: int,
+    memory: NDArray[np.uint64],
     kept_times: NDArray[np.int64],
     kept_addresses: NDArray[np.uint64],
 ) -> int:
-    """See ``filters.Refractory``."""
+    """See ``filters.Refractory``; ``memory`` ``[width·height]`` is when a pixel may fire again."""
     width, height = uint64(sensor[0]), uint64(sensor[1])
-    ready = np.zeros(sensor[0] * sensor[1], np.uint64)  # when a pixel may fire again
-    first = uint64(times[0]) if len(times) else uint64(0)
     num = 0
     for i in range(len(times)):
         time, word = times[uint64(i)], addresses[uint64(i)]
@@ -32,9 +33,9 @@ def refractory(
         if x >= width or y >= height:
             return -1 - i
         pixel = y * width + x
-        now = uint64(time) - first
-        passes = now >= ready[pixel]
-        ready[pixel] = now + uint64(period) if passes else ready[pixel]
+        now = uint64(time) - uint64(first)
+        passes = now >= memory[pixel]
+        memory[pixel] = now + uint64(period) if passes else memory[pixel]
         kept_times[uint64(num)] = time
         kept_addresses[uint64(num)] = word
         num += passes
@@ -47,14 +48,17 @@ def supported(
     addresses: NDArray[np.uint64],
     sensor: tuple[int, int],
     support: int,
+    first: int,
+    memory: NDArray[np.uint64],
     kept_times: NDArray[np.int64],
     kept_addresses: NDArray[np.uint64],
 ) -> int:
-    """See ``filters.Noise``. A frame of pixels around the sensor, which never fire, stands in for the border."""
+    """See ``filters.Noise``; ``memory`` ``[(width + 2)·(height + 2)]`` is how long a pixel supports its neighbours.
+
+    A frame of pixels around the sensor, which never fire, stands in for the border.
+    """
     width, height = uint64(sensor[0]), uint64(sensor[1])
     row = width + uint64(2)
-    until = np.zeros((sensor[0] + 2) * (sensor[1] + 2), np.uint64)  # how long a pixel supports its neighbours
-    first = uint64(times[0]) if len(times) else uint64(0)
     num = 0
     for i in range(len(times)):
         time, word = times[uint64(i)], addresses[uint64(i)]
@@ -64,15 +68,15 @@ def supported(
         above = y * row + x
         beside = above + row
         below = beside + row
-        latest = max(until[above], until[above + uint64(1)])
-        latest = max(latest, until[above + uint64(2)])
-        latest = max(latest, until[beside])
-        latest = max(latest, until[beside + uint64(2)])
-        latest = max(latest, until[below])
-        latest = max(latest, until[below + uint64(1)])
-        latest = max(latest, until[below + uint64(2)])
-        now = uint64(time) - first
-        until[beside + uint64(1)] = now + uint64(support)
+        latest = max(memory[above], memory[above + uint64(1)])
+        latest = max(latest, memory[above + uint64(2)])
+        latest = max(latest, memory[beside])
+        latest = max(latest, memory[beside + uint64(2)])
+        latest = max(latest, memory[below])
+        latest = max(latest, memory[below + uint64(1)])
+        latest = max(latest, memory[below + uint64(2)])
+        now = uint64(time) - uint64(first)
+        memory[beside + uint64(1)] = now + uint64(support)
         kept_times[uint64(num)] = time
         kept_addresses[uint64(num)] = word
         num += latest > now

@@ -259,3 +259,20 @@ def test_any_text_is_a_filter_or_a_value_error(text):
     except ValueError:
         return
     assert len(parsed(events((0, 0, 0)), SENSOR)) <= 1
+
+
+@given(
+    streams(),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.sampled_from(["crop:3us-20us", "refractory:4us", "noise:4us"]),
+)
+def test_a_live_filter_lets_pass_of_packets_what_it_does_of_all(stream, places, spec):
+    live = parse_filter(spec).live(SENSOR)
+    passing = [live(packet) for packet in np.split(stream, sorted(place % (len(stream) + 1) for place in places))]
+
+    np.testing.assert_array_equal(np.concatenate(passing), parse_filter(spec)(stream, SENSOR))
+
+
+def test_hot_pixels_cannot_be_known_of_a_live_stream():
+    with pytest.raises(ValueError, match=r"hot:1.5 looks for pixels that fire too often in a whole recording"):
+        Hot(1.5).live(SENSOR)
