@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 
 # Kernels for GPUs run in Triton's interpreter where there is none. It has to know before it is imported.
 os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")
@@ -23,15 +23,24 @@ if TYPE_CHECKING:  # fixtures import what they need, so that tests of the neuron
 # A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-settings.register_profile("patient", deadline=None)  # a first example may wait for a compiler
-settings.load_profile("patient")
+if find_spec("hypothesis"):  # a machine with a GPU may have no more than torch, triton, numpy and pytest
+    from hypothesis import settings
+
+    settings.register_profile("patient", deadline=None)  # a first example may wait for a compiler
+    settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
 def device_of_the_backend(request: pytest.FixtureRequest) -> Iterator[None]:
-    """On a machine with a GPU, a test with the parameter ``triton`` makes its tensors there."""
-    parameters = getattr(request.node, "callspec", None)
-    if torch.cuda.is_available() and parameters is not None and "triton" in parameters.params.values():
+    """On a machine with a GPU, a test with the parameter ``triton`` makes its tensors there.
+
+    A test with the parameter ``cpu`` needs numba.
+    """
+    callspec = getattr(request.node, "callspec", None)
+    parameters = [] if callspec is None else [value for value in callspec.params.values() if isinstance(value, str)]
+    if "cpu" in parameters and find_spec("numba") is None:
+        pytest.skip("the backend cpu needs numba")
+    if torch.cuda.is_available() and "triton" in parameters:
         with torch.device("cuda"):
             yield
     else:

@@ -22,8 +22,6 @@ os.environ["TQDM_DISABLE"] = "1"
 import numpy as np
 import torch
 
-torch.set_num_threads(1)
-
 
 class StandIn(types.ModuleType):
     """A module that has every name; all of them None but those that are set."""
@@ -107,6 +105,7 @@ def answer(command: dict[str, Any]) -> dict[str, float]:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     stand_in_for_torchvision()
     replies, sys.stdout = sys.stdout, sys.stderr
     for line in sys.stdin:

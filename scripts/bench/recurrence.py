@@ -1,85 +1,103 @@
-"""The recurrence on the CPU: the compiled backend against the reference loop, a ReLU and a copy, in one run.
+"""The recurrence on the CPU: the compiled backend against the reference loop, its peers, a ReLU and copies, in one run.
 
 The shapes are those of 7B-wideNet's three largest stages. First both backends must agree, spike for spike and in every
-gradient. Then they take turns, and medians are printed with the ratios. All but the last column allocate their outputs,
-as a network does; for large tensors the fresh pages cost more than the arithmetic.
+gradient. Then all take turns, and medians are printed with their ratios to ours. All allocate their outputs, as a
+network does, but the "copy, ready": fresh pages cost more than the arithmetic, and ours asks for huge ones. Memory is
+that of tensors, the scratch of compiled loops left out. SpikingJelly's LIFNode has fewer terms than GLIF.
 
 Example:
-    .venv/bin/python scripts/bench/recurrence.py --batch 4 --repeats 9
+    .venv/bin/python scripts/bench/recurrence.py --batch 4 --repeats 9 --dtypes fp32 bf16
 """
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from functools import partial
+from itertools import product
+from pathlib import Path
 
 import torch
 from common import in_turns, machine, parser, timed
-from torch import Tensor
+from neuron_peers import (
+    DTYPES,
+    INSTALL,
+    LAYOUTS,
+    check_agreement,
+    check_lif,
+    forward,
+    forward_backward,
+    glif,
+    make_current,
+    peak_megabytes,
+    saved_bytes,
+    spikingjelly,
+)
+from torch import Tensor, nn
 
-from evglif import GLIF
-
-STEPS = 16
-STAGES = ((64, 48), (64, 24), (128, 12))
+STAGES = {"1": (64, 48), "2": (64, 24), "3": (128, 12)}
+HEADER = (
+    f"{'':>14}  {'forward':>16}  {'forward + backward':>18}  {'memory':>18}\n"
+    f"{'':>14}  {'ms':>8} {'× ours':>7}  {'ms':>10} {'× ours':>7}  {'peak MB':>8} {'saved B':>9}"
+)
 
 
 def main() -> None:
-    parsing = parser(__doc__, repeats=9)
-    parsing.add_argument("--batch", type=int, default=4, help="samples; default: 4")
-    options = parsing.parse_args()
+    options = parse_options()
     torch.manual_seed(0)
-    print(f"{'':>18}  {'forward':^31}  {'forward + backward':^24}")
-    columns = f"{'cpu ms':>7} {'ref/cpu':>7} {'cpu/ReLU':>8}"
-    print(f"{'T×B×C×H×W':>18}  {columns} {'copy':>6}  {columns}")
-    for channels, side in STAGES:
-        print_row(*measure(torch.randn(STEPS, options.batch, channels, side, side), options.repeats))
-    print(f"{machine('torch')}, {torch.get_num_threads()} threads, median of {options.repeats}")
+    lines = []
+    for dtype, layout, stage in product(options.dtypes, options.layouts, options.stages):
+        channels, side = STAGES[stage]
+        current = make_current(options.steps, options.batch, channels, side, layout, dtype, "cpu")
+        lines += [f"{'×'.join(map(str, current.shape))}, {dtype}, {layout}", HEADER, *measure(current, options), ""]
+    lines.append(f"{machine('torch', 'numba')}, {torch.get_num_threads()} threads, median of {options.repeats}")
+    if not spikingjelly(options.steps, "cpu"):
+        lines.append(INSTALL)
+    print(*lines, sep="\n")
+    if options.out is not None:
+        options.out.write_text("\n".join(lines) + "\n")
 
 
-def measure(current: Tensor, repeats: int) -> tuple[Tensor, dict[str, float], dict[str, float]]:
-    """Milliseconds of forward, and of forward and backward, by layer."""
-    neurons = {name: GLIF(current.shape[2], STEPS, init="cifar", backend=name) for name in ("cpu", "reference")}
-    neurons["reference"].load_state_dict(neurons["cpu"].state_dict())
-    check_agreement(neurons, current)
-    layers = {**neurons, "relu": torch.nn.ReLU()}
-    target = torch.empty_like(current)
-    forwards = {name: partial(forward, layer, current) for name, layer in layers.items()}
-    both = {name: partial(forward_backward, layer, current) for name, layer in layers.items()}
-    copy = {"copy": lambda: target.copy_(current)}
-    return current, milliseconds({**forwards, **copy}, repeats), milliseconds(both, repeats)
+def parse_options() -> argparse.Namespace:
+    made = parser(__doc__, repeats=9)
+    made.add_argument("--batch", type=int, default=4, help="samples; default: 4")
+    made.add_argument("--steps", type=int, default=16, help="time steps; default: 16")
+    made.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    made.add_argument("--dtypes", nargs="+", choices=list(DTYPES), default=["fp32"], help="types of the current")
+    made.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=["contiguous"])
+    made.add_argument("--compile", action="store_true", help="torch.compile of the loop too, which takes minutes")
+    made.add_argument("--out", type=Path, help="file for the tables")
+    return made.parse_args()
+
+
+def measure(current: Tensor, options: argparse.Namespace) -> list[str]:
+    """The lines of a table, one per layer."""
+    layers = glif(current.shape[2], options.steps, "cpu", "cpu")
+    check_agreement(layers["ours"], layers["eager"], current)
+    if options.compile:
+        layers["compiled"] = torch.compile(layers["eager"], fullgraph=True, dynamic=False)
+    others = spikingjelly(options.steps, "cpu") if current.dtype == torch.float32 else {}
+    if others:
+        check_lif(others["SJ LIF"], current, "cpu")
+    layers |= {**others, "ReLU": nn.ReLU()}
+    ready = torch.empty_like(current)
+    one: dict[str, Callable[[], object]] = {name: partial(forward, layer, current) for name, layer in layers.items()}
+    one |= {"copy, fresh": current.clone, "copy, ready": partial(ready.copy_, current)}
+    two = {name: partial(forward_backward, layer, current) for name, layer in layers.items()}
+    forwards, both = (milliseconds(jobs, options.repeats) for jobs in (one, two))
+    lines = []
+    for name in one:
+        line = f"{name:>14}  {forwards[name]:8.2f} {forwards[name] / forwards['ours']:7.2f}"
+        if name in two:
+            memory = f"{peak_megabytes(two[name], current):8.1f} {saved_bytes(layers[name], current):9.2f}"
+            line += f"  {both[name]:10.2f} {both[name] / both['ours']:7.2f}  {memory}"
+        lines.append(line)
+    return lines
 
 
 def milliseconds(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     medians = in_turns({name: partial(timed, job) for name, job in jobs.items()}, repeats)
     return {name: 1e3 * seconds for name, seconds in medians.items()}
-
-
-def forward(layer: torch.nn.Module, current: Tensor) -> Tensor:
-    with torch.no_grad():
-        spikes: Tensor = layer(current)
-    return spikes
-
-
-def forward_backward(layer: torch.nn.Module, current: Tensor) -> list[Tensor]:
-    leaf = current.detach().requires_grad_()
-    spikes = layer(leaf)
-    return list(torch.autograd.grad(spikes, [leaf, *layer.parameters()], current))
-
-
-def check_agreement(neurons: dict[str, GLIF], current: Tensor) -> None:
-    assert torch.equal(forward(neurons["cpu"], current), forward(neurons["reference"], current))
-    pairs = zip(*(forward_backward(neurons[name], current) for name in ("cpu", "reference")), strict=True)
-    for ours, theirs in pairs:
-        assert (ours - theirs).norm() <= 1e-4 * theirs.norm(), (ours, theirs)
-
-
-def print_row(current: Tensor, forwards: dict[str, float], both: dict[str, float]) -> None:
-    def cells(times: dict[str, float]) -> str:
-        cpu, reference, relu = times["cpu"], times["reference"], times["relu"]
-        return f"{cpu:7.1f} {reference / cpu:7.2f} {cpu / relu:8.2f}"
-
-    shape = "×".join(map(str, current.shape))
-    print(f"{shape:>18}  {cells(forwards)} {forwards['copy']:6.1f}  {cells(both)}")
 
 
 if __name__ == "__main__":

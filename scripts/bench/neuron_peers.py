@@ -1,0 +1,121 @@
+"""What the benchmarks of the recurrence share: layers to compare, jobs to time, memory, and the check of agreement."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import torch
+from peers import stand_in_for_torchvision
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from evglif import GLIF, PLIF
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LAYOUTS = ("contiguous", "channels last")
+INSTALL = "SpikingJelly is left out; pip install --no-deps spikingjelly==2.0.0 loguru, and its scipy and tqdm"
+
+
+def glif(channels: int, steps: int, ours: str, device: str) -> dict[str, nn.Module]:
+    """GLIF on a backend of ours and as the eager loop, with the same values."""
+    layers = {"ours": ours, "eager": "reference"}
+    made = {name: GLIF(channels, steps, init="cifar", backend=backend) for name, backend in layers.items()}
+    made["eager"].load_state_dict(made["ours"].state_dict())
+    return {name: layer.to(device) for name, layer in made.items()}
+
+
+def spikingjelly(steps: int, device: str) -> dict[str, nn.Module]:
+    """Its GatedLIFNode, and its LIFNode with the fastest backend for the device; none where it is not installed."""
+    if "torchvision" not in sys.modules:
+        stand_in_for_torchvision()
+    try:
+        from spikingjelly.activation_based import functional, neuron, surrogate
+    except ImportError:
+        return {}
+
+    class FromRest(nn.Module):
+        def __init__(self, node: nn.Module) -> None:
+            super().__init__()
+            self.node = node
+
+        def forward(self, current: Tensor) -> Tensor:
+            functional.reset_net(self.node)
+            spikes: Tensor = self.node(current)
+            return spikes
+
+    nodes = {
+        "SJ GatedLIF": neuron.GatedLIFNode(steps, surrogate_function=surrogate.ATan(2.0)),
+        "SJ LIF": neuron.LIFNode(2.0, surrogate_function=surrogate.ATan(2.0), step_mode="m"),
+    }
+    if device.startswith("cuda"):
+        nodes["SJ LIF"].backend = "triton"
+    return {name: FromRest(node).to(device) for name, node in nodes.items()}
+
+
+def check_lif(theirs: nn.Module, current: Tensor, backend: str) -> None:
+    """SpikingJelly's LIFNode is PLIF with a fixed τ; the order of operations differs, so a few spikes may."""
+    ours = PLIF(2.0, backend=backend).to(current.device)
+    differ = (forward(ours, current) != forward(theirs, current)).float().mean().item()
+    assert differ < 1e-3, f"{differ:.1%} of the spikes differ from SpikingJelly's LIFNode"
+
+
+def make_current(steps: int, batch: int, channels: int, side: int, layout: str, dtype: str, device: str) -> Tensor:
+    like = {"device": device, "dtype": DTYPES[dtype]}
+    if layout == "contiguous":
+        return torch.randn(steps, batch, channels, side, side, **like)
+    return torch.randn(steps, batch, side, side, channels, **like).movedim(-1, 2)
+
+
+def forward(layer: nn.Module, current: Tensor) -> Tensor:
+    with torch.no_grad():
+        spikes: Tensor = layer(current)
+    return spikes
+
+
+def forward_backward(layer: nn.Module, current: Tensor) -> list[Tensor]:
+    leaf = current.detach().requires_grad_()
+    inputs = [leaf, *layer.parameters()]  # of which a single step does not use those of the reset
+    return list(torch.autograd.grad(layer(leaf), inputs, current, allow_unused=True, materialize_grads=True))
+
+
+def check_agreement(ours: nn.Module, eager: nn.Module, current: Tensor) -> None:
+    """Spikes must be equal; gradients may differ by their rounding, that of the current's type included."""
+    assert torch.equal(forward(ours, current), forward(eager, current)), "spikes differ"
+    bound = max(1e-4, torch.finfo(current.dtype).eps)
+    pairs = zip(forward_backward(ours, current), forward_backward(eager, current), strict=True)
+    for one, other in pairs:
+        error, size = (one.double() - other.double()).norm(), other.double().norm()
+        assert error <= bound * size, f"gradients of norm {size:.1e} differ by {error:.1e}"
+
+
+def peak_megabytes(job: Callable[[], object], current: Tensor) -> float:
+    """Most memory of tensors that a job takes beside what is there."""
+    if current.is_cuda:
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        job()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        job()
+    taken = peak = 0
+    events = watched.profiler.kineto_results.events()  # those of torch.profiler hide what an operator frees itself
+    for event in sorted((event for event in events if event.name() == "[memory]"), key=lambda event: event.start_ns()):
+        taken += event.nbytes()
+        peak = max(peak, taken)
+    return peak / 1e6
+
+
+def saved_bytes(layer: nn.Module, current: Tensor) -> float:
+    """Bytes stored for the way back, per neuron and step."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        spikes = layer(current.detach().requires_grad_())  # kept, so that no storage is used twice
+    total = sum(storages.values()) / current.numel()
+    del spikes
+    return total
