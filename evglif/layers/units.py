@@ -13,9 +13,8 @@ def norm_spike(
 ) -> Tensor:
     """Norm, then neuron: the one place in all networks where these two meet, so that they can become one operator.
 
-    A norm in eval mode is a scale s and a shift c per channel, and g·(s·X + c) − b = (g·s)·X − (b − g·c): both fold into
-    the coefficients. Where g has one value per step, so has the new b, which ``Coefficients`` does not hold as yet; a
-    neuron with g[t] = 1, or a fused operator, can take them.
+    A norm in eval mode is a scale s and a shift c per channel, and g·(s·X + c) − b = (g·s)·X − (b − g·c): both fold
+    into the coefficients. Where g has one value per step, so has the new b, which ``Coefficients`` does not hold.
 
     Args:
         current: output of a convolution, ``[T, B, C, H, W]``.

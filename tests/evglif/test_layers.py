@@ -1,3 +1,4 @@
+import warnings
 from itertools import product
 
 import pytest
@@ -77,6 +78,17 @@ def test_the_scale_is_in_the_gradient_of_the_weight():
         (norm(x) * x).sum().backward()
     torch.testing.assert_close(scaled.norm.weight.grad, 0.25 * plain.weight.grad)
     torch.testing.assert_close(scaled.norm.bias.grad, plain.bias.grad)
+
+
+def test_a_traced_tdbn_has_the_scale():
+    torch.manual_seed(0)
+    norm, x = TdBatchNorm2d(4, scale=0.5).eval(), torch.randn(6, 4, 5, 5)
+    for parameter in norm.parameters():
+        nn.init.uniform_(parameter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # tracing itself is deprecated
+        traced = torch.jit.trace(norm, x)
+    torch.testing.assert_close(traced(x), norm(x))
 
 
 def test_the_scale_outlasts_the_conversion_for_several_processes():

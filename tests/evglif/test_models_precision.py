@@ -51,8 +51,8 @@ def compiled_equals_eager(name, backend):
     logits = torch.compile(model, fullgraph=True, backend=backend)(x)
     torch.testing.assert_close(logits, expected)
     of_compiled = gradients(model, logits)
-    for name, gradient in of_eager.items():
-        torch.testing.assert_close(of_compiled[name], gradient, rtol=1e-4, atol=1e-5)
+    for path, gradient in of_eager.items():
+        torch.testing.assert_close(of_compiled[path], gradient, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "plif-mnist"])

@@ -75,7 +75,7 @@ def test_a_line_for_every_network(capsys, monkeypatch):
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["network", "paper", "input", "T"]
     assert [line.split()[0] for line in lines] == list(few)
-    assert lines[1].split()[1:] == "PLIF, MNIST 1×28×28 2 13,198,980 127,588 42.4 M 1.1%".split()
+    assert " ".join(lines[1].split()) == "plif-mnist PLIF, MNIST 1×28×28 2 13,198,980 127,588 42.4 M 1.1%"
 
 
 def test_json(capsys):
