@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from deploy.metadata import KEY, ModelMetadata
-from preprocessing.events import EVENT_DTYPE, Events, check_events
+from deploy.session import Floats, Session, softmax
+from deploy.stream import EventStream
+from preprocessing.events import EVENT_DTYPE, MAX_DISORDER_US, Events, check_events
 from preprocessing.readers import read_recording
 from preprocessing.settings import FrameSettings
 from preprocessing.slicing import window_edges
 
-Probabilities = NDArray[np.float32]
+Probabilities = Floats
+Source = str | os.PathLike[str] | NDArray[Any]
+"""Path of a recording; its events, ``[N]`` of ``EVENT_DTYPE``; or frames in events per pixel, ``[T, C, H, W]``."""
 
 
 class Classifier:
@@ -28,6 +31,7 @@ class Classifier:
     Args:
         path: an ONNX file written by ``python -m deploy.export``.
         threads: threads of onnxruntime; its own choice by default.
+        providers: onnxruntime's execution providers, best first; the CPU by default.
 
     Attributes:
         metadata: the model's description.
@@ -35,19 +39,18 @@ class Classifier:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not an ONNX file, or not one of this package.
+        ValueError: if it is not an ONNX file, or not one of this package, or for an unknown provider.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
-        self.path = Path(path)
-        self._session = _open_session(self.path, threads)
-        description = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        if description is None:
-            raise ValueError(f"{path} holds no description by evglif; export a checkpoint with python -m deploy.export")
-        self.metadata = ModelMetadata.from_json(description, str(path))
+    def __init__(
+        self, path: str | os.PathLike[str], threads: int | None = None, providers: Sequence[str] | None = None
+    ) -> None:
+        self._session = Session(path, threads, providers)
+        self.path = self._session.path
+        self.metadata = self._session.metadata
         self.classes = self.metadata.classes
 
-    def predict(self, recording: str | os.PathLike[str] | NDArray[Any]) -> Probabilities:
+    def predict(self, recording: Source) -> Probabilities:
         """Class probabilities ``[K]`` of a recording, ``[B, K]`` of a batch of frames.
 
         Args:
@@ -59,18 +62,55 @@ class Classifier:
             ValueError: for a recording that cannot be used, comes from another sensor, is shorter than the model's
                 window, or frames of another shape; what was found and what was expected are named.
         """
-        if isinstance(recording, np.ndarray) and recording.dtype != EVENT_DTYPE:
-            batch = recording[None] if recording.ndim == 4 else recording
-            probabilities = self._run(batch)
-            return probabilities[0] if recording.ndim == 4 else probabilities
-        mean: Probabilities = self._run(self.frames(recording)).mean(0)
-        return mean
+        if isinstance(recording, np.ndarray) and recording.dtype != EVENT_DTYPE and recording.ndim != 4:
+            return softmax(self._session.logits(recording))
+        outcome = next(self.predict_each([recording]))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    def frames(self, recording: str | os.PathLike[str] | NDArray[Any]) -> NDArray[np.float32]:
-        """The frames a model sees of a recording, ``[windows, T, 2, H, W]``; raises as ``predict``."""
-        sensor, config = self.metadata.sensor, self.metadata.preprocessing
-        if sensor is None or config is None:
-            raise ValueError(f"{self.path} does not know how its training data were made; give it frames instead")
+    def predict_each(
+        self, recordings: Iterable[Source], batch: int = 8
+    ) -> Iterator[Probabilities | ValueError | OSError]:
+        """What ``predict`` gives for each recording, in their order, several in one run of the model.
+
+        A recording that cannot be used yields the error that says why, and the others go on.
+
+        Args:
+            recordings: as for ``predict``; frames are those of one sample.
+            batch: windows that are run together, at most; at least one recording is.
+        """
+        waiting: list[Floats | ValueError | OSError] = []
+        num_windows = 0
+        for recording in recordings:
+            frames = self._frames_or_error(recording)
+            length = len(frames) if isinstance(frames, np.ndarray) else 0
+            if num_windows + length > batch and num_windows:
+                yield from self._run(waiting, batch)
+                waiting, num_windows = [], 0
+            waiting.append(frames)
+            num_windows += length
+        yield from self._run(waiting, batch)
+
+    def stream(self, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> EventStream:
+        """Begin a live stream, for a model exported with ``--format onnx-step``; see ``deploy.stream``.
+
+        Args:
+            slicing: length of a slice, ``"duration:50ms"`` or ``"events:2000"``; by default the model's own, if it
+                was trained with slices of one length.
+            max_disorder_us: how much later than an event of a later time another may come; a slice is done so long
+                after its end.
+
+        Raises:
+            ValueError: for an unrolled model, a slicing or filter that needs the whole recording.
+        """
+        return EventStream(self._session, slicing, max_disorder_us)
+
+    def frames(self, recording: Source) -> Floats:
+        """The frames a model sees of a recording, ``[windows, T, C, H, W]``; raises as ``predict``."""
+        if isinstance(recording, np.ndarray) and recording.dtype != EVENT_DTYPE:
+            return recording[None]
+        sensor, config = self._session.frame_config()
         if isinstance(recording, np.ndarray):
             events, source = recording, "these events"
         else:
@@ -86,14 +126,24 @@ class Classifier:
             )
         return np.stack([rasterizer.frames(part) for part in _windows(events, config, source)])
 
-    def _run(self, frames: NDArray[np.float32]) -> Probabilities:
-        width, height = self.metadata.size
-        expected = (self.metadata.steps, 2, height, width)
-        if frames.ndim != 5 or frames.shape[1:] != expected:
-            raise ValueError(f"the model takes frames [B, T, C, H, W] = [B, {expected}], got {frames.shape}")
-        inputs = {"frames": np.ascontiguousarray(frames, np.float32)}
-        logits: NDArray[np.float32] = self._session.run(["logits"], inputs)[0]
-        return _softmax(logits)
+    def _frames_or_error(self, recording: Source) -> Floats | ValueError | OSError:
+        try:
+            return self._session.checked(self.frames(recording))
+        except (ValueError, OSError) as error:
+            return error
+
+    def _run(
+        self, waiting: list[Floats | ValueError | OSError], batch: int
+    ) -> Iterator[Probabilities | ValueError | OSError]:
+        """Run the windows of several recordings together; each gets the mean over its own."""
+        frames = [each for each in waiting if isinstance(each, np.ndarray)]
+        windows = np.concatenate(frames) if frames else np.empty((0, *self._session.frames_shape), np.float32)
+        starts = range(0, len(windows), batch)
+        probabilities = (
+            row for start in starts for row in softmax(self._session.logits(windows[start : start + batch]))
+        )
+        for each in waiting:
+            yield np.mean(list(islice(probabilities, len(each))), 0) if isinstance(each, np.ndarray) else each
 
 
 def _windows(events: Events, settings: dict[str, Any], source: str) -> list[Events]:
@@ -106,22 +156,3 @@ def _windows(events: Events, settings: dict[str, Any], source: str) -> list[Even
         duration = int(events["t"][-1] - events["t"][0])
         raise ValueError(f"{source} spans {duration} µs, the model was trained on windows of {window_us} µs")
     return parts
-
-
-def _open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}; export one with python -m deploy.export")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads:
-        options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own exceptions share no base
-        raise ValueError(f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}") from error
-
-
-def _softmax(logits: NDArray[np.float32]) -> Probabilities:
-    exponentials = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities: Probabilities = exponentials / exponentials.sum(1, keepdims=True)
-    return probabilities

@@ -1,16 +1,21 @@
+import contextlib
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import SIDES, small_recipe, spot
+from conftest import SIDES, spot
+from handmade import SIZE, STEPS, step_model
+from hypothesis import given
+from hypothesis import strategies as st
 
-from deploy.export import export
-from deploy.infer import main
+from deploy.protobuf import external_files
 from deploy.runtime import Classifier
 from evglif.checkpoint import read_checkpoint
-from evglif.train import train
 from preprocessing import read_recording
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
@@ -40,14 +45,13 @@ def test_path_events_and_frames_are_the_same_recording(exported, recordings):
 
 
 def test_long_recordings_are_cut_as_in_training(recordings, tmp_path):
-    cache_path = tmp_path / "windows.h5"
-    build(Folder(recordings, window="30ms"), cache_path, steps=2, size=(16, 16), workers=1)
-    train(small_recipe(epochs=1), cache_path, tmp_path / "run", progress=False)
-    path, _ = export(tmp_path / "run" / "last.pt")
-    classifier = Classifier(path)
+    classifier, cache = trained_on(recordings, tmp_path, window="30ms")
     recording = recordings / "test" / "right" / "1.aedat"
-    assert len(classifier.frames(recording)) == 3
-    single = np.stack([classifier.predict(frames) for frames in classifier.frames(recording)])
+    frames = classifier.frames(recording)
+    assert len(frames) == 3
+    windows = [index for index in range(len(cache)) if cache.source(index).startswith("test/right/1.aedat@")]
+    np.testing.assert_array_equal(frames, [cache[index] for index in windows])
+    single = np.stack([classifier.predict(window) for window in frames])
     np.testing.assert_allclose(classifier.predict(recording), single.mean(0), atol=1e-6)
     events = read_recording(recording).events[:20]
     with pytest.raises(ValueError, match=r"spans \d+ µs, the model was trained on windows of 30000 µs"):
@@ -55,19 +59,36 @@ def test_long_recordings_are_cut_as_in_training(recordings, tmp_path):
 
 
 def test_recordings_are_filtered_and_valued_as_in_training(recordings, tmp_path):
-    cache_path = tmp_path / "filtered.h5"
     options = {"filters": ["crop:10ms-90ms", "refractory:2ms"], "value": "binary", "slicing": "duration:20ms"}
-    build(Folder(recordings), cache_path, steps=3, size=(16, 16), workers=1, **options)
-    train(small_recipe(epochs=1), cache_path, tmp_path / "run", progress=False)
-    path, _ = export(tmp_path / "run" / "last.pt")
-    classifier = Classifier(path)
-    with FrameCache(cache_path) as cache:
-        for index in cache.indices("test"):
-            frames = classifier.frames(recordings / cache.source(int(index)))
-            np.testing.assert_array_equal(frames[0], cache[int(index)])
+    classifier, cache = trained_on(recordings, tmp_path, **options)
+    for index in cache.indices("test"):
+        frames = classifier.frames(recordings / cache.source(int(index)))
+        np.testing.assert_array_equal(frames[0], cache[int(index)])
     few = read_recording(recordings / "test" / "right" / "1.aedat").events[:1]
     with pytest.raises(ValueError, match=r"no event passes the filters .*crop:10ms-90ms"):
         classifier.predict(few)
+
+
+def trained_on(recordings, folder, window=None, **options):
+    """A model that says it was trained on a cache built so, and the cache."""
+    dataset = Folder(recordings, window=window) if window else Folder(recordings)
+    build(dataset, folder / "built.h5", steps=STEPS, size=SIZE, workers=1, **options)
+    cache = FrameCache(folder / "built.h5")
+    return Classifier(step_model(folder / "step.onnx", cache.config), threads=1), cache
+
+
+def test_several_recordings_in_one_run_are_what_each_is_alone(exported, recordings, tmp_path):
+    classifier = Classifier(exported, threads=1)
+    bad = tmp_path / "bad.aedat"
+    bad.write_bytes(b"")
+    events = read_recording(recordings / "test" / "left" / "0.aedat").events
+    several = [recordings / "test" / "right" / "0.aedat", bad, events, classifier.frames(events)[0]]
+    outcomes = list(classifier.predict_each(several, batch=2))
+    assert isinstance(outcomes.pop(1), ValueError)
+    several.pop(1)
+    for outcome, one in zip(outcomes, several, strict=True):
+        np.testing.assert_allclose(outcome, classifier.predict(one), atol=1e-6)
+    assert list(classifier.predict_each([])) == []
 
 
 def test_unusable_recordings_are_named(exported, tmp_path):
@@ -111,7 +132,7 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"version": 9}, "version 9, this package reads 1"), ({"size": None}, "damaged")]
+    ("change", "message"), [({"version": 9}, "version 9, this package reads 2"), ({"size": None}, "damaged")]
 )
 def test_a_description_that_cannot_be_read_is_refused(exported, tmp_path, change, message):
     proto = onnx.load(exported)
@@ -122,15 +143,76 @@ def test_a_description_that_cannot_be_read_is_refused(exported, tmp_path, change
         Classifier(tmp_path / "other.onnx")
 
 
-def test_the_command_classifies_several_and_goes_on_after_a_bad_one(exported, recordings, tmp_path, capsys):
-    left, right = recordings / "test" / "left" / "0.aedat", recordings / "test" / "right" / "0.aedat"
-    assert main([str(exported), str(left), str(right)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["left", "right"]
-    (tmp_path / "bad.aedat").write_bytes(b"")
-    assert main([str(exported), str(tmp_path / "bad.aedat"), str(left), "--json"]) == 1
-    printed = capsys.readouterr()
-    assert json.loads(printed.out)["label"] == "left"
-    assert "bad.aedat" in printed.err
-    assert main([str(tmp_path / "none.onnx"), str(left)]) == 1
-    assert "no model at" in capsys.readouterr().err
+def external(model, location):
+    """A model whose first weights lie in another file, as ``onnx.save`` with external data writes it."""
+    proto = onnx.load(model)
+    tensor = next(tensor for tensor in proto.graph.initializer if tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return proto.SerializeToString()
+
+
+@pytest.mark.parametrize("location", ["../../secret", "/etc/hostname", "weights.bin"])
+def test_weights_in_other_files_are_refused_before_anything_is_loaded(exported, tmp_path, monkeypatch, location):
+    (tmp_path / "model.onnx").write_bytes(external(exported, location))
+    monkeypatch.setattr("onnxruntime.InferenceSession", None)
+    with pytest.raises(ValueError, match=rf"keeps weights in another file \('{location}'\), which is not opened"):
+        Classifier(tmp_path / "model.onnx")
+
+
+def test_external_weights_are_found_wherever_a_tensor_can_be():
+    tensor = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="a")
+    make = onnx.helper.make_node
+    inner = onnx.helper.make_graph([make("Constant", [], ["c"], value=tensor)], "inner", [], [])
+    branch = make("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    function = onnx.helper.make_function("d", "f", [], ["c"], [make("Constant", [], ["c"], value=tensor)], [])
+    sparse = onnx.SparseTensorProto(values=tensor)
+    graph = onnx.helper.make_graph([branch], "g", [], [], [tensor], sparse_initializer=[sparse])
+    model = onnx.helper.make_model(graph, functions=[function])
+    assert external_files(memoryview(model.SerializeToString())) == ["a"] * 5
+    nowhere = onnx.helper.make_graph([], "g", [], [], [onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)])
+    assert external_files(memoryview(onnx.helper.make_model(nowhere).SerializeToString())) == ["?"]
+
+
+def test_an_export_stands_alone(exported):
+    assert external_files(memoryview(exported.read_bytes())) == []
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_message_or_refused(data):
+    with contextlib.suppress(ValueError):
+        assert isinstance(external_files(memoryview(data)), list)
+
+
+def test_a_device_needs_only_numpy_numba_h5py_and_onnxruntime(exported, recordings, tmp_path):
+    """A bare environment in which nothing else can be imported classifies a recording and a stream."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    installed = Path(np.__file__).parents[1]
+    needed = ("numpy", "numpy.libs", "numba", "llvmlite", "llvmlite.libs", "h5py", "h5py.libs", "onnxruntime")
+    for name in (*needed, *(info.name for each in needed for info in installed.glob(f"{each}-*.dist-info"))):
+        if (installed / name).exists():
+            (packages / name).symlink_to(installed / name)
+    for name in ("preprocessing", "deploy"):
+        (packages / name).symlink_to(Path(__file__).resolve().parents[2] / name)
+    stream = step_model(tmp_path / "step.onnx")
+    recording = recordings / "test" / "left" / "0.aedat"
+    code = (
+        "import importlib.util, sys\n"
+        "from deploy.infer import main\n"
+        f"recording = {str(recording)!r}\n"
+        f"status = main([{str(exported)!r}, recording]) or main([{str(stream)!r}, recording, '--stream'])\n"
+        "found = [name for name in ('torch', 'evglif', 'onnx', 'tqdm', 'scipy') if importlib.util.find_spec(name)]\n"
+        "print(*found, file=sys.stderr)\n"
+        "sys.exit(status)"
+    )
+    # no site-packages (-S), no variables or working folder in the path (-I): what is linked there is all there is
+    command = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(packages)!r})\n{code}"]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert finished.returncode == 0, finished.stderr
+    lines = finished.stdout.splitlines()
+    assert lines[0].startswith(f"{recording}: left")
+    assert lines[-1].endswith("final")
+    assert finished.stderr.splitlines()[-1] == ""
