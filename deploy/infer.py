@@ -1,4 +1,4 @@
-"""Classify recordings with an exported model: ``python -m deploy.infer MODEL RECORDING…``."""
+"""Classify recordings, or live events: ``python -m deploy.infer MODEL RECORDING… [--stream]``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.runtime import Classifier
+from deploy.runtime import Classifier, Probabilities
+from deploy.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
+from deploy.stream import EventStream, Update
+from preprocessing.arguments import Help, positive
+from preprocessing.events import Events
+from preprocessing.readers import read_recording
+
+BATCH = 8
+"""Recordings that are read and run together."""
+
+PACKET_EVENTS = 4096
+STDIN = "-"
+_FACTS = ("window", "step", "final", "start_us", "stop_us", "num_events")
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Prediction:
         label: the likeliest class.
         probability: of that class.
         probabilities: of every class.
-        milliseconds: from the raw file to the answer.
+        milliseconds: from the raw file to the answer; of recordings that were run together, their share.
     """
 
     recording: str
@@ -31,47 +45,149 @@ class Prediction:
     milliseconds: float
 
 
-def classify(classifier: Classifier, recording: Path) -> Prediction:
-    """Classify one recording; raises as ``Classifier.predict``."""
-    started = time.perf_counter()
-    probabilities = classifier.predict(recording)
-    milliseconds = 1e3 * (time.perf_counter() - started)
+def classify(classifier: Classifier, recordings: Sequence[Path]) -> Iterator[Prediction | ValueError | OSError]:
+    """Classify recordings, some at a time; one that cannot be used yields the error that says why."""
+    for start in range(0, len(recordings), BATCH):
+        together = recordings[start : start + BATCH]
+        started = time.perf_counter()
+        outcomes = list(classifier.predict_each(together))
+        milliseconds = 1e3 * (time.perf_counter() - started) / len(together)
+        for recording, outcome in zip(together, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                yield outcome
+            else:
+                yield Prediction(str(recording), *_named(classifier, outcome), milliseconds)
+
+
+def _named(classifier: Classifier, probabilities: Probabilities) -> tuple[str, float, dict[str, float]]:
     named = dict(zip(classifier.classes, map(float, probabilities), strict=True))
     label = max(named, key=named.__getitem__)
-    return Prediction(str(recording), label, named[label], named, milliseconds)
+    return label, named[label], named
+
+
+def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json: bool) -> int:
+    """A line for each; exit status 1 if one could not be used."""
+    status = 0
+    for prediction in classify(classifier, recordings):
+        if isinstance(prediction, Exception):
+            print(f"error: {prediction}", file=sys.stderr)
+            status = 1
+        elif as_json:
+            print(json.dumps(asdict(prediction), ensure_ascii=False), flush=True)
+        else:
+            answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
+            print(f"{prediction.recording}: {answer}", flush=True)
+    return status
+
+
+def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_s: float | None, as_json: bool) -> int:
+    """A line for each slice, until the source ends or the user does; then what was received, on the error stream."""
+    try:
+        stream = classifier.stream(slicing)
+        with _packets(classifier, source, idle_s) as (packets, received):
+            for update in _updates(stream, packets):
+                _print_update(classifier, source, update, stream.steps, as_json)
+        late = f", {stream.num_late} came too late" if stream.num_late else ""
+        resets = f", its clock was set back {stream.num_resets} times" if stream.num_resets else ""
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{source}: {received or 'ended'}{late}{resets}", file=sys.stderr)
+    return 0
+
+
+def _updates(stream: EventStream, packets: Iterator[Events]) -> Iterator[Update]:
+    """All answers; Ctrl-C ends the stream like the source's own end."""
+    try:
+        for packet in packets:
+            yield from stream.feed(packet)
+    except KeyboardInterrupt:
+        pass
+    yield from stream.finish()
+
+
+@contextmanager
+def _packets(classifier: Classifier, source: str, idle_s: float | None) -> Iterator[tuple[Iterator[Events], object]]:
+    """Packets of a source, and what counts them: jAER's UDP, standard input, a growing file, or any recording."""
+    sensor = classifier.metadata.sensor or (0, 0)
+    address = parse_udp(source)
+    if address:
+        decoder = AddressDecoder(sensor)
+        yield datagrams(open_udp(*address), decoder, idle_s), decoder.received
+    elif source == STDIN:
+        decoder = AddressDecoder(sensor)
+        yield aedat_packets(chunks(sys.stdin.fileno()), decoder, "standard input"), decoder.received
+    elif idle_s is None:
+        events = read_recording(source, sensor=sensor).events
+        yield (events[at : at + PACKET_EVENTS] for at in range(0, len(events), PACKET_EVENTS)), None
+    else:
+        decoder = AddressDecoder(sensor)
+        with Path(source).open("rb") as file:
+            yield aedat_packets(chunks(file.fileno(), idle_s), decoder, source), decoder.received
+
+
+def _print_update(classifier: Classifier, source: str, update: Update, steps: int, as_json: bool) -> None:
+    label, probability, named = _named(classifier, update.probabilities)
+    if as_json:
+        facts = {name: getattr(update, name) for name in _FACTS}
+        answer = {"label": label, "probability": probability, "probabilities": named}
+        print(json.dumps({"source": source, **facts, **answer}, ensure_ascii=False), flush=True)
+    else:
+        last = "  final" if update.final else ""
+        where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"
+        print(f"{where}  {label}  {probability:6.1%}  {update.num_events} events{last}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.infer",
+        description="Classify recordings or live events with an exported model, without torch.",
+        epilog="""examples:
+  python -m deploy.infer runs/digits/best.onnx data/digits/7/digit_0007.aedat
+  python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slice 50ms
+  cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slice events:2000 --json""",
+        formatter_class=Help,
+    )
+    parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
+    parser.add_argument(
+        "recordings",
+        nargs="+",
+        metavar="recording",
+        help="recordings to classify; with --stream also udp://HOST:PORT (jAER's unicast) and - (AEDAT-2.0 on stdin)",
+    )
+    parser.add_argument("--stream", action="store_true", help="answer after every slice; needs --format onnx-step")
+    parser.add_argument("--slice", metavar="HOW", help="stream: length of a slice, 50ms or events:2000")
+    parser.add_argument(
+        "--idle",
+        type=float,
+        metavar="SECONDS",
+        help="stream: end after so long without events; a file is followed as it grows",
+    )
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads; onnxruntime's own choice by default")
+    parser.add_argument(
+        "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; a recording that cannot be used gets its own line and exit status 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deploy.infer",
-        description="Classify recordings with an exported model, from the raw file, without torch.",
-        epilog="example: python -m deploy.infer runs/digits/best.onnx data/digits/7/digit_0007.aedat",
+    """The command line; what cannot be used gets its own line and exit status 1, and the rest goes on."""
+    options = _parser().parse_args(arguments)
+    try:
+        classifier = Classifier(options.model, options.threads, options.provider)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    live = [each for each in options.recordings if each == STDIN or each.startswith("udp://")]
+    if live and not options.stream:
+        print(f"error: {live[0]} is a live source; add --stream", file=sys.stderr)
+        return 1
+    if not options.stream:
+        return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
+    return max(
+        print_stream(classifier, source, options.slice, options.idle, options.json) for source in options.recordings
     )
-    parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
-    parser.add_argument("recordings", type=Path, nargs="+", metavar="recording", help="recordings to classify")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per recording")
-    options = parser.parse_args(arguments)
-    try:
-        classifier = Classifier(options.model)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return max(_print_prediction(classifier, recording, options.json) for recording in options.recordings)
-
-
-def _print_prediction(classifier: Classifier, recording: Path, as_json: bool) -> int:
-    try:
-        prediction = classify(classifier, recording)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if as_json:
-        print(json.dumps(asdict(prediction)))
-    else:
-        answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
-        print(f"{recording}: {answer}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,141 @@
+import io
+import json
+import os
+import socket
+import threading
+
+import numpy as np
+import pytest
+from handmade import CONFIG, step_model
+
+from deploy.infer import main
+from preprocessing.events import make_events
+from preprocessing.readers import aedat2
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(step_model(tmp_path_factory.mktemp("models") / "step.onnx"))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """60 ms: three slices of 20 ms."""
+    generator = np.random.default_rng(0)
+    t = np.sort(generator.integers(0, 60_000, 300))
+    t[[0, -1]] = 0, 59_999
+    events = make_events(
+        t, generator.integers(0, 128, 300), generator.integers(0, 128, 300), generator.random(300) < 0.5
+    )
+    path = tmp_path_factory.mktemp("recordings") / "sixty.aedat"
+    path.write_bytes(aedat2.encode(events))
+    return path
+
+
+def answers(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_recordings_are_classified_several_at_a_time_and_bad_ones_named(model, recording, tmp_path, capsys):
+    bad = tmp_path / "bad.aedat"
+    bad.write_bytes(b"")
+    several = [str(recording)] * 5 + [str(bad)] + [str(recording)] * 6
+    assert main([model, *several, "--json", "--threads", "1"]) == 1
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert len(lines) == 11
+    assert len({line["probability"] for line in lines}) == 1
+    assert lines[0]["probabilities"].keys() == {"left", "right"}
+    assert printed.err.count("error: ") == 1
+    assert "bad.aedat" in printed.err
+    assert main([model, str(recording)]) == 0
+    assert f"{recording}: {lines[0]['label']}" in capsys.readouterr().out
+
+
+def test_a_recording_as_a_stream_ends_with_the_answer_for_the_whole(model, recording, capsys):
+    assert main([model, str(recording), "--json"]) == 0
+    (whole,) = answers(capsys)
+    assert main([model, str(recording), "--stream", "--json"]) == 0
+    live = answers(capsys)
+    assert [(line["step"], line["final"], line["stop_us"]) for line in live] == [
+        (1, False, 20_000), (2, False, 40_000), (3, True, 60_000),
+    ]  # fmt: skip
+    assert live[-1]["probabilities"] == pytest.approx(whole["probabilities"], abs=1e-6)
+    assert main([model, str(recording), "--stream", "--slice", "events:100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert "step 3/3" in lines[-1]
+    assert lines[-1].endswith("100 events  final")
+
+
+def test_events_on_standard_input(model, recording, capsys, monkeypatch):
+    reading, writing = os.pipe()
+    os.write(writing, recording.read_bytes())
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(pipe))
+        assert main([model, "--stream", "-", "--json"]) == 0
+        printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err == "-: 300 events\n"
+
+
+def test_events_over_udp(model, recording, capsys):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = threading.Event()
+    sender = threading.Thread(target=send, args=(recording.read_bytes()[-2400:], port, done))
+    sender.start()
+    try:
+        assert main([model, "--stream", f"udp://127.0.0.1:{port}", "--idle", "0.5", "--json"]) == 0
+    finally:
+        done.set()
+        sender.join(timeout=5)
+    printed = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in printed.out.splitlines()] == [1, 2, 3]
+    assert "300 events" in printed.err
+
+
+def send(records, port, done):
+    """The records in six numbered datagrams, as soon as somebody receives them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(("127.0.0.1", port))
+        while not done.wait(0.02):  # until then, the machine says that nobody is there
+            try:
+                sender.send(b"\0")
+                sender.send(b"\0")
+            except ConnectionRefusedError:
+                continue
+            break
+        for number in range(6):
+            sender.send(number.to_bytes(4, "big") + records[number * 400 : (number + 1) * 400])
+
+
+def test_a_file_that_no_longer_grows_ends_the_stream(model, recording, capsys):
+    assert main([model, "--stream", str(recording), "--idle", "0.05", "--json"]) == 0
+    assert len(answers(capsys)) == 3
+
+
+@pytest.mark.parametrize("source", ["udp://127.0.0.1:8991", "-"])
+def test_live_sources_need_to_be_streamed(model, source, capsys):
+    assert main([model, source]) == 1
+    assert capsys.readouterr().err == f"error: {source} is a live source; add --stream\n"
+
+
+def test_streams_that_cannot_be(model, recording, exported, tmp_path, capsys):
+    count = str(step_model(tmp_path / "count.onnx", {**CONFIG, "slicing": "count"}))
+    for arguments, message in (
+        ([str(exported), str(recording)], "--format onnx-step"),
+        ([count, str(recording)], "say how long a slice is"),
+        ([model, str(recording), "--slice", "soon"], "cannot read the duration 'soon'"),
+        ([model, str(tmp_path / "none.aedat")], "none.aedat"),
+        ([model, "udp://127.0.0.1"], "write host and port"),
+    ):
+        assert main([*arguments, "--stream"]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_a_provider_that_is_not_there_is_named(model, recording, capsys):
+    assert main([model, str(recording), "--provider", "AbacusExecutionProvider"]) == 1
+    assert "CPUExecutionProvider here, got AbacusExecutionProvider" in capsys.readouterr().err
