@@ -1,0 +1,215 @@
+"""How fast an exported model runs: ``python -m deploy.bench MODEL [--checkpoint CHECKPOINT]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from deploy.contenders import EXPORTED, FROM_CHECKPOINT, Contender
+from deploy.session import Floats
+from preprocessing.arguments import Help, positive
+
+NUM_COMPARED, COMPARED_AT_ONCE = 32, 8
+AGREEMENT = 0.95
+"""Least share of made-up samples with the same class; nobody trained on these, so that classes are close."""
+
+OPTIONAL = ("torch.compile", "torchscript")
+"""Those that may fail, for want of a compiler, say, while the others go on."""
+
+PACKAGES = {EXPORTED: "onnxruntime", **dict.fromkeys(FROM_CHECKPOINT, "torch")}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long runs of one batch take.
+
+    Attributes:
+        name: what ran them.
+        threads, batch: of them.
+        agreement: share of samples with the class of the first in the same table.
+        steps: time steps of a run, one for a step model.
+        of_steps: T.
+        p50_ms, p95_ms: of a run.
+        samples_per_s: on average; of a step model, steps of one sample.
+        ratio: p50 as a share of the first's.
+    """
+
+    name: str
+    threads: int
+    batch: int
+    agreement: float
+    steps: int
+    of_steps: int
+    p50_ms: float
+    p95_ms: float
+    samples_per_s: float
+    ratio: float
+
+
+def bench(
+    model: Path, checkpoint: Path | None, threads: int, batches: Sequence[int], repeats: int, against: Sequence[str]
+) -> Iterator[Timing | str]:
+    """Time an exported model, and what it is compared with, on so many threads.
+
+    First all run the same frames, and how often they agree with the first one (eager torch, where there is a
+    checkpoint) is counted. Then they take turns, so that a busy machine slows all alike; each first run is left out.
+
+    Args:
+        model: ONNX file.
+        checkpoint: that it was exported from; None for no comparison.
+        threads: of each.
+        batches: sizes.
+        repeats: timed runs of each.
+        against: which of ``FROM_CHECKPOINT``.
+
+    Returns:
+        Timings, batch by batch; a text for what could not run, and why.
+
+    Raises:
+        FileNotFoundError: if one of the two files is missing.
+        ValueError: if one of them cannot run, or they are of different networks.
+    """
+    paths = {**(dict.fromkeys(against, checkpoint) if checkpoint else {}), EXPORTED: model}
+    for path in paths.values():
+        if not path.is_file():
+            raise FileNotFoundError(f"no file at {path}; give an exported model, and its checkpoint with --checkpoint")
+    with ExitStack() as stack:
+        contenders, logits = [], []
+        for name, path in paths.items():
+            try:
+                contender = stack.enter_context(closing(Contender(name, path, threads)))
+                logits.append(contender.logits(NUM_COMPARED, COMPARED_AT_ONCE))
+                contenders.append(contender)
+            except ValueError as error:
+                if name not in OPTIONAL:
+                    raise
+                yield str(error)
+        _check_shapes(contenders)
+        agreements = [_agreement(each, logits[0]) for each in logits]
+        for batch in batches:
+            yield from _in_turns(contenders, agreements, threads, batch, repeats)
+
+
+def _check_shapes(contenders: Sequence[Contender]) -> None:
+    first, last = contenders[0], contenders[-1]
+    if first.shape != last.shape:
+        raise ValueError(
+            f"the checkpoint takes frames [T, C, H, W] = {list(first.shape)}, the exported model {list(last.shape)}; "
+            "give the checkpoint that was exported"
+        )
+
+
+def _agreement(logits: Floats, reference: Floats) -> float:
+    return float((logits.argmax(1) == reference.argmax(1)).mean())
+
+
+def _in_turns(
+    contenders: Sequence[Contender], agreements: Sequence[float], threads: int, batch: int, repeats: int
+) -> Iterator[Timing]:
+    turns = np.array([[contender.seconds(batch) for contender in contenders] for _ in range(repeats + 1)])[1:]
+    median, late = np.percentile(turns, [50, 95], axis=0)
+    for at, contender in enumerate(contenders):
+        yield Timing(
+            name=contender.name,
+            threads=threads,
+            batch=batch,
+            agreement=agreements[at],
+            steps=contender.of_steps[0],
+            of_steps=contender.of_steps[1],
+            p50_ms=1e3 * float(median[at]),
+            p95_ms=1e3 * float(late[at]),
+            samples_per_s=batch / float(turns[:, at].mean()),
+            ratio=float(median[at] / median[0]),
+        )
+
+
+def machine(packages: Sequence[str]) -> str:
+    """The processor, the versions and the date."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    return f"{platform.machine()} {name}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}"
+
+
+def _heading(timing: Timing) -> str:
+    where = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}, batch {timing.batch}"
+    return f"{where:28}{'same class':>12}{'p50 ms':>10}{'p95 ms':>10}{'samples/s':>12}{'ratio':>8}"
+
+
+def _row(timing: Timing) -> str:
+    part = f", {timing.steps} of {timing.of_steps} steps" if timing.steps < timing.of_steps else ""
+    name = timing.name + part
+    times = f"{timing.p50_ms:>10.2f}{timing.p95_ms:>10.2f}{timing.samples_per_s:>12.1f}{timing.ratio:>7.2f}×"
+    return f"  {name:26}{timing.agreement:>12.1%}{times}"
+
+
+def print_timings(options: argparse.Namespace) -> list[Timing]:
+    """Run all, print as they come, and give the timings."""
+    timings: list[Timing] = []
+    for threads in options.threads:
+        last = 0
+        against = options.against if options.checkpoint else ()
+        for timing in bench(options.model, options.checkpoint, threads, options.batch, options.repeats, against):
+            if isinstance(timing, str):
+                print(f"left out: {timing}", file=sys.stderr)
+                continue
+            if timing.batch != last:
+                print(_heading(timing))
+            last = timing.batch
+            print(_row(timing), flush=True)
+            timings.append(timing)
+    return timings
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.bench",
+        description="Time an exported model against its checkpoint in torch, each in a process of its own.",
+        epilog="example: python -m deploy.bench best.onnx --checkpoint best.pt --batch 1 8 --threads 1 2",
+        formatter_class=Help,
+    )
+    parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
+    parser.add_argument("--checkpoint", type=Path, help="that it was exported from, to compare with torch")
+    parser.add_argument("--batch", type=positive, nargs="+", default=[1, 8], metavar="B", help="samples in a run")
+    parser.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="threads of each process")
+    parser.add_argument("--repeats", type=positive, default=20, metavar="N", help="timed runs of each")
+    parser.add_argument(
+        "--against", nargs="+", choices=FROM_CHECKPOINT, default=list(FROM_CHECKPOINT), help="what to compare with"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; exit status 1 for what cannot run, and where the answers disagree."""
+    options = _parser().parse_args(arguments)
+    where = machine(sorted({PACKAGES[EXPORTED], *(["torch"] if options.checkpoint else [])}))
+    try:
+        timings = print_timings(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(where)
+    if options.json:
+        text = json.dumps({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
+        options.json.write_text(text + "\n")
+    disagreeing = sorted({timing.name for timing in timings if timing.agreement < AGREEMENT})
+    if disagreeing:
+        print(f"error: {', '.join(disagreeing)} disagree on more than {1 - AGREEMENT:.0%} of samples", file=sys.stderr)
+    return 1 if disagreeing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from handmade import step_model
+
+from deploy.bench import main
+from deploy.contenders import EXPORTED, Contender, made_up_frames
+from deploy.runtime import Classifier
+from deploy.session import softmax
+
+
+def test_an_exported_model_alone(tmp_path, capsys):
+    model = step_model(tmp_path / "step.onnx")
+    assert main([str(model), "--batch", "1", "3", "--repeats", "2", "--json", str(tmp_path / "bench.json")]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"1 thread, batch 1 .*\n  onnxruntime, 1 of 3 steps +100\.0%", printed)
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert [(row["batch"], row["threads"], row["steps"]) for row in written["timings"]] == [(1, 1, 1), (3, 1, 1)]
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] and row["ratio"] == 1 for row in written["timings"])
+    assert re.search(r"onnxruntime \d.*cores|cores, onnxruntime \d", written["machine"])
+
+
+def test_the_other_process_runs_the_same_model_on_the_same_frames(tmp_path):
+    model = step_model(tmp_path / "step.onnx")
+    contender = Contender(EXPORTED, model, threads=1)
+    try:
+        logits = contender.logits(5, batch=2)
+        assert contender.seconds(batch=2) > 0
+    finally:
+        contender.close()
+    expected = Classifier(model).predict(made_up_frames(5, (3, 2, 4, 4)))
+    np.testing.assert_allclose(softmax(logits), expected, atol=1e-6)
+
+
+def test_against_the_checkpoint(exported, run, tmp_path, capsys):
+    checkpoint = ["--checkpoint", str(run / "best.pt"), "--against", "eager", "--repeats", "1", "--batch", "2"]
+    assert main([str(exported), *checkpoint]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["eager", "onnxruntime"]
+    assert lines[1].endswith("1.00×")
+    other = step_model(tmp_path / "step.onnx")
+    assert main([str(other), *checkpoint]) == 1
+    assert "[3, 2, 16, 16], the exported model [3, 2, 4, 4]" in capsys.readouterr().err
+
+
+def test_files_that_are_missing_or_no_models_are_named(tmp_path, capsys):
+    model = step_model(tmp_path / "step.onnx")
+    (tmp_path / "text.onnx").write_text("hello")
+    for arguments, message in (
+        ([tmp_path / "none.onnx"], "no file at"),
+        ([model, "--checkpoint", tmp_path / "none.pt"], "none.pt"),
+        ([tmp_path / "text.onnx"], "onnxruntime: ValueError"),
+    ):
+        assert main([*map(str, arguments), "--repeats", "1"]) == 1
+        assert message in capsys.readouterr().err
+
+
+class NoCompiler:
+    """Stands in for a ``Contender``."""
+
+    shape, of_steps = (3, 2, 4, 4), (3, 3)
+
+    def __init__(self, name, *_):
+        if name == "torch.compile":
+            raise ValueError("torch.compile: no compiler was found")
+        self.name = name
+
+    def logits(self, num_samples, _):
+        return np.tile(np.float32([[0, 1]]), (num_samples, 1))
+
+    def seconds(self, batch):
+        return 0.001 * batch * (2 if self.name == "eager" else 1)
+
+    def close(self):
+        pass
+
+
+def test_what_cannot_run_is_left_out_and_the_others_compared(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("deploy.bench.Contender", NoCompiler)
+    for name in ("model.onnx", "best.pt"):
+        (tmp_path / name).touch()
+    assert main([str(tmp_path / "model.onnx"), "--checkpoint", str(tmp_path / "best.pt"), "--threads", "1", "2"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == "left out: torch.compile: no compiler was found\n" * 2
+    rows = [line.split() for line in printed.out.splitlines() if "100.0%" in line]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("eager", "1.00×"),
+        ("torchscript", "0.50×"),
+        ("onnxruntime", "0.50×"),
+    ] * 4
+    assert [float(row[-2]) for row in rows[:3]] == [500, 1000, 1000]
+
+
+def test_answers_that_disagree_fail(tmp_path, capsys, monkeypatch):
+    model = step_model(tmp_path / "step.onnx")
+    monkeypatch.setattr("deploy.bench.AGREEMENT", 1.1)
+    assert main([str(model), "--repeats", "1", "--batch", "1"]) == 1
+    assert "onnxruntime disagree on more than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--threads", "0"], ["--batch", "none"], ["--against", "abacus"]])
+def test_options_that_cannot_be(option, capsys):
+    with pytest.raises(SystemExit):
+        main(["model.onnx", *option])
+    assert option[0] in capsys.readouterr().err
