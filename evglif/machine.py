@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -76,14 +77,12 @@ def launched(machine: Machine, precision: str) -> Fabric:
             is not one of the device.
     """
     from lightning.fabric import Fabric
-    from lightning.fabric.strategies.ddp import DDPStrategy
 
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     devices, num_nodes = processes(machine)
-    # Buffers are alike on all processes: norms are synchronised, and nothing else has any that change.
-    strategy = DDPStrategy(broadcast_buffers=False) if devices * num_nodes > 1 else "auto"
     fabric = Fabric(
         accelerator=machine.device,
-        strategy=strategy,
+        strategy="ddp" if devices * num_nodes > 1 else "auto",
         devices=devices,
         num_nodes=num_nodes,
         precision=_precision(precision, machine.device),

@@ -1,6 +1,6 @@
 """Batch norm whose statistics are those of all processes together, on CPUs and GPUs.
 
-torch's ``SyncBatchNorm`` runs on GPUs only, and converting a network with it drops what subclasses of batch norm add.
+torch's ``SyncBatchNorm`` runs on GPUs only.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Moments travel as float64: the difference of two almost equal float32 numbers would be noise.
     """
-    values = x.to(torch.float64) if x.dtype == torch.float64 else x.to(torch.float32)
+    values = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(values, (0, 2, 3), correction=0)
     count = torch.tensor([x.numel() // x.shape[1]], dtype=torch.float64, device=x.device)
     first, second = mean.double(), variance.double() + mean.double() ** 2
@@ -67,22 +67,22 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     """Batch norm with the statistics of all processes; with one process, or in eval mode, plain batch norm.
 
     Args:
-        norm: the norm that it takes the place of, with which it shares parameters and buffers. A ``scale``, as
-            ``TdBatchNorm2d`` has it, is kept.
+        norm: the norm that it takes the place of, with which it shares parameters and buffers.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-        self.scale = float(getattr(norm, "scale", 1.0))
-        self._parameters, self._buffers = norm._parameters, norm._buffers
+        for name, parameter in norm.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
+        for name, buffer in norm.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
         self.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``[N, C, H, W]``, same shape; N may differ between processes."""
-        weight = self.weight * self.scale
-        if not self.training:
-            return F.batch_norm(x, self.running_mean, self.running_var, weight, self.bias, eps=self.eps)
-        y, mean, variance, count = _Normalise.apply(x, weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
+        if not (self.training and distributed.is_available() and distributed.is_initialized()):
+            return super().forward(x)
+        y, mean, variance, count = _Normalise.apply(x, self.weight, self.bias, self.eps)  # type: ignore[no-untyped-call]
         self._remember(mean, variance * count / (count - 1))
         normed: Tensor = y
         return normed

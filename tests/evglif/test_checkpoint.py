@@ -1,5 +1,7 @@
 import pickle
+import resource
 import zipfile
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -29,16 +31,22 @@ def test_a_model_comes_back_as_it_was(model, tmp_path):
     assert [entry.name for entry in path.parent.iterdir()] == ["best.pt"]
 
 
-def test_a_failed_save_leaves_the_old_file(model, tmp_path, monkeypatch):
+@contextmanager
+def disk_of(num_bytes):
+    """As if the disk took files of so many bytes only."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_so(model, tmp_path):
     path = tmp_path / "best.pt"
     save_checkpoint(path, model, metrics={"epoch": 1})
-
-    def full_disk(_, file):
-        file.write(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    said = r"no room for the 0\.\d MB of .*best\.pt; .*best\.pt is still the one written before\. Make room"
+    with disk_of(4096), pytest.raises(OSError, match=said):
         save_checkpoint(path, model, metrics={"epoch": 2})
     assert read_checkpoint(path).metrics == {"epoch": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["best.pt"]
@@ -56,7 +64,7 @@ def test_a_hostile_pickle_does_not_run(tmp_path):
     target = tmp_path / "run-by-the-pickle"
     bare, packed = tmp_path / "bare.pt", tmp_path / "packed.pt"
     bare.write_bytes(pickle.dumps(Hostile(target)))
-    torch.save({"format": "evglif-checkpoint", "version": 1, "spec": Hostile(target)}, packed)
+    torch.save({"format": "evglif-checkpoint", "version": 2, "spec": Hostile(target)}, packed)
     for path in (bare, packed):
         with pytest.raises(ValueError, match="not a checkpoint written by evglif, or it is damaged"):
             load_checkpoint(path)
@@ -97,6 +105,6 @@ def test_weights_of_another_network_are_refused(model, tmp_path):
 def test_a_newer_version_is_refused(model, tmp_path):
     path = tmp_path / "new.pt"
     save_checkpoint(path, model)
-    torch.save({**torch.load(path, weights_only=True), "version": 2}, path)
-    with pytest.raises(ValueError, match="version 2, this evglif reads version 1"):
+    torch.save({**torch.load(path, weights_only=True), "version": 3}, path)
+    with pytest.raises(ValueError, match="checkpoint version 3, this evglif reads version 2"):
         load_checkpoint(path)

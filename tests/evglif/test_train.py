@@ -76,7 +76,8 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, cache_path, capsys):
 def test_another_run_is_not_overwritten_unasked(run, cache_path):
     before = (run / "last.pt").read_bytes()
     recipe = dataclasses.replace(small_recipe(epochs=7), optim=OptimConfig(name="adam", lr=0.02))
-    said = r"holds another run: optim\.lr is 0\.01 there and 0\.02 here, epochs is 10 there and 7 here; choose another --out"
+    differences = r"optim\.lr is 0\.01 there and 0\.02 here, epochs is 10 there and 7 here"
+    said = f"holds another run: {differences}; choose another --out, or pass --overwrite"
     with pytest.raises(FileExistsError, match=said):
         train(recipe, cache_path, run, progress=False)
     assert (run / "last.pt").read_bytes() == before
@@ -202,7 +203,7 @@ def test_the_cifar10dvs_recipe_is_the_papers():
 
 
 def test_an_unknown_recipe_is_refused():
-    with pytest.raises(ValueError, match="no recipe 'sifar'; choose one of .*digits"):
+    with pytest.raises(ValueError, match=r"no recipe 'sifar'; choose one of .*digits"):
         recipe_path("sifar")
 
 
