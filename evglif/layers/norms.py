@@ -31,7 +31,8 @@ class TdBatchNorm2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``[T·B, C, H, W]``, same shape."""
         normal: Tensor
-        if torch.jit.is_tracing():  # refuses what follows; this takes one pass more
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            # Tracing refuses what is done otherwise; this takes one pass more.
             normal = self.scale * self.norm(x) + (1 - self.scale) * self.norm.bias.view(-1, 1, 1)
         else:
             normal = functional_call(self.norm, {"weight": self.norm.weight * self.scale}, (x,))

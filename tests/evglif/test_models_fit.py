@@ -8,8 +8,8 @@ from torch.nn import functional as F  # noqa: N812
 from evglif.models.plifnet import PLIFNet
 
 FAMILIES = {
-    "7b-widenet": {"steps": 2},
-    "resnet18": {},
+    "7b-widenet": {"steps": 1},
+    "resnet18": {"repeats": (1,), "widths": (8,), "strides": (1,)},
     "ms-resnet18": {},
     "cifarnet": {"width": 8},
     "plif-cifar10dvs": {"dropout": 0.0, "stages": (1, 1), "size": (8, 8), "hidden": 32},

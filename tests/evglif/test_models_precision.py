@@ -67,6 +67,7 @@ def test_every_compiled_network_is_one_graph_and_equals_the_eager_one(name):
 
 
 @pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile's own backend needs a C++ compiler")
 @pytest.mark.parametrize("name", ["resnet18", "plif-mnist"])
 def test_the_default_compiler_gives_the_eager_networks_logits(name):
