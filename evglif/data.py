@@ -164,7 +164,7 @@ class DeviceFrames:
         """Batches of these rows, on the device."""
         for each in rows:
             where = torch.from_numpy(each).to(self.labels.device)
-            yield self.frames[where].view(self.dtype), self.labels[where]
+            yield self.frames.index_select(0, where).view(self.dtype), self.labels.index_select(0, where)
 
 
 def to_frames(stored: Tensor, scale: float) -> Tensor:

@@ -1,0 +1,156 @@
+"""Training steps of 7B-wideNet: GLIF against its eager loop, SpikingJelly's neurons and the ReLU twin, in one run.
+
+All are the same network with the same convolutions and norms, and other neurons. A step is the forward pass, cross-
+entropy, the backward pass and SGD. First our backend and the eager loop must give the same logits, bit for bit, and
+SpikingJelly's LIFNode the spikes of our equation. Then all take turns, and medians are printed with their ratios to the
+twin, which shows what the convolutions alone take.
+
+SpikingJelly runs where it is installed: with python of its environment (see preprocess.py), or in this one.
+
+Example:
+    .venv/bin/python scripts/bench/training.py --batch 8 --repeats 3
+    .venv/bin/python scripts/bench/training.py --width 8 --size 16 --steps 4        # in a minute
+    .venv/bin/python scripts/bench/training.py --device cuda --precision bf16 --batch 32 --repeats 20
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import torch
+from common import in_turns, machine, parser, timed
+from neuron_peers import INSTALL, check_lif, spikingjelly
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
+
+from evglif import build_model
+from evglif.models import Network
+from evglif.neurons import SpikingNeuron
+from evglif.neurons.relu import ReLU
+
+TWIN = "ReLU twin"
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def main() -> None:
+    options = parse_options()
+    networks = contenders(options)
+    frames, labels = batch(options)
+    check(networks, frames, options)
+    steps = {name: TrainingStep(network, frames, labels, options) for name, network in networks.items()}
+    seconds = in_turns({name: partial(timed, step) for name, step in steps.items()}, options.repeats)
+    lines = [
+        f"7B-wideNet, width {options.width}, T = {options.steps}, {options.size}×{options.size} px, batch "
+        f"{options.batch}, {options.precision} on {options.device}: one training step",
+        f"{'':<22}{'ms':>9}{'samples/s':>11}{'× the twin':>12}{'saved MB':>10}",
+    ]
+    for name, taken in seconds.items():
+        rate, ratio = options.batch / taken, taken / seconds[TWIN]
+        lines.append(f"{name:<22}{1e3 * taken:>9.1f}{rate:>11.2f}{ratio:>12.2f}{steps[name].saved_megabytes():>10.0f}")
+    lines.append(f"{machine('torch', 'numba')}, {torch.get_num_threads()} threads, median of {options.repeats}")
+    if not spikingjelly(options.steps, options.device):
+        lines.append(INSTALL)
+    print(*lines, sep="\n")
+    if options.out is not None:
+        options.out.write_text("\n".join(lines) + "\n")
+
+
+def parse_options() -> argparse.Namespace:
+    made = parser(__doc__, repeats=3)
+    made.add_argument("--width", type=int, default=64, help="channels of the first stage; default: 64, the paper's")
+    made.add_argument("--steps", type=int, default=16, help="T; default: 16")
+    made.add_argument("--size", type=int, default=48, help="side of a frame, px; default: 48")
+    made.add_argument("--batch", type=int, default=8, help="samples; default: 8")
+    made.add_argument("--device", default="cpu", help="cpu or cuda; default: cpu")
+    made.add_argument("--precision", choices=list(PRECISIONS), default="fp32", help="of autocast; default: fp32, none")
+    made.add_argument("--out", type=Path, help="file for the table")
+    return made.parse_args()
+
+
+def contenders(options: argparse.Namespace) -> dict[str, Network]:
+    """Networks by name, with the same weights."""
+    torch.manual_seed(0)
+    shape = {"steps": options.steps, "size": (options.size, options.size), "width": options.width}
+    made = {
+        "GLIF": build_model("7b-widenet", "glif", init="cifar", **shape),
+        "GLIF, eager loop": build_model("7b-widenet", "glif", init="cifar", **shape),
+        TWIN: build_model("7b-widenet", "relu", **shape),
+    }
+    for module in made["GLIF, eager loop"].modules():
+        if isinstance(module, SpikingNeuron):
+            module.backend = "reference"
+    for peer in spikingjelly(options.steps, options.device):
+        made[peer] = build_model("7b-widenet", "relu", **shape)
+        put_in_place_of_relu(made[peer], peer, options)
+    weights = made["GLIF"].state_dict()
+    for network in made.values():
+        network.load_state_dict(weights, strict=False)
+    return {name: network.to(options.device).train() for name, network in made.items()}
+
+
+def put_in_place_of_relu(network: Network, peer: str, options: argparse.Namespace) -> None:
+    """A node of SpikingJelly's for every neuron."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ReLU):
+                setattr(module, name, spikingjelly(options.steps, options.device)[peer])
+
+
+def batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    shape = options.batch, options.steps, 2, options.size, options.size
+    frames = torch.poisson(torch.full(shape, 0.5), generator)
+    labels = torch.randint(0, 10, (options.batch,), generator=generator)
+    return frames.to(options.device), labels.to(options.device)
+
+
+def check(networks: dict[str, Network], frames: Tensor, options: argparse.Namespace) -> None:
+    """The same network gives the same logits whatever runs its neurons."""
+    with torch.no_grad():
+        ours, eager = (networks[name].eval()(frames[:1]) for name in ("GLIF", "GLIF, eager loop"))
+    for network in networks.values():
+        network.train()
+    assert torch.equal(ours, eager), f"logits differ by {(ours - eager).abs().max():.1e}"
+    nodes = spikingjelly(options.steps, options.device)
+    if nodes:
+        current = torch.randn(options.steps, 2, 4, 8, 8, device=options.device)
+        check_lif(nodes["SJ LIF"], current, "triton" if options.device == "cuda" else "cpu")
+
+
+class TrainingStep:
+    """A training step of a network, with its own optimiser."""
+
+    def __init__(self, network: nn.Module, frames: Tensor, labels: Tensor, options: argparse.Namespace) -> None:
+        self.network = network
+        self.frames, self.labels = frames, labels
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+        self.device, self.precision = options.device, PRECISIONS[options.precision]
+
+    def __call__(self) -> None:
+        self.loss().backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def loss(self) -> Tensor:
+        with torch.autocast(self.device, self.precision, enabled=self.precision != torch.float32):
+            return F.cross_entropy(self.network(self.frames), self.labels)
+
+    def saved_megabytes(self) -> float:
+        """What the forward pass keeps for the backward pass, weights included."""
+        storages: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            self.loss()
+        return sum(tensor.untyped_storage().nbytes() for tensor in storages.values()) / 1e6
+
+
+if __name__ == "__main__":
+    main()
