@@ -45,15 +45,18 @@ HEADER = (
 def main() -> None:
     options = parse_options()
     torch.manual_seed(0)
-    lines = []
+    lines: list[str] = []
     for dtype, layout, stage in product(options.dtypes, options.layouts, options.stages):
         channels, side = STAGES[stage]
         current = make_current(options.steps, options.batch, channels, side, layout, dtype, "cpu")
-        lines += [f"{'×'.join(map(str, current.shape))}, {dtype}, {layout}", HEADER, *measure(current, options), ""]
-    lines.append(f"{machine('torch', 'numba')}, {torch.get_num_threads()} threads, median of {options.repeats}")
+        table = [f"{'×'.join(map(str, current.shape))}, {dtype}, {layout}", HEADER, *measure(current, options), ""]
+        print(*table, sep="\n", flush=True)
+        lines += table
+    last = [f"{machine('torch', 'numba')}, {torch.get_num_threads()} threads, median of {options.repeats}"]
     if not spikingjelly(options.steps, "cpu"):
-        lines.append(INSTALL)
-    print(*lines, sep="\n")
+        last.append(INSTALL)
+    print(*last, sep="\n")
+    lines += last
     if options.out is not None:
         options.out.write_text("\n".join(lines) + "\n")
 
