@@ -9,6 +9,7 @@ import numpy as np
 
 from evglif.data import DeviceFrames, FrameDataset, HostFrames, Rows, consecutive
 from evglif.learner import Frames, Learner
+from evglif.neurons import layer_values
 from evglif.order import Order
 from evglif.run import Row, Run, State
 from evglif.watch import Watch
@@ -64,7 +65,8 @@ def _epoch(number: int, learner: Learner, order: Order, sets: Sets, frames: Mapp
     for stage in frames:
         if stage != "train":
             row |= learner.judge(frames[stage], _own(len(sets[stage]), order)).figures(stage)
-    return row | {"lr": rate, "seconds": seconds, "samples_per_second": means.num_samples / seconds}
+    row |= {"lr": rate, "seconds": seconds, "samples_per_second": means.num_samples / seconds}
+    return row | layer_values(learner.weights)
 
 
 def _order(learner: Learner, num_samples: int) -> Order:

@@ -78,6 +78,10 @@ class Recipe:
         return plain
 
 
+PARTS = {"optim": OptimConfig, "loss": LossConfig, "loader": LoaderConfig, "augment": AugmentConfig}
+"""Parts of a recipe that are specifications of their own."""
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("evglif") / "recipes"
@@ -95,6 +99,26 @@ def recipe_path(name: str) -> Path:
     if not Path(name).is_file():
         raise ValueError(f"no recipe {name!r}; choose one of {', '.join(recipe_names())} or give a YAML file")
     return Path(name)
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe that comes with the package, or one in a YAML file.
+
+    Raises:
+        ValueError: as ``recipe_path``, and for a file that is no recipe or has values out of range.
+    """
+    import yaml
+
+    path = recipe_path(name)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        return Recipe(**{key: PARTS[key](**_plain(part)) if key in PARTS else part for key, part in content.items()})
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is no recipe: {error}") from error
+
+
+def _plain(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -1,6 +1,6 @@
 """The neurons, and the specification by which a network asks for one."""
 
-from evglif.neurons.base import SpikingNeuron, parameter_roles
+from evglif.neurons.base import SpikingNeuron, layer_values, parameter_roles
 from evglif.neurons.glif import GLIF
 from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
@@ -22,5 +22,6 @@ __all__ = [
     "ReLU",
     "SpikingNeuron",
     "build_neuron",
+    "layer_values",
     "parameter_roles",
 ]

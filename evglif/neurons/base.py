@@ -289,6 +289,17 @@ def parameter_roles(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return roles
 
 
+def layer_values(model: nn.Module) -> dict[str, float]:
+    """Values in natural units that are learnt once for a whole layer, as PLIF's τ: "layer.symbol" → value."""
+    return {
+        f"{layer}.{name}": neuron.natural(name).item()
+        for layer, neuron in model.named_modules()
+        if isinstance(neuron, SpikingNeuron)
+        for name, value in neuron.values().items()
+        if value.numel() == 1 and neuron.natural(name).requires_grad
+    }
+
+
 def num_shared(channels: int, sharing: str) -> int:
     """How many values a parameter has: one per channel, or one for the layer.
 

@@ -1,0 +1,140 @@
+"""From a row of a table to a run: its recipe, its data and its folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tables import Row, Table
+
+from evglif.augment import AugmentConfig
+from evglif.optim import OptimConfig
+from evglif.recipe import Recipe, read_recipe, recipe_path
+from preprocessing.build import build
+from preprocessing.cache import FrameCache
+from preprocessing.datasets.digits import Digits
+from preprocessing.datasets.still_pictures import Pictures
+
+FILES = {
+    "cifar10": "cifar10",
+    "cifar100": "cifar100",
+    "imagenet-t4": "imagenet",
+    "imagenet-t6": "imagenet",
+    "cifar10dvs": "cifar10dvs",
+    "mnist": "mnist",
+    "fashion-mnist": "fashion-mnist",
+    "plif-cifar10": "cifar10",
+    "nmnist": "nmnist",
+    "plif-cifar10dvs": "cifar10dvs-plif",
+    "dvs128gesture": "dvs128gesture",
+}
+"""Recipe → name of its data set's file in the folder of the data sets."""
+
+_RESNET = {"hidden": 0, "stem_kernel": 3, "stem_stride": 1}
+_PLIF = {"width": 16, "hidden": 64, "stages": (1, 1)}
+NARROW: dict[str, dict[str, Any]] = {
+    "7b-widenet": {"width": 8, "init": "cifar"},
+    "resnet18": {**_RESNET, "stem_width": 8, "repeats": (1, 1, 1), "widths": (8, 16, 32), "strides": (1, 2, 2)},
+    "resnet19": {**_RESNET, "stem_width": 16, "repeats": (1, 1), "widths": (16, 32), "strides": (1, 2)},
+    "resnet34": {**_RESNET, "stem_width": 8, "repeats": (2, 2, 1), "widths": (8, 16, 32), "strides": (1, 2, 2)},
+    "ms-resnet18": {**_RESNET, "stem_width": 8, "repeats": (1, 1, 1), "widths": (8, 16, 32), "strides": (1, 2, 2)},
+    "cifarnet": {"width": 8, "hidden": (64, 32)},
+    **dict.fromkeys(("plif-mnist", "plif-cifar10", "plif-cifar10dvs", "plif-dvs128gesture"), _PLIF),
+}
+"""Network → options that make it learn small data on a CPU in seconds."""
+
+
+class Job(NamedTuple):
+    """A run to be done."""
+
+    recipe: Recipe
+    data: Path
+    out: Path
+
+
+def full_job(row: Row, table: Table, seed: int, options: argparse.Namespace) -> Job | None:
+    """The row as in the paper; None, and how to build its data, where these are missing."""
+    data = options.data / f"{FILES[row.recipe]}.h5"
+    if not data.exists():
+        command = next(
+            line.strip("# \n")
+            for line in recipe_path(row.recipe).read_text().splitlines()
+            if "preprocessing.build" in line
+        )
+        print(f"left out {row.label}: no {data}; build it with {command} --out {data}", file=sys.stderr)
+        return None
+    recipe = read_recipe(row.recipe)
+    loader = recipe.loader
+    if row.validation is not None:
+        loader = replace(loader, validation=row.validation)
+    elif table.chosen_on_test:
+        loader = replace(loader, validation=0.0)
+    model = {**recipe.model, **row.model}
+    return _job(replace(recipe, model=model, loader=loader, track_test=True, seed=seed), data, options)
+
+
+def quick_job(row: Row, seed: int, options: argparse.Namespace) -> Job:
+    """The row with a narrow network on small data."""
+    recipe = read_recipe(row.recipe)
+    model = {**recipe.model, **row.model}
+    still = model.get("encoder", "frames") != "frames"
+    for of_the_data in ("mean", "std", "encoder"):
+        model.pop(of_the_data, None)
+    model |= NARROW[model["name"]]
+    quick = replace(
+        recipe,
+        model=model,
+        optim=OptimConfig("adam", lr=0.005, gate_lr=recipe.optim.gate_lr),
+        loader=replace(recipe.loader, batch_size=32, validation=0.15),
+        augment=AugmentConfig(),
+        epochs=options.epochs,
+        track_test=True,
+        precision="fp32",
+        seed=seed,
+    )
+    return _job(quick, quick_data("images" if still else "events", options), options)
+
+
+def _job(recipe: Recipe, data: Path, options: argparse.Namespace) -> Job:
+    """Its folder is named by all that it is, so that tables share runs."""
+    with FrameCache(data) as cache:
+        whole = json.dumps([recipe.to_dict(), cache.fingerprint], sort_keys=True)
+    name = f"{recipe.model['name']}-{recipe.model['neuron']}-{sha256(whole.encode()).hexdigest()[:10]}"
+    return Job(recipe, data, options.out / "runs" / name)
+
+
+def quick_data(kind: str, options: argparse.Namespace) -> Path:
+    """The data set that was given for ``"images"`` or ``"events"``, or digits, which need no download.
+
+    Raises:
+        ValueError: for a data set of the other kind.
+    """
+    given: Path | None = getattr(options, kind)
+    path = given or options.out / f"digits-{kind}.h5"
+    if given is None and not path.exists():
+        if kind == "images":
+            build(Pictures(_digits(options.out / "digits.npz")), path)
+        else:
+            build(Digits(options.out / "digits"), path, steps=4, size=(16, 16), resize="area")
+    with FrameCache(path) as cache:
+        if cache.kind != kind:
+            raise ValueError(f"--{kind} {path} holds {cache.kind}; see python -m preprocessing.build --help")
+    return path
+
+
+def _digits(path: Path) -> Path:
+    """The 8×8 digits as labelled images, every fifth to test on."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    split = np.where(np.arange(len(pixels)) % 5 == 0, "test", "train")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, images=pixels, labels=digits.target, split=split)
+    return path

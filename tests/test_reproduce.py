@@ -1,0 +1,95 @@
+"""The commands that train what stands in the papers' tables."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evglif.models import spec_from_dict
+from evglif.recipe import read_recipe, recipe_names, recipe_path
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts/reproduce"
+sys.path.append(str(SCRIPTS))
+
+from runs import FILES, NARROW  # noqa: E402 (a folder of scripts, not a package)
+from tables import TABLES  # noqa: E402
+
+ROWS = {f"{name}: {row.label}": row for name, table in TABLES.items() for row in table.rows}
+
+
+def reproduce(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / "reproduce.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_every_row_names_a_network_that_can_be_built_in_full_and_narrow():
+    for label, row in ROWS.items():
+        model = {**read_recipe(row.recipe).model, **row.model}
+        assert spec_from_dict(model).name == model["name"], label
+        narrow = {**model, **NARROW[model["name"]], "size": (16, 16)}
+        assert spec_from_dict(narrow).steps == spec_from_dict(model).steps, label
+
+
+def test_every_recipe_of_a_row_has_a_data_set():
+    assert {row.recipe for row in ROWS.values()} == set(FILES)
+
+
+def test_rows_of_a_table_differ():
+    for table in TABLES.values():
+        assert len({row.label for row in table.rows}) == len(table.rows)
+        assert len({(row.recipe, str(row.model)) for row in table.rows}) == len(table.rows)
+
+
+@pytest.fixture(scope="module")
+def figure(cache_path, tmp_path_factory):
+    """Figure 7 of PLIF, quick, on recordings of a spot on the left or on the right."""
+    out = tmp_path_factory.mktemp("reproduced")
+    arguments = ("plif-figure7", "--quick", "--epochs", 2, "--events", cache_path, "--out", out)
+    done = reproduce(*arguments, "--rows", "CIFAR10-DVS, PLIF")
+    assert done.returncode == 0, done.stderr
+    return out, arguments
+
+
+def test_a_table_is_written_with_the_papers_figures_beside_ours(figure):
+    out, _ = figure
+    with (out / "plif-figure7.csv").open(newline="") as file:
+        head, *rows = list(csv.reader(file))
+    assert [row[:2] for row in rows] == [["CIFAR10-DVS, PLIF τ₀=2", "74.80"], ["CIFAR10-DVS, PLIF τ₀=16", "70.50"]]
+    assert head[2:5] == ["best validation epoch", "last epoch", "best test epoch"]
+    assert all(0 <= float(figure) <= 100 for row in rows for figure in row[2:5])
+    assert "chosen on the test split" in (out / "plif-figure7.md").read_text()
+    assert (out / "plif-figure7.png").stat().st_size > 10_000
+
+
+def test_runs_that_are_done_are_not_done_again(figure):
+    out, arguments = figure
+    states = {path: path.stat().st_mtime_ns for path in out.rglob("state.pt")}
+    assert len(states) == 2
+    assert reproduce(*arguments, "--rows", "CIFAR10-DVS, PLIF").returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in states} == states
+
+
+def test_rows_without_data_are_left_out_with_the_command_that_builds_them(tmp_path):
+    done = reproduce("glif-table3", "--data", tmp_path, "--out", tmp_path)
+    assert done.returncode == 1
+    assert "left out GLIF, 7B-wideNet, T=16: no" in done.stderr
+    assert "python -m preprocessing.build cifar10dvs" in done.stderr
+
+
+def test_recordings_are_no_images(cache_path, tmp_path):
+    done = reproduce("glif-table1", "--quick", "--images", cache_path, "--events", cache_path, "--out", tmp_path)
+    assert done.returncode == 1
+    assert f"--images {cache_path} holds events" in done.stderr
+
+
+def test_unknown_rows_are_refused():
+    done = reproduce("glif-table3", "--rows", "ResNet-50")
+    assert done.returncode == 1
+    assert "no row of glif-table3 has ResNet-50; --list shows them" in done.stderr
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_says_how_its_data_are_built(name):
+    assert "#   python -m preprocessing.build " in recipe_path(name).read_text()
