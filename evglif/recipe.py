@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
+
 from evglif.augment import AugmentConfig
 from evglif.data import LoaderConfig, check_fit
 from evglif.losses import LossConfig
@@ -107,8 +109,6 @@ def read_recipe(name: str) -> Recipe:
     Raises:
         ValueError: as ``recipe_path``, and for a file that is no recipe or has values out of range.
     """
-    import yaml
-
     path = recipe_path(name)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
@@ -123,8 +123,6 @@ def _plain(part: dict[str, Any]) -> dict[str, Any]:
 
 def to_yaml(recipe: Recipe) -> str:
     """The text of a recipe file that gives this recipe again."""
-    import yaml  # type: ignore[import-untyped]
-
     text: str = yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True)
     return text
 

@@ -72,6 +72,7 @@ def train(
             learner = Learner(recipe, spec, cache.scale, fabric)
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         finally:
+            watch.close()
             disconnect()
         if not fabric.is_global_zero:
             return {}

@@ -6,11 +6,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from evglif.learner import Means
 from evglif.run import Row
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Watch:
@@ -29,6 +33,7 @@ class Watch:
         self.in_terminal = shown and sys.stdout.isatty()
         self.in_log = shown and not self.in_terminal
         self.tensorboard = tensorboard
+        self.writer: SummaryWriter | None = None
         self.bar: tqdm[None] | None = None
 
     @contextmanager
@@ -48,6 +53,7 @@ class Watch:
     def figures(self, row: Row) -> None:
         """Show the figures of an epoch that is over."""
         if self.in_terminal and self.bar is not None:
+            self.bar.bar_format = "{desc} [{elapsed}, {rate_fmt}{postfix}]"  # a full bar would leave no room
             self.bar.set_postfix_str(said(row))
         if self.in_log:
             rate = f"{row['samples_per_second']:.0f} samples/s"
@@ -60,10 +66,17 @@ class Watch:
         from torch.utils.tensorboard import SummaryWriter
 
         epoch = int(row["epoch"])
-        with SummaryWriter(str(self.tensorboard), purge_step=epoch) as writer:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(name.replace("_", "/", 1), value, epoch)
+        if self.writer is None:
+            self.writer = SummaryWriter(str(self.tensorboard), purge_step=epoch)
+        for name, value in row.items():
+            if name != "epoch":
+                self.writer.add_scalar(name.replace("_", "/", 1), value, epoch)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's files."""
+        if self.writer is not None:
+            self.writer.close()
 
 
 def said(row: Row) -> str:
