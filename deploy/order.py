@@ -69,7 +69,8 @@ class Order:
 
     def _ready(self, events: Events) -> Events:
         held = np.concatenate([self._held, events])
-        held = held[np.argsort(held["t"], kind="stable")]
+        if (np.diff(held["t"]) < 0).any():
+            held = held[np.argsort(held["t"], kind="stable")]
         ready = 0 if self.past_us is None else int(np.searchsorted(held["t"], self.past_us))
         self._held = held[ready:].copy()  # not a view, which would keep what is done in memory
         return held[:ready]
