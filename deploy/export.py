@@ -1,108 +1,138 @@
-"""Export a checkpoint: ``python -m deploy.export CHECKPOINT --format onnx|torchscript``."""
+"""Export a checkpoint: ``python -m deploy.export CHECKPOINT --format onnx|onnx-step|torchscript|pt2|nir``."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deploy.onnx import export_onnx, onnx_session
-from deploy.prepare import example_frames
-from deploy.torchscript import export_torchscript, torchscript_session
-from deploy.verify import Parity, compare
+from deploy.formats import FORMATS, Built
+from deploy.options import FIRST_OPSET, PRECISIONS, ExportOptions
+from deploy.prepare import check_exportable, describe
+from deploy.verify import AGREEMENT, Parity, Run, Samples, cached_samples, compare, compare_spikes, made_up_samples
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.data import check_checkpoint
+from evglif.files import replace_file
 from preprocessing.cache import FrameCache
-
-FORMATS: dict[str, tuple[str, Callable[[Checkpoint, Path], None], Callable[[Path], Callable[..., NDArray[np.float32]]]]]
-FORMATS = {
-    "onnx": (".onnx", export_onnx, onnx_session),
-    "torchscript": (".ts", export_torchscript, torchscript_session),
-}
-"""Format → suffix, exporter, and how the written file is run for the parity check."""
-
-AGREEMENT = 0.99
-PARITY_SAMPLES = 64
 
 
 def export(
-    checkpoint: Path, format: str = "onnx", out: Path | None = None, data: Path | None = None
+    checkpoint: Path,
+    options: ExportOptions | str = "onnx",
+    out: Path | None = None,
+    data: Path | None = None,
 ) -> tuple[Path, Parity]:
     """Export a checkpoint and check the file against it; nothing stands under the final name unless they agree.
 
+    Beside ``model.onnx`` lies ``model.parity.json``, the whole report; the file itself holds its summary.
+
     Args:
         checkpoint: written by ``python -m evglif.train``.
-        format: ``"onnx"`` or ``"torchscript"``.
+        options: all of them, or the format's name.
         out: the file to write; the checkpoint's name with the format's suffix by default.
-        data: cache whose test samples the two are compared on; made-up frames by default.
+        data: cache on whose test split the two are compared; made-up frames by default.
 
     Returns:
         The file and how well it agrees.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint or cache.
-        ValueError: for an unknown format, for data that do not fit, or where they agree on less than 99 % of samples.
+        ValueError: for unknown options, a model that the format cannot hold, data that do not fit, or where the two
+            agree on less than 99 % of samples.
     """
-    if format not in FORMATS:
-        raise ValueError(f"unknown format {format!r}; choose one of {', '.join(FORMATS)}")
-    suffix, write, open_session = FORMATS[format]
-    out = Path(out) if out else Path(checkpoint).with_suffix(suffix)
+    options = ExportOptions(options) if isinstance(options, str) else options
+    target = FORMATS[options.format]
+    out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
     loaded = read_checkpoint(checkpoint)
-    frames = parity_frames(loaded, data)
-    temporary = out.with_name(f".{out.stem}.{os.getpid()}{suffix}")
+    check_exportable(loaded.model)
+    temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write(loaded, temporary)
-        parity = compare(loaded.model, open_session(temporary), frames)
-        if parity.agreement < AGREEMENT:
-            raise ValueError(f"the exported model does not agree with {checkpoint}: {parity}; nothing was written")
+        if data is None:
+            parity = _export(loaded, options, temporary, made_up_samples(loaded.model))
+        else:
+            with FrameCache(data) as cache:
+                parity = _export(loaded, options, temporary, cached_samples(cache, loaded))
         temporary.replace(out)
+        _write_report(out, checkpoint, options, parity)
     finally:
         temporary.unlink(missing_ok=True)
     return out, parity
 
 
-def parity_frames(checkpoint: Checkpoint, data: Path | None, batch: int = 8) -> list[NDArray[np.float32]]:
-    """Batches of frames to compare on: of the cache's test split (else of any split), or made-up ones."""
-    if data is None:
-        return list(_batches(example_frames(checkpoint.model, PARITY_SAMPLES).numpy(), batch))
-    with FrameCache(data) as cache:
-        check_checkpoint(cache, checkpoint)
-        indices = cache.indices("test") if len(cache.indices("test")) else np.arange(len(cache))
-        chosen = indices[np.linspace(0, len(indices) - 1, min(len(indices), PARITY_SAMPLES)).astype(int)]
-        return list(_batches(cache.stored(chosen) * np.float32(cache.scale), batch))
+def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, samples: Samples) -> Parity:
+    """Write a file, run it from the disk, and write it again with what came out."""
+    target = FORMATS[options.format]
+    built, changes = target.build(checkpoint, options)
+    metadata = replace(
+        describe(checkpoint), precision=options.precision, batch_norm="folded" if options.fold else "kept", **changes
+    )
+    built.save(path, metadata)
+    parity = _verify(checkpoint, built, target.open(path), samples)
+    built.save(path, replace(metadata, parity=parity.summary()))
+    return parity
 
 
-def _batches(frames: NDArray[np.float32], batch: int) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(frames), batch):
-        yield frames[start : start + batch]
+def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples) -> Parity:
+    parity = compare(checkpoint.model, run, samples)
+    if parity.agreement < AGREEMENT:
+        raise ValueError(
+            f"the exported model does not agree with the checkpoint: {parity}; {AGREEMENT:.0%} of samples are "
+            "asked for, so nothing was written. A bad calibration or nearly equal classes may be the reason: try "
+            "--precision fp32, --exact, or a checkpoint that is trained longer"
+        )
+    flipped, observed = compare_spikes(checkpoint.model, built.observe, samples.observed())
+    return replace(parity, flipped=flipped, num_observed=observed)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; errors a user can mend end in one line."""
+def _write_report(out: Path, checkpoint: Path, options: ExportOptions, parity: Parity) -> None:
+    asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()}
+    report = {"model": out.name, "checkpoint": str(checkpoint), "options": asked, "bound": AGREEMENT, **asdict(parity)}
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    replace_file(parity_path(out), text.encode())
+
+
+def parity_path(out: Path) -> Path:
+    """Where the report of an exported file lies: ``model.onnx`` → ``model.parity.json``."""
+    return out.with_suffix(".parity.json")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.export",
-        description="Export a checkpoint as one unrolled graph with an open batch size, and check it against it.",
+        description="Export a checkpoint with an open batch size, and check the file against it.",
         epilog="example: python -m deploy.export runs/digits/best.pt --format onnx --data data/digits.h5",
     )
     parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
     parser.add_argument("--format", choices=list(FORMATS), default="onnx", help="default: onnx")
     parser.add_argument("--out", type=Path, help="default: the checkpoint's name with the format's suffix")
-    parser.add_argument("--data", type=Path, help="cache to compare on; default: made-up frames")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--data", type=Path, help="cache on whose test split to compare; default: made-up frames")
+    norms = parser.add_mutually_exclusive_group()
+    norms.add_argument("--fast", dest="fold", action="store_true", default=True, help="fold batch norms (default)")
+    norms.add_argument("--exact", dest="fold", action="store_false", help="keep batch norms")
+    onnx = parser.add_argument_group("ONNX")
+    onnx.add_argument("--opset", type=int, default=FIRST_OPSET, help=f"default: {FIRST_OPSET}")
+    onnx.add_argument("--compat", action="store_true", help="make sure that onnxruntime 1.16 loads it")
+    onnx.add_argument("--scan", action="store_true", help="recurrences as Scan: a smaller graph, processors only")
+    onnx.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of convolutions; default: fp32")
+    onnx.add_argument("--calibration", type=Path, help="cache whose training split calibrates int8")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; errors a user can mend end in one line."""
+    given = vars(_parser().parse_args(arguments))
+    paths = [given.pop(name) for name in ("checkpoint", "out", "data")]
     try:
-        out, parity = export(options.checkpoint, options.format, options.out, options.data)
-    except (ValueError, OSError) as error:
+        options = ExportOptions(**given)
+        out, parity = export(paths[0], options, *paths[1:])
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}")
-    if options.format == "onnx":
-        print(f"next: python -m deploy.infer {out} RECORDING")
+    print(f"report: {parity_path(out)}\nnext: {FORMATS[options.format].next.format(out=out)}")
     return 0
 
 

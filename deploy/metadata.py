@@ -9,6 +9,7 @@ from typing import Any
 
 KEY = "evglif"
 """Key of the JSON text in an ONNX file's metadata; a TorchScript or pt2 file holds it as ``evglif.json``."""
+EXTRA_FILE = f"{KEY}.json"
 VERSION = 2
 
 

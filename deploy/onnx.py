@@ -1,123 +1,173 @@
-"""Export to ONNX: one graph, unrolled over T, batch size open."""
+"""Export to ONNX: all time steps in one graph, or the step model; the batch size stays open."""
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from numpy.typing import NDArray
-from onnxscript import opset18 as op
+from onnx import TensorProto, helper
+from torch.export import ExportedProgram
+from torch.fx import Node
 
-from deploy.metadata import KEY
-from deploy.prepare import describe, example_frames, freeze
-from evglif.checkpoint import Checkpoint
+from deploy.aten import Translation, layer, shape_of
+from deploy.capture import BATCH, capture, placeholders
+from deploy.graph import GraphBuilder
+from deploy.metadata import KEY, MembraneState, ModelMetadata
+from deploy.options import ExportOptions
+from deploy.prepare import example_frames, freeze
+from deploy.step import FRAME, LOGITS, STEP, StepNetwork
+from deploy.verify import Frames, Run, Spikes
+from evglif.models import Network
 
-OPSET = 18
-INPUT, OUTPUT = "frames", "logits"
+FRAMES = "frames"
+NEXT = "_next"
 
 
-def export_onnx(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint as ONNX: input ``frames`` ``[batch, T, C, H, W]``, output ``logits`` ``[batch, K]``.
+class OnnxModel:
+    """An ONNX model in memory.
 
-    Batch norm is kept as it is. The file holds the model's description (``deploy.metadata``), and no path or name
-    of the machine that made it. It has passed the ONNX checker with shape inference.
+    Args:
+        proto: whose graph also gives the spikes of every layer, as outputs behind its own.
+        spikes: layer → output.
+        states: of a step model.
+        steps: T.
 
-    Raises:
-        onnx.checker.ValidationError: if the checker refuses the graph.
+    Attributes:
+        observed: that model.
+        proto: the model without those outputs, as it is written.
     """
-    model = freeze(checkpoint.model, as_operator=True)
-    with torch.no_grad(), _quiet():
-        program = torch.onnx.export(
-            model,
-            (example_frames(model),),
-            dynamo=True,
-            optimize=False,  # onnxruntime optimises at load; here it would take longer than all the rest
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            custom_translation_table={torch.ops.evglif_deploy.recurrence.default: _unrolled},
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    _strip_traces(proto)
-    onnx.helper.set_model_props(proto, {KEY: describe(checkpoint).to_json()})
-    proto.producer_name = "evglif"
-    onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, path)
+
+    def __init__(
+        self, proto: onnx.ModelProto, spikes: Mapping[str, str], states: tuple[MembraneState, ...], steps: int
+    ) -> None:
+        self.observed = proto
+        self.states, self.steps = states, steps
+        self.spikes = dict(spikes)
+        self.proto = onnx.ModelProto()
+        self.proto.CopyFrom(proto)
+        kept = [output for output in proto.graph.output if output.name not in self.spikes.values()]
+        del self.proto.graph.output[:]
+        self.proto.graph.output.extend(kept)
+
+    def save(self, path: Path, metadata: ModelMetadata) -> None:
+        """Write the model with its description; the ONNX checker has inferred every shape of it.
+
+        Raises:
+            onnx.checker.ValidationError: if the checker refuses the graph.
+        """
+        helper.set_model_props(self.proto, {KEY: metadata.to_json()})
+        onnx.checker.check_model(self.proto, full_check=True)
+        onnx.save(self.proto, path)
+
+    def observe(self, frames: Frames) -> Spikes:
+        """Spikes of every layer, ``[T, B, C, …]``, by layer."""
+        if not self.spikes:
+            return {}
+        session = _session(self.observed.SerializeToString())
+        outputs = list(self.spikes.values())
+        steps = _runs(session, frames, outputs, self.states, self.steps)
+        return {name: np.concatenate(each) for name, each in zip(self.spikes, zip(*steps, strict=True), strict=True)}
 
 
-def onnx_session(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Load an exported file as a function of frames ``[B, T, C, H, W]`` that gives logits ``[B, K]``."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def unrolled_model(network: Network, options: ExportOptions) -> OnnxModel:
+    """All time steps of a network: input ``frames`` ``[batch, T, C, H, W]``, output ``logits`` ``[batch, K]``."""
+    frozen = freeze(network, as_operator=True)
+    program = capture(frozen, (example_frames(frozen),), batched=(True,))
+    proto, spikes = _model(program, [FRAMES], [LOGITS], options)
+    return OnnxModel(proto, spikes, (), network.spec.steps)
 
-    def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = session.run([OUTPUT], {INPUT: frames})[0]
+
+def step_model(network: StepNetwork, options: ExportOptions) -> OnnxModel:
+    """One time step of a network, see ``deploy.step``."""
+    names = [state.name for state in network.states]
+    membranes = [torch.full((2, *state.shape), state.rest) for state in network.states]
+    frame = example_frames(network.network)[:, 0]
+    program = capture(network, (frame, torch.tensor(0), membranes), batched=(True, False, True))
+    proto, spikes = _model(program, [FRAME, STEP, *names], [LOGITS, *(name + NEXT for name in names)], options)
+    spikes = {layer.removeprefix("network."): name for layer, name in spikes.items()}
+    return OnnxModel(proto, spikes, network.states, network.network.spec.steps)
+
+
+def with_outputs(model: OnnxModel, names: list[str]) -> Callable[[Frames], Iterator[list[Frames]]]:
+    """A function of frames that gives any values of a model, of its one run or of every step."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.observed)
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    session = _session(proto.SerializeToString())
+    return lambda frames: _runs(session, frames, names, model.states, model.steps)
+
+
+def open_onnx(path: Path) -> Run:
+    """Load an exported file, unrolled or step model, as a function of frames ``[B, T, C, H, W]``."""
+    session = _session(str(path))
+    metadata = ModelMetadata.from_json(session.get_modelmeta().custom_metadata_map[KEY], str(path))
+
+    def run(frames: Frames) -> Frames:
+        runs = _runs(session, frames, [LOGITS], metadata.states, metadata.steps)
+        logits: Frames = np.mean([outputs[0] for outputs in runs], axis=0)
         return logits
 
     return run
 
 
-def _unrolled(  # the operator's own arguments
-    current: Any,
-    decay: Any,
-    leak: Any,
-    gain: Any,
-    hard_reset: Any,
-    soft_reset: Any,
-    threshold: Any,
-    rest: float,
-    strict: bool,
-) -> Any:
-    """One recurrence as ONNX nodes, a copy per time step, in the same order of operations as the reference."""
-    steps, dims = current.shape[0], len(current.shape)
-    per_channel: Any = op.Constant(value_ints=list(range(1, dims - 2)))
-    decay, leak, hard_reset, soft_reset, threshold = (
-        op.Unsqueeze(value, per_channel) for value in (decay, leak, hard_reset, soft_reset, threshold)
+def _model(
+    program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], options: ExportOptions
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """The model of a captured graph, and layer → output that holds its spikes."""
+    graph = GraphBuilder()
+    constants, given = placeholders(program)
+    translation = Translation(graph, constants, options.scan)
+    translation.values.update(zip(given, inputs, strict=True))
+    nodes = [node for node in program.graph.nodes if node.op != "placeholder"]
+    for node in nodes[:-1]:
+        translation.run(node)
+    results = dict(zip(outputs, nodes[-1].args[0], strict=True))
+    for name, node in results.items():
+        graph.add("Identity", translation.value(node), name=name)
+    takes = [_value_info(name, node) for name, node in zip(inputs, given, strict=True)]
+    gives = [_value_info(name, node) for name, node in results.items()]
+    observed = [_value_info(name, node) for node, name in translation.spikes.items()]
+    opset = helper.make_opsetid("", options.opset)
+    proto = helper.make_model(
+        graph.graph("evglif", takes, [*gives, *observed]), opset_imports=[opset], producer_name="evglif"
     )
-    # A gain per step, [T, C], lines up with [T, B, C, …]; one for all steps, [C], is like the others.
-    gain_axes: Any = op.Constant(value_ints=[1, *range(3, dims)]) if len(gain.shape) == 2 else per_channel
-    scaled = op.Mul(op.Unsqueeze(gain, gain_axes), current)
-    currents = op.Split(scaled, axis=0, num_outputs=steps) if steps > 1 else [scaled]
-    fire = op.Greater if strict else op.GreaterOrEqual
-    start = op.Mul(decay, op.Constant(value_floats=[float(rest)]))
-    membrane = op.Add(op.Sub(start, leak), currents[0])
-    spikes = [op.CastLike(fire(membrane, threshold), current)]
-    for current_step in currents[1:]:
-        update = op.Add(op.Sub(op.Mul(decay, membrane), leak), current_step)
-        reset = op.Mul(spikes[-1], op.Add(op.Mul(hard_reset, membrane), soft_reset))
-        membrane = op.Sub(update, reset)
-        spikes.append(op.CastLike(fire(membrane, threshold), current))
-    return op.Concat(*spikes, axis=0)
+    proto.ir_version = helper.find_min_ir_version_for([opset])
+    return proto, {layer(node): name for node, name in translation.spikes.items()}
 
 
-def _strip_traces(proto: onnx.ModelProto) -> None:
-    """Remove what the exporter notes of source files: it triples the size and names folders of this machine."""
-    graph = proto.graph
-    for part in (proto, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-    for node in graph.node:
-        node.doc_string = ""
+def _value_info(name: str, node: Node) -> onnx.ValueInfoProto:
+    shape = [BATCH if isinstance(size, str) else size for size in shape_of(node)]
+    kind = TensorProto.FLOAT if shape else TensorProto.INT64  # the number of the step is the one scalar
+    return helper.make_tensor_value_info(name, kind, shape)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back the exporter's notes on its own working: a deprecated call inside torch, operators left unfolded."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*LeafSpec.*", category=FutureWarning)
-            yield
-    finally:
-        logger.setLevel(level)
+def _session(model: str | bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _runs(
+    session: onnxruntime.InferenceSession,
+    frames: Frames,
+    outputs: list[str],
+    states: tuple[MembraneState, ...],
+    steps: int,
+) -> Iterator[list[Frames]]:
+    """The outputs of the one run of an unrolled model, or of every step of a step model."""
+    inputs = [each.name for each in session.get_inputs()]
+    if FRAMES in inputs:
+        yield session.run(outputs, {FRAMES: frames})
+        return
+    following = [state.name + NEXT for state in states]
+    membranes = {state.name: np.full((len(frames), *state.shape), state.rest, np.float32) for state in states}
+    for step in range(steps):
+        # A still image is the same frame at every step.
+        given = {FRAME: frames[:, min(step, frames.shape[1] - 1)], STEP: np.array(step), **membranes}
+        made = session.run([*outputs, *following], given)
+        membranes = dict(zip(membranes, made[len(outputs) :], strict=True))
+        yield made[: len(outputs)]

@@ -11,35 +11,15 @@ import torch
 from torch import Tensor, nn
 
 import evglif
+from deploy import operators
 from deploy.metadata import ModelMetadata
 from evglif.checkpoint import Checkpoint
+from evglif.layers.norms import TdBatchNorm2d
 from evglif.models import Network, NetworkSpec, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.recurrence import Coefficients, spiking_recurrence
 
 PACKAGES = ("torch", "onnx", "onnxscript", "numpy")
-
-
-@torch.library.custom_op("evglif_deploy::recurrence", mutates_args=())
-def recurrence(
-    current: Tensor,
-    decay: Tensor,
-    leak: Tensor,
-    gain: Tensor,
-    hard_reset: Tensor,
-    soft_reset: Tensor,
-    threshold: Tensor,
-    rest: float,
-    strict: bool,
-) -> Tensor:
-    """The recurrence of ``evglif.recurrence`` as one node of an exported graph, forward only."""
-    coefficients = Coefficients(decay, leak, gain, hard_reset, soft_reset, threshold)
-    return spiking_recurrence(current, coefficients, strict=strict, backend="reference", initial=rest)
-
-
-@recurrence.register_fake
-def _(current: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(current)
 
 
 class FrozenNeuron(nn.Module):
@@ -63,7 +43,7 @@ class FrozenNeuron(nn.Module):
         """Spikes ``[T, B, C, …]`` for a current of the same shape."""
         values = [self.get_buffer(field.name) for field in fields(Coefficients)]
         if self.as_operator:
-            spikes: Tensor = torch.ops.evglif_deploy.recurrence(current, *values, self.rest, self.strict)
+            spikes: Tensor = operators.recurrence(current, *values, self.rest, self.strict)
             return spikes
         return spiking_recurrence(
             current, Coefficients(*values), strict=self.strict, backend="reference", initial=self.rest
@@ -73,24 +53,65 @@ class FrozenNeuron(nn.Module):
 def freeze(model: Network, as_operator: bool) -> Network:
     """A copy of a model in eval mode with every neuron frozen; the model itself stays as it is."""
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
-    _freeze_children(frozen, as_operator)
+    for name, module in list(frozen.named_modules()):
+        if isinstance(module, SpikingNeuron):
+            frozen.set_submodule(name, FrozenNeuron(module, as_operator))
     return frozen
 
 
-def _freeze_children(module: nn.Module, as_operator: bool) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, SpikingNeuron):
-            setattr(module, name, FrozenNeuron(child, as_operator))
-        else:
-            _freeze_children(child, as_operator)
+def prepared(model: Network, fold: bool) -> Network:
+    """A copy of a model in eval mode, whose norms are plain ones or are folded into the convolutions before them.
+
+    tdBN's scale becomes part of the weight, bit for bit what tdBN works out. A norm without a convolution before it, on
+    an identity shortcut, stays. Folded weights are worked out in float64; still, currents differ from the model's in
+    their last bits, and where one lies at a threshold, so does a spike.
+    """
+    copied = copy.deepcopy(model).eval().requires_grad_(False)
+    for name, module in list(copied.named_modules()):
+        if isinstance(module, TdBatchNorm2d):
+            module.norm.weight.mul_(module.scale)
+            copied.set_submodule(name, module.norm)
+    for module in copied.modules() if fold else ():
+        conv, norm = getattr(module, "conv", None), getattr(module, "norm", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            module.conv, module.norm = _folded(conv, norm), nn.Identity()
+    return copied
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - factor * norm.running_mean.double()
+    folded = copy.deepcopy(conv)
+    folded.weight = nn.Parameter((conv.weight.double() * factor.view(-1, 1, 1, 1)).float(), requires_grad=False)
+    folded.bias = nn.Parameter(shift.float(), requires_grad=False)
+    return folded
+
+
+def check_exportable(model: Network) -> None:
+    """Make sure that a model gives the same answer to the same input.
+
+    Raises:
+        ValueError: for the Poisson code, which draws spikes at random.
+    """
+    if model.spec.encoder == "poisson":
+        raise ValueError(
+            f"{model.spec.name} codes images as random spikes (encoder poisson), so no exported file could be checked "
+            "against it; train it with the encoder direct or latency"
+        )
 
 
 def example_frames(model: Network, batch: int = 2) -> Tensor:
-    """Seeded frames ``[B, T, C, H, W]`` that look like event counts; a batch of two keeps the batch size open."""
+    """Seeded frames ``[B, T, C, H, W]`` that look like event counts, or images; two samples keep the batch size open.
+
+    An image is a frame with T = 1 and values in [0, 1].
+    """
     spec = model.spec
     generator = torch.Generator().manual_seed(0)
-    rates = torch.full((batch, spec.steps, spec.in_channels, spec.size[1], spec.size[0]), 0.5)
-    return torch.poisson(rates, generator)
+    still = spec.encoder != "frames"
+    shape = (batch, 1 if still else spec.steps, spec.in_channels, spec.size[1], spec.size[0])
+    return torch.rand(shape, generator=generator) if still else torch.poisson(torch.full(shape, 0.5), generator)
 
 
 def describe(checkpoint: Checkpoint) -> ModelMetadata:

@@ -22,6 +22,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor, nn
 
+from deploy import operators
 from deploy.metadata import MembraneState
 from evglif.layers import ConvSpike
 from evglif.models import Network
@@ -68,28 +69,13 @@ class StepNeuron(nn.Module):
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes ``[1, B, C, …]`` for the current of one step, same shape."""
-        now, per_channel = current[0], (-1,) + (1,) * (current.dim() - 3)
-        decay, leak, hard, soft, threshold = (
-            self.get_buffer(name).view(per_channel)
-            for name in ("decay", "leak", "hard_reset", "soft_reset", "threshold")
-        )
-        membrane = self._membrane(now)
-        reset = self._fired(membrane, threshold) * (hard * membrane + soft)
-        membrane = decay * membrane - leak + self._gain().view(per_channel) * now - reset
-        self._carrier.following[self.index] = membrane
-        return self._fired(membrane, threshold).unsqueeze(0)
-
-    def _membrane(self, now: Tensor) -> Tensor:
-        if self.index < len(self._carrier.membranes):
-            return self._carrier.membranes[self.index]
-        return torch.full_like(now, self.rest)
-
-    def _gain(self) -> Tensor:
-        gain = self.get_buffer("gain")
-        return gain.index_select(0, self._carrier.step.view(1)) if gain.dim() == 2 else gain
-
-    def _fired(self, membrane: Tensor, threshold: Tensor) -> Tensor:
-        return (membrane > threshold if self.strict else membrane >= threshold).to(membrane.dtype)
+        at_rest = self.index >= len(self._carrier.membranes)
+        membrane = torch.full_like(current[0], self.rest) if at_rest else self._carrier.membranes[self.index]
+        values = [self.get_buffer(field.name) for field in fields(Coefficients)]
+        fired, following = operators.step(current, membrane, self._carrier.step, *values, self.strict)
+        self._carrier.following[self.index] = following
+        spikes: Tensor = fired
+        return spikes
 
 
 class StepNetwork(nn.Module):

@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from deploy.metadata import KEY
-from deploy.prepare import describe, example_frames, freeze
-from evglif.checkpoint import Checkpoint
-
-EXTRA_FILE = f"{KEY}.json"
+from deploy.metadata import EXTRA_FILE, ModelMetadata
+from deploy.prepare import example_frames, freeze
+from deploy.verify import Frames, Run, Spikes, layer_spikes
+from evglif.models import Network
 
 
-def export_torchscript(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint as TorchScript: frames ``[batch, T, C, H, W]`` → logits ``[batch, K]``.
+class TorchScriptModel:
+    """A traced network: frames ``[batch, T, C, H, W]`` → logits ``[batch, K]``.
 
-    The model's description lies in the file as ``evglif.json``.
+    Args:
+        network: stays as it is.
     """
-    model = freeze(checkpoint.model, as_operator=False)
-    with torch.no_grad(), warnings.catch_warnings():
-        # torch.jit is deprecated in favour of torch.export, but libtorch's loaders still take it.
-        warnings.filterwarnings("ignore", ".*torch.jit.*", category=DeprecationWarning)
-        # Shapes other than the batch size are constants of an exported model.
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        traced = torch.jit.trace(model, example_frames(model), check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, str(path), _extra_files={EXTRA_FILE: describe(checkpoint).to_json()})
+
+    def __init__(self, network: Network) -> None:
+        self._frozen = freeze(network, as_operator=False)
+        with torch.no_grad(), _quiet():
+            self._traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                self._frozen, example_frames(self._frozen), check_trace=False
+            )
+
+    def save(self, path: Path, metadata: ModelMetadata) -> None:
+        """Write it; the description lies in the file as ``evglif.json``."""
+        with _quiet():
+            torch.jit.save(self._traced, str(path), _extra_files={EXTRA_FILE: metadata.to_json()})
+
+    def observe(self, frames: Frames) -> Spikes:
+        """Spikes of every layer, of the network as it was traced."""
+        return layer_spikes(self._frozen, frames)
 
 
-def torchscript_session(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def open_torchscript(path: Path) -> Run:
     """Load an exported file as a function of frames ``[B, T, C, H, W]`` that gives logits ``[B, K]``."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*torch.jit.*", category=DeprecationWarning)
+    with _quiet():
         module = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
 
-    def run(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(frames: Frames) -> Frames:
         with torch.no_grad():
-            logits: NDArray[np.float32] = module(torch.from_numpy(frames)).numpy()
+            logits: Frames = module(torch.from_numpy(frames)).numpy()
         return logits
 
     return run
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back two warnings: torch.jit gives way to torch.export, but libtorch's loaders still take it; and shapes
+
+    other than the batch size are constants of an exported model.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        yield

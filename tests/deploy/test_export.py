@@ -1,138 +1,234 @@
+import json
+import pickle
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
+from narrow import NARROW, lively, saved
 
-from deploy.export import FORMATS, export, main
-from deploy.metadata import KEY, ModelMetadata
-from deploy.prepare import FrozenNeuron, freeze
-from deploy.torchscript import EXTRA_FILE, torchscript_session
-from evglif import build_model, save_checkpoint
-from evglif.neurons import PLIF
+import deploy.export
+from deploy.export import export, main, parity_path
+from deploy.formats import FORMATS
+from deploy.metadata import EXTRA_FILE, KEY, ModelMetadata
+from deploy.options import ExportOptions
+from deploy.prepare import example_frames, freeze, prepared, weights_sha256
+from evglif.checkpoint import read_checkpoint
+from evglif.neurons import NEURONS
 from preprocessing.cache import FrameCache
 
-
-def save_model(path, neuron="glif", **options):
-    """A checkpoint whose batch norms have seen data, so that neurons fire in every layer."""
-    torch.manual_seed(0)
-    model = build_model("7b-widenet", neuron, **{"steps": 3, "size": (16, 16), "width": 4, "num_classes": 3, **options})
-    with torch.no_grad():
-        for _ in range(20):
-            model(torch.poisson(torch.full((4, *input_shape(model)), 1.0)))
-    save_checkpoint(path, model)
-    return model.eval()
-
-
-def input_shape(model):
-    spec = model.spec
-    return spec.steps, spec.in_channels, spec.size[1], spec.size[0]
-
-
-CASES = {
-    "glif": {"init": "cifar"},
-    "layer-wise simplex of one step": {"steps": 1, "sharing": "layer", "gates": "010", "init": "cifar"},
-    "plif": {"neuron": "plif", "v_th": 0.2},
-    "lif, tdbn, not square": {"neuron": "lif", "v_th": 0.5, "norm": "tdbn", "size": (24, 16)},
-}
+MATRIX = [
+    ("7b-widenet", "glif", "onnx", {}),
+    ("7b-widenet", "relu", "onnx-step", {}),
+    ("7b-widenet", "plif", "onnx-step", {"v_reset": -0.5, "connect": "iand"}),
+    ("cifarnet", "if", "torchscript", {"mean": (0.2, 0.3, 0.4), "std": (0.5, 0.6, 0.7)}),
+    ("cifarnet", "simplex-010", "onnx", {"sharing": "layer", "steps": 1}),
+    ("resnet18", "glif-f", "onnx", {}),
+    ("ms-resnet18", "glif", "torchscript", {}),
+    ("resnet19", "glif", "onnx-step", {}),
+    ("plif-mnist", "plif", "onnx", {"encoder": "latency"}),
+    ("plif-mnist", "glif", "onnx-step", {"encoder": "latency"}),
+    ("plif-mnist", "lif", "pt2", {"steps": 2}),
+]
+"""Every format, kind of block, encoder and way to reset; the whole matrix is exhaustive."""
 
 
-@pytest.mark.parametrize("format", ["onnx", "torchscript"])
-@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
-def test_exported_models_agree_at_any_batch_size(tmp_path, format, options):
-    model = save_model(tmp_path / "model.pt", **options)
-    path, parity = export(tmp_path / "model.pt", format)
-    assert (parity.agreement, parity.num_samples) == (1.0, 64)
-    assert parity.max_difference < 1e-4
-    if format == "onnx":
-        session = onnxruntime.InferenceSession(path)
-        run = lambda frames: session.run(["logits"], {"frames": frames})[0]  # noqa: E731
-    else:
-        run = torchscript_session(path)
+def agree(tmp_path, name, neuron, options, **model):
+    """Export a narrow network; the file gives the checkpoint's logits at batch sizes it was not made with."""
+    checkpoint = saved(tmp_path / "model.pt", name, neuron, **model)
+    path, parity = export(checkpoint, options)
+    assert parity.agreement == 1
+    assert max(parity.flipped.values(), default=0) < 1e-3
+    reference = read_checkpoint(checkpoint).model
+    assert len(parity.flipped) == (0 if neuron == "relu" else sum(1 for _ in _neurons(reference)))
+    run = FORMATS[options.format].open(path)
     for batch in (1, 5):
-        frames = torch.poisson(torch.full((batch, *input_shape(model)), 1.0))
+        frames = example_frames(reference, batch)
         with torch.no_grad():
-            expected = model(frames).numpy()
-        np.testing.assert_allclose(run(frames.numpy()), expected, atol=1e-4)
-        assert batch == 1 or np.ptp(expected, axis=0).max() > 1e-3
+            expected = reference(frames).numpy()
+        assert np.median(np.abs(run(frames.numpy()) - expected)) < 1e-5
+        assert batch == 1 or np.ptp(expected, axis=0).max() > 1e-2
 
 
-def test_plif_starts_from_its_reset_voltage():
-    neuron, current = PLIF(v_reset=-0.5), torch.randn(4, 2, 3, 5)
-    for as_operator in (True, False):
-        assert torch.equal(FrozenNeuron(neuron, as_operator)(current), neuron(current))
+def _neurons(model):
+    return (module for module in model.modules() if hasattr(module, "coefficients"))
 
 
-def test_the_file_says_what_a_raw_recording_needs(exported, cache_path):
-    proto = onnx.load(exported)
-    text = {entry.key: entry.value for entry in proto.metadata_props}[KEY]
-    metadata = ModelMetadata.from_json(text, "model.onnx")
+@pytest.mark.parametrize(("name", "neuron", "format", "model"), MATRIX, ids=str)
+def test_exports_agree_with_their_checkpoint_at_any_batch_size(tmp_path, name, neuron, format, model):
+    agree(tmp_path, name, neuron, ExportOptions(format), **model)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("format", ["onnx", "onnx-step", "torchscript", "pt2"])
+@pytest.mark.parametrize("name", NARROW)
+def test_every_network_in_every_format(tmp_path, name, format):
+    for neuron in ("glif", "plif", "relu"):
+        agree(tmp_path, name, neuron, ExportOptions(format))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_every_neuron(tmp_path, neuron):
+    for format in ("onnx", "onnx-step", "torchscript"):
+        agree(tmp_path, "7b-widenet", neuron, ExportOptions(format))
+
+
+def test_kept_norms_give_the_same_class_too(tmp_path):
+    agree(tmp_path, "cifarnet", "glif", ExportOptions("onnx", fold=False))
+    metadata = ModelMetadata.from_json(description(tmp_path / "model.onnx"), "model.onnx")
+    assert metadata.batch_norm == "kept"
+    operators = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert operators.count("BatchNormalization") == 5
+
+
+def description(path):
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}[KEY]
+
+
+def test_plain_norms_are_those_of_tdbn_bit_for_bit():
+    model = lively("resnet18", "glif")
+    frames = example_frames(model, 2)
+    with torch.no_grad():
+        assert torch.equal(prepared(model, fold=False)(frames), model(frames))
+        torch.testing.assert_close(prepared(model, fold=True)(frames), model(frames), atol=0.1, rtol=0)
+    assert not any("running_mean" in name and "shortcut" not in name for name in prepared(model, True).state_dict())
+
+
+def test_the_file_says_what_a_raw_recording_needs(exported, cache_path, run):
+    metadata = ModelMetadata.from_json(description(exported), "model.onnx")
     with FrameCache(cache_path) as cache:
         assert (metadata.classes, metadata.scale, metadata.sensor) == (cache.classes, cache.scale, cache.sensor)
         assert metadata.preprocessing == cache.config
-    assert (metadata.steps, metadata.size) == (3, (16, 16))
+    assert (metadata.steps, metadata.size, metadata.channels) == (3, (16, 16), ("OFF", "ON"))
+    assert (metadata.form, metadata.states, metadata.precision) == ("unrolled", (), "fp32")
     assert metadata.versions["torch"] == torch.__version__
-    frames = proto.graph.input[0]
+    assert metadata.weights_sha256 == weights_sha256(read_checkpoint(run / "best.pt").model)
+    assert metadata.parity["num_samples"] == 8
+    frames = onnx.load(exported).graph.input[0]
     assert frames.name == "frames"
     assert frames.type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.load.*:DeprecationWarning")
-def test_torchscript_carries_the_same_description(run, tmp_path):
-    path, _ = export(run / "best.pt", "torchscript", tmp_path / "model.ts")
+def test_the_report_compares_accuracy_on_the_whole_test_split(exported, cache_path):
+    report = json.loads(parity_path(exported).read_text())
+    assert report["samples"] == f"test split of {cache_path.name}"
+    assert report["accuracy"] == report["checkpoint_accuracy"] > 0.7
+    assert set(report["flipped"].values()) == {0.0}
+    assert len(report["flipped"]) == 16
+
+
+@pytest.mark.parametrize("format", ["torchscript", "pt2"])
+def test_torchs_formats_carry_the_same_description(tmp_path, format):
+    path, _ = export(saved(tmp_path / "model.pt", "plif-mnist", "plif", steps=2), format)
     extra = {EXTRA_FILE: ""}
-    torch.jit.load(path, _extra_files=extra)
-    assert ModelMetadata.from_json(extra[EXTRA_FILE], "model.ts").classes == ("left", "right")
+    if format == "pt2":
+        torch.export.load(path, extra_files=extra)
+    else:
+        with pytest.warns(DeprecationWarning, match="torch.jit"):
+            torch.jit.load(path, _extra_files=extra)
+    assert ModelMetadata.from_json(extra[EXTRA_FILE], path.name).model["name"] == "plif-mnist"
 
 
-def test_no_folder_or_user_of_this_machine_is_in_the_file(exported):
-    content = exported.read_bytes()
-    for secret in (str(exported.parent), "site-packages", "/home", "/root", "deploy/", "evglif/"):
+@pytest.mark.parametrize("format", ["onnx", "onnx-step"])
+def test_no_folder_or_user_of_this_machine_is_in_the_file(run, cache_path, tmp_path, format, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, _ = export(run / "best.pt", format, tmp_path / "model.onnx", cache_path)
+    content = path.read_bytes()
+    here = (Path.home(), Path.cwd(), tmp_path, run, Path(__file__).parents[2])
+    for secret in (*map(str, here), f"/{Path.home().name}", "site-packages", "deploy/", "evglif/"):
         assert secret.encode() not in content
 
 
 def test_size_is_near_that_of_the_weights(tmp_path):
-    model = save_model(tmp_path / "model.pt", width=32)
-    path, _ = export(tmp_path / "model.pt")
+    checkpoint = saved(tmp_path / "model.pt", "cifarnet", "glif", width=32)
+    model, (path, _) = read_checkpoint(checkpoint).model, export(checkpoint)
     weights = sum(value.numel() * 4 for value in model.state_dict().values())
     assert path.stat().st_size < 1.2 * weights
 
 
 def test_disagreement_fails_and_writes_nothing(run, tmp_path, monkeypatch):
-    def write(_, path):
-        path.write_bytes(b"a model")
-
-    def broken_session(_):
+    def open_broken(_):
         return lambda frames: np.tile(np.float32([0, 1]), (len(frames), 1)) * (-1) ** np.arange(len(frames))[:, None]
 
-    monkeypatch.setitem(FORMATS, "onnx", (".onnx", write, broken_session))
-    with pytest.raises(ValueError, match="does not agree with"):
+    monkeypatch.setitem(deploy.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=open_broken))
+    with pytest.raises(ValueError, match=r"does not agree with the checkpoint: same class on .*nothing was written"):
         export(run / "best.pt", out=tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_data_that_do_not_fit_are_refused_with_both_numbers(cache_path, tmp_path):
-    save_model(tmp_path / "model.pt", steps=5, num_classes=2)
+    checkpoint = saved(tmp_path / "model.pt", "7b-widenet", "glif", steps=5, num_classes=2, size=(16, 16))
     with pytest.raises(ValueError, match=r"time steps T: the model has 5, the data in .* have 3"):
-        export(tmp_path / "model.pt", data=cache_path)
+        export(checkpoint, data=cache_path)
+
+
+def test_random_spikes_are_refused_with_the_reason(tmp_path):
+    checkpoint = saved(tmp_path / "model.pt", "plif-mnist", "plif", encoder="poisson")
+    with pytest.raises(ValueError, match=r"random spikes .*encoder poisson"):
+        export(checkpoint)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.pt"]
+
+
+class Hostile:
+    """A pickle that makes a folder where it is loaded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return Path.mkdir, (self.folder,)
+
+
+def test_a_hostile_checkpoint_runs_no_code(tmp_path):
+    trap = tmp_path / "trap"
+    torch.save({"format": "evglif-checkpoint", "weights": Hostile(trap)}, tmp_path / "torch.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile(trap)))
+    for name in ("torch.pt", "plain.pt"):
+        with pytest.raises(ValueError, match="is not a checkpoint written by evglif, or it is damaged"):
+            export(tmp_path / name, out=tmp_path / "model.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.pt", "torch.pt"]
 
 
 def test_the_command(run, cache_path, tmp_path, capsys):
     out = tmp_path / "model.onnx"
     assert main([str(run / "best.pt"), "--data", str(cache_path), "--out", str(out)]) == 0
-    assert re.search(r"model\.onnx: \d\.\d\d MB, same class on 100\.0% of 8 samples", capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert re.search(r"model\.onnx: \d\.\d\d MB, same class on 100\.0% of 8 samples", printed)
+    assert f"next: python -m deploy.infer {out} RECORDING" in printed
     assert main([str(tmp_path / "none.pt")]) == 1
     assert "no checkpoint at" in capsys.readouterr().err
     (tmp_path / "text.pt").write_text("hello")
-    assert main([str(tmp_path / "text.pt")]) == 1
-    assert "not a checkpoint written by evglif" in capsys.readouterr().err
+    (tmp_path / "cut.pt").write_bytes((run / "best.pt").read_bytes()[:-2000])
+    for name in ("text.pt", "cut.pt"):
+        assert main([str(tmp_path / name)]) == 1
+        assert "not a checkpoint written by evglif, or it is damaged" in capsys.readouterr().err
 
 
-def test_exporting_leaves_the_model_as_it_was(tmp_path):
-    model = save_model(tmp_path / "model.pt", init="cifar")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "tflite"}, "unknown format 'tflite'; choose one of onnx, onnx-step, torchscript, pt2, nir"),
+        ({"precision": "int4"}, "unknown precision 'int4'"),
+        ({"opset": 9}, "opset 9: choose one from 18 to"),
+        ({"opset": 20, "compat": True}, "onnxruntime 1.16 loads opset 18, not 20"),
+        ({"format": "pt2", "precision": "fp16"}, "pt2 files hold fp32"),
+        ({"format": "onnx-step", "scan": True}, "only --format onnx has a Scan"),
+        ({"precision": "int8"}, "add --calibration"),
+        ({"format": "nir", "fold": False}, "leave out --exact"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExportOptions(**options)
+
+
+def test_exporting_leaves_the_model_as_it_was():
+    model = lively("resnet18", "glif")
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    freeze(model, as_operator=True)
+    freeze(prepared(model, fold=True), as_operator=True)
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())

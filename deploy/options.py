@@ -1,0 +1,61 @@
+"""What can be asked of an export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx.defs import onnx_opset_version
+
+FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir")
+PRECISIONS = ("fp32", "fp16", "int8")
+FIRST_OPSET = 18
+"""The first whose Split divides by a number of outputs; onnxruntime 1.16 knows it."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How a checkpoint is exported.
+
+    Attributes:
+        format: one of ``FORMATS``.
+        fold: fold batch norms into convolutions (``--fast``) or keep them as they are (``--exact``).
+        opset: ONNX: version of the operators.
+        compat: ONNX: nothing that onnxruntime 1.16 does not load.
+        scan: ONNX: recurrences as Scan rather than unrolled.
+        precision: ONNX: ``"fp32"``, or ``"fp16"`` or ``"int8"`` for convolutions and linear layers.
+        calibration: int8: cache whose training split gives the range of what is no spike.
+
+    Raises:
+        ValueError: for an unknown name, or options that do not go together; what to do is said.
+    """
+
+    format: str = "onnx"
+    fold: bool = True
+    opset: int = FIRST_OPSET
+    compat: bool = False
+    scan: bool = False
+    precision: str = "fp32"
+    calibration: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise ValueError(f"unknown format {self.format!r}; choose one of {', '.join(FORMATS)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if not FIRST_OPSET <= self.opset <= onnx_opset_version():
+            raise ValueError(f"opset {self.opset}: choose one from {FIRST_OPSET} to {onnx_opset_version()}")
+        if self.compat and self.opset != FIRST_OPSET:
+            raise ValueError(f"onnxruntime 1.16 loads opset {FIRST_OPSET}, not {self.opset}; leave out --opset")
+        self._check_format()
+
+    def _check_format(self) -> None:
+        onnx = self.format in ("onnx", "onnx-step")
+        if self.precision != "fp32" and not onnx:
+            raise ValueError(f"{self.format} files hold fp32; choose --format onnx for {self.precision}")
+        if self.scan and self.format != "onnx":
+            raise ValueError(f"only --format onnx has a Scan; {self.format} was asked for")
+        if self.precision == "int8" and self.calibration is None:
+            raise ValueError("int8 needs the range of the first layer's input: add --calibration FILE.h5")
+        if self.format == "nir" and not self.fold:
+            raise ValueError("NIR has no batch norm; leave out --exact")
