@@ -167,11 +167,12 @@ def test_external_weights_are_found_wherever_a_tensor_can_be():
     make = onnx.helper.make_node
     inner = onnx.helper.make_graph([make("Constant", [], ["c"], value=tensor)], "inner", [], [])
     branch = make("If", ["x"], ["y"], then_branch=inner, else_branch=inner)
+    branch.attribute.add(name="sparse_value", sparse_tensor=onnx.SparseTensorProto(indices=tensor))
     function = onnx.helper.make_function("d", "f", [], ["c"], [make("Constant", [], ["c"], value=tensor)], [])
     sparse = onnx.SparseTensorProto(values=tensor)
     graph = onnx.helper.make_graph([branch], "g", [], [], [tensor], sparse_initializer=[sparse])
     model = onnx.helper.make_model(graph, functions=[function])
-    assert external_files(memoryview(model.SerializeToString())) == ["a"] * 5
+    assert external_files(memoryview(model.SerializeToString())) == ["a"] * 6
     nowhere = onnx.helper.make_graph([], "g", [], [], [onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)])
     assert external_files(memoryview(onnx.helper.make_model(nowhere).SerializeToString())) == ["?"]
 

@@ -120,6 +120,14 @@ def test_a_davis_of_128_pixels_is_told_by_its_header():
     assert events.tolist() == [(9, 122, 127, True)]
 
 
+def test_a_record_that_begins_like_a_header_line_is_a_record():
+    header = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.DAVIS240C\r\n"
+    like_text = records((0x23092009, 0x200A200A))
+    decoder = AddressDecoder((240, 180))
+    first, second = aedat_packets([header + records((0, 1)), like_text], decoder, "a pipe")
+    assert (len(first), len(second)) == (1, 1)
+
+
 @pytest.mark.parametrize("name", ["aedat2_dvs128_walking.aedat", "aedat2_davis240_boxes.aedat"])
 def test_real_recordings_come_through_as_they_are_read(shared_data, name):
     path = shared_data / "formats" / name

@@ -139,6 +139,19 @@ def test_live_filters_are_those_of_whole_recordings(models_with_filters):
     np.testing.assert_allclose(updates[-1].logits, logits_of(frames)[len(updates) - 1], atol=1e-6)
 
 
+def test_a_stream_lasts_to_its_last_event_even_if_a_filter_drops_it(tmp_path):
+    model = Classifier(step_model(tmp_path / "crop.onnx", {**CONFIG, "filters": ["crop:-10ms"]}))
+    updates = fed(model.stream(), [events_at([0, 5000, 59_999])])
+    assert [(update.num_events, update.final) for update in updates] == [(2, False), (0, False), (0, True)]
+
+
+def test_events_of_one_time_keep_their_order_behind_a_late_one():
+    order = Order(max_disorder_us=10)
+    events = events_at([9, *[8] * 40])
+    list(order.feed(events))
+    assert order.rest().tolist() == [*events[1:].tolist(), events[0].tolist()]
+
+
 def test_a_filter_that_needs_the_whole_recording_is_refused(tmp_path):
     path = step_model(tmp_path / "hot.onnx", {**CONFIG, "filters": ["hot:3"]})
     with pytest.raises(ValueError, match=r"the filter hot:3 looks for pixels that fire too often in a whole recording"):
