@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import numpy as np
 
 from evglif.data import DeviceFrames, FrameDataset, HostFrames, Rows, consecutive
-from evglif.learner import Frames, Learner
+from evglif.interrupt import between_batches
+from evglif.learner import Frames, Learner, Means
 from evglif.neurons import layer_values
 from evglif.order import Order
 from evglif.run import Row, Run, State
@@ -36,6 +37,7 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
         ValueError: where there are more processes than training samples.
         FloatingPointError: where the loss is not finite; the run stands where it did after the epoch before.
         OSError: where there is no room for an epoch's files; likewise.
+        KeyboardInterrupt: after the batch in which Ctrl-C came; likewise.
     """
     order = _order(learner, len(sets["train"]))
     history: list[Row] = []
@@ -46,20 +48,34 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
         if writes:
             run.follow(history, learner.weights)
     frames = {stage: _frames(each, learner, data_on_device) for stage, each in sets.items() if len(each)}
-    for epoch in range(len(history) + 1, learner.recipe.epochs + 1):
-        with watch.epoch(epoch, order.num_samples // order.num_processes):
-            row = _epoch(epoch, learner, order, sets, frames, watch)
-            watch.figures(row)
-        history.append(row)
-        if writes:
-            run.save(State(history, learner.state()), learner.weights)
-            watch.log(row)
+    with between_batches() as check:
+        for epoch in range(len(history) + 1, learner.recipe.epochs + 1):
+            with watch.epoch(epoch, order.num_samples // order.num_processes):
+                row = _epoch(epoch, learner, order, sets, frames, watch, check)
+                watch.figures(row)
+            history.append(row)
+            if writes:
+                run.save(State(history, learner.state()), learner.weights)
+                watch.log(row)
+            check()
     return history
 
 
-def _epoch(number: int, learner: Learner, order: Order, sets: Sets, frames: Mapping[str, Frames], watch: Watch) -> Row:
+def _epoch(
+    number: int,
+    learner: Learner,
+    order: Order,
+    sets: Sets,
+    frames: Mapping[str, Frames],
+    watch: Watch,
+    check: Callable[[], None],
+) -> Row:
+    def after_batch(means: Means) -> None:
+        watch.batch(means)
+        check()
+
     rate, started = learner.rate, perf_counter()
-    means = learner.train(number, order.epoch(number), frames["train"], watch.batch)
+    means = learner.train(number, order.epoch(number), frames["train"], after_batch)
     seconds = perf_counter() - started
     row: Row = {"epoch": number, **means.figures("train")}
     for stage in frames:
