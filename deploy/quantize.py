@@ -40,24 +40,37 @@ def reduced(model: OnnxModel, checkpoint: Checkpoint, options: ExportOptions) ->
     """
     if options.precision == "fp32":
         return model
+    if options.precision == "fp16":
+        return in_fp16(model)
+    assert options.calibration is not None
+    return in_int8(model, calibration_frames(options.calibration, checkpoint))
+
+
+def in_fp16(model: OnnxModel) -> OnnxModel:
+    """Every convolution in fp16."""
     proto = onnx.ModelProto()
     proto.CopyFrom(model.observed)
-    if options.precision == "fp16":
-        writer: _Writer = _Half(proto.graph)
-        chosen = {node.output[0] for node in proto.graph.node if node.op_type == "Conv"}
-    else:
-        levels = find_levels(proto.graph.node)
-        convolutions = [node for node in proto.graph.node if node.op_type == "Conv" and node.input[0] in levels]
-        chosen = {node.output[0] for node in convolutions if levels[node.input[0]].fits}
-        if not chosen:
-            raise ValueError(
-                f"no convolution of {checkpoint.model.spec.name} with {checkpoint.model.spec.neuron.name} neurons sees "
-                "spikes, so int8 has nothing to gain; export it with --precision fp32 or fp16"
-            )
-        assert options.calibration is not None
-        ranges = current_ranges(model, sorted(chosen), calibration_frames(options.calibration, checkpoint))
-        writer = _Int8(proto.graph, levels, ranges)
-    writer.rewrite(chosen)
+    _Half(proto.graph).rewrite({node.output[0] for node in proto.graph.node if node.op_type == "Conv"})
+    return OnnxModel(proto, model.spikes, model.states, model.steps)
+
+
+def in_int8(model: OnnxModel, batches: Iterator[Frames]) -> OnnxModel:
+    """Every convolution of spikes in int8; the batches of frames give the ranges of their currents.
+
+    Raises:
+        ValueError: where no convolution sees spikes.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(model.observed)
+    levels = find_levels(proto.graph.node)
+    of_spikes = [node for node in proto.graph.node if node.op_type == "Conv" and node.input[0] in levels]
+    chosen = {node.output[0] for node in of_spikes if levels[node.input[0]].fits}
+    if not chosen:
+        raise ValueError(
+            "no convolution of this network sees spikes, so int8 has nothing to gain; export it with "
+            "--precision fp32 or fp16"
+        )
+    _Int8(proto.graph, levels, current_ranges(model, sorted(chosen), batches)).rewrite(chosen)
     return OnnxModel(proto, model.spikes, model.states, model.steps)
 
 

@@ -60,7 +60,7 @@ class StepNeuron(nn.Module):
             self.register_buffer(field.name, getattr(coefficients, field.name).detach().clone())
         self.rest, self.strict = neuron.rest, neuron.strict
         self.index, self._carrier = index, carrier
-        lowest = float(coefficients.threshold.min())
+        lowest = float(coefficients.threshold.detach().min())
         if self.rest > lowest or (self.rest == lowest and not self.strict):
             raise ValueError(
                 f"neuron {index} rests at {self.rest:g} and fires from {lowest:g} on, so a step model cannot tell rest "

@@ -52,7 +52,7 @@ def test_an_independent_simulator_gives_the_same_spikes(tmp_path, neuron):
     graph = nir.NIRGraph.from_list(nir.LIF(**parameters))
     nir.write(tmp_path / "neuron.nir", graph)
     (node,) = (each for each in nir.read(tmp_path / "neuron.nir").nodes.values() if isinstance(each, nir.LIF))
-    current = torch.randn(40, generator=torch.Generator().manual_seed(1)) + 0.8
+    current = 2 * torch.randn(40, generator=torch.Generator().manual_seed(1)) + 1.5
     expected = neuron(current.view(40, 1, 1)).flatten().tolist()
     assert euler(node, current.tolist()) == expected
     assert 3 < sum(expected) < 37

@@ -46,7 +46,7 @@ def test_int8_keeps_spikes_exact_and_the_accuracy(run, cache_path, tmp_path):
 
 @pytest.mark.parametrize("format", ["onnx", "onnx-step"])
 def test_fp16_keeps_membranes_in_fp32(tmp_path, format):
-    path, parity = export(saved(tmp_path / "model.pt", "cifarnet", "glif"), ExportOptions(format, precision="fp16"))
+    path, parity = export(saved(tmp_path / "model.pt", "plif-mnist", "plif"), ExportOptions(format, precision="fp16"))
     assert parity.agreement >= 0.99
     graph = onnx.load(path).graph
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
@@ -59,5 +59,5 @@ def test_fp16_keeps_membranes_in_fp32(tmp_path, format):
 
 def test_a_network_without_spikes_has_nothing_to_quantise(tmp_path, cache_path):
     checkpoint = saved(tmp_path / "model.pt", "7b-widenet", "relu", num_classes=2, size=(16, 16))
-    with pytest.raises(ValueError, match="no convolution of 7b-widenet with relu neurons sees spikes"):
+    with pytest.raises(ValueError, match="no convolution of this network sees spikes"):
         export(checkpoint, ExportOptions("onnx", precision="int8", calibration=cache_path))

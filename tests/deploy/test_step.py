@@ -47,7 +47,7 @@ def test_the_step_chooses_the_row_of_the_gain():
     neuron.set_values(g=torch.tensor([[0.1], [0.5], [0.9]]))
     carrier = _Carrier(2)
     StepNeuron(neuron, 0, carrier)(torch.ones(1, 1, 1))
-    leak = float(neuron.natural("tau_lin"))
+    leak = float(neuron.values()["tau_lin"])
     assert float(carrier.following[0]) == pytest.approx(0.9 - leak)
 
 
