@@ -1,0 +1,143 @@
+// Events to frames, as a model's description asks: slices of time, counted per pixel and polarity, then resized.
+//
+//     frame[j, c, v, u] = Σ over the events of slice j with polarity c of  weight_x[x, u] · weight_y[y, v]
+//
+// Weights are rational. Over their common denominator they are integers, so that the sums are exact and the frames
+// equal those of preprocessing/rasterize.py bit for bit.
+
+import { SENSOR } from "./recording.js";
+
+const FINEST = 2 ** 31; // weights with a larger denominator are rounded to 1 / this
+
+// The weight of a pixel in a bin, before a bin's weights are divided by their sum; see preprocessing/tables.py.
+const WEIGHTS = {
+  bilinear(pixels, bins, pixel, bin) {
+    const place = Math.max((2 * bin + 1) * pixels - bins, 0);
+    const low = Math.floor(place / (2 * bins));
+    const rest = place % (2 * bins);
+    const high = Math.min(low + 1, pixels - 1);
+    return (pixel === low ? 2 * bins - rest : 0) + (pixel === high ? rest : 0);
+  },
+  "bilinear-antialias"(pixels, bins, pixel, bin) {
+    const distance = Math.abs((2 * pixel + 1) * bins - (2 * bin + 1) * pixels);
+    return Math.max(2 * Math.max(pixels, bins) - distance, 0);
+  },
+  area: (pixels, bins, pixel, bin) =>
+    Number(Math.floor((bin * pixels) / bins) <= pixel && pixel < Math.ceil(((bin + 1) * pixels) / bins)),
+  nearest: (pixels, bins, pixel, bin) => Number(pixel === Math.floor((bin * pixels) / bins)),
+  sum: (pixels, bins, pixel, bin) => Number(bin === Math.floor((pixel * bins) / pixels)),
+};
+
+const VALUES = {
+  count: () => {},
+  binary: (sums) => sums.forEach((sum, at) => (sums[at] = Number(sum > 0))),
+  signed(sums, pixels) {
+    for (let off = 0; off < pixels; off++) {
+      const less = Math.min(sums[off], sums[off + pixels]);
+      sums[off] -= less;
+      sums[off + pixels] -= less;
+    }
+  },
+};
+
+const UNIT_US = { s: 1e6, ms: 1e3, us: 1, µs: 1 };
+
+/**
+ * Frames [T] of the events of a recording or a window of it; each is [2, H, W], channel 0 = OFF, channel 1 = ON.
+ * @param {object} config the part "preprocessing" of a model's description
+ * @returns {(events: object, from: number, to: number) => Float32Array[]}
+ */
+export function frameMaker(config) {
+  const { steps, size: [width, height], resize = "bilinear", value = "count", transpose = false } = config;
+  const slicing = parseSlicing(config.slicing ?? "count");
+  refuseWhere(!(resize in WEIGHTS), `the resizing ${resize}`);
+  refuseWhere(!(value in VALUES), `the value ${value}`);
+  refuseWhere(config.filters?.length, `the filters ${config.filters}`);
+  const [sensorWidth, sensorHeight] = transpose ? SENSOR.toReversed() : SENSOR;
+  const across = makeAxis(resize, sensorWidth, width);
+  const down = makeAxis(resize, sensorHeight, height);
+  const unit = Math.min(across.denominator * down.denominator, FINEST);
+
+  function frame(events, from, to) {
+    const sums = new Float64Array(2 * height * width);
+    for (let i = from; i < to; i++) {
+      const [column, row] = transpose ? [events.y[i], events.x[i]] : [events.x[i], events.y[i]];
+      for (const [v, weightY] of down.feeds[row])
+        for (const [u, weightX] of across.feeds[column])
+          sums[(events.on[i] * height + v) * width + u] += Math.round(weightY * weightX * unit);
+    }
+    VALUES[value](sums, height * width);
+    return Float32Array.from(sums, (sum) => sum / (value === "binary" ? 1 : unit));
+  }
+
+  return (events, from = 0, to = events.t.length) => {
+    const edges = sliceEdges(events.t, from, to, steps, slicing);
+    return Array.from({ length: steps }, (_, step) => frame(events, edges[step], edges[step + 1]));
+  };
+}
+
+/** Index ranges [from, to] of the windows that a model was trained on; the whole recording where it was on such. */
+export function windowsOf(t, { window_us: windowUs, hop_us: hopUs }, source) {
+  if (!windowUs || !hopUs) return [[0, t.length]];
+  const durationUs = t.at(-1) - t[0];
+  const windows = [];
+  for (let start = t[0]; start + windowUs <= t.at(-1) + 1; start += hopUs)
+    windows.push([lowerBound(t, start), lowerBound(t, start + windowUs)]);
+  const filled = windows.filter(([from, to]) => from < to);
+  if (!filled.length)
+    throw new Error(`${source} spans ${durationUs} µs, the model was trained on windows of ${windowUs} µs`);
+  return filled;
+}
+
+function refuseWhere(unknown, what) {
+  if (unknown) throw new Error(`the model was trained with ${what}, which this page cannot do`);
+}
+
+/** What each pixel along an axis feeds: [bin, weight] pairs; all weights are integers / denominator. */
+function makeAxis(resize, pixels, bins) {
+  const feeds = Array.from({ length: pixels }, () => []);
+  let denominator = 1;
+  for (let bin = 0; bin < bins; bin++) {
+    const weights = feeds.map((_, pixel) => WEIGHTS[resize](pixels, bins, pixel, bin));
+    const divisor = weights.reduce(gcd);
+    const sum = resize === "sum" ? 1 : weights.reduce((a, b) => a + b) / divisor;
+    weights.forEach((weight, pixel) => weight && feeds[pixel].push([bin, weight / divisor / sum]));
+    denominator = Math.min((denominator / gcd(denominator, sum)) * sum, FINEST);
+  }
+  return { feeds, denominator };
+}
+
+function gcd(a, b) {
+  return b ? gcd(b, a % b) : a;
+}
+
+/** "count", "time", "duration:50ms" or "events:2000" as a kind, with µs or a number of events. */
+function parseSlicing(slicing) {
+  if (slicing === "count" || slicing === "time") return { kind: slicing };
+  const [, kind, number, unit] = slicing.match(/^(duration|events):([\d.]+)(s|ms|us|µs)?$/) ?? [];
+  refuseWhere(!kind || (kind === "duration") !== Boolean(unit), `the slicing ${slicing}`);
+  return { kind, each: Math.round(number * (UNIT_US[unit] ?? 1)) };
+}
+
+/** Indices [T + 1]: slice j holds the events from edges[j] up to edges[j + 1] − 1; see preprocessing/slicing.py. */
+function sliceEdges(t, from, to, steps, { kind, each }) {
+  const [count, first, last] = [to - from, t[from], t[to - 1]];
+  const index = (time) => lowerBound(t, time, from, to);
+  const edge = {
+    count: (j) => (j === steps ? to : from + j * Math.floor(count / steps)),
+    time: (j) => (j === steps ? to : index(first + Math.ceil((j * (last - first)) / steps))),
+    events: (j) => from + Math.min(j * each, count),
+    duration: (j) => index(Math.min(first + j * each, last + 1)),
+  }[kind];
+  return Array.from({ length: steps + 1 }, (_, j) => edge(j));
+}
+
+/** The first index from `from` on whose time is not below `time`. */
+function lowerBound(t, time, from = 0, to = t.length) {
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (t[middle] < time) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
