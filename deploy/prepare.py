@@ -19,7 +19,7 @@ from evglif.models import Network, NetworkSpec, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.recurrence import Coefficients, spiking_recurrence
 
-PACKAGES = ("torch", "onnx", "onnxscript", "numpy")
+PACKAGES = ("torch", "onnx", "numpy")
 
 
 class FrozenNeuron(nn.Module):
