@@ -1,0 +1,16 @@
+"""What README.md shows is what the program prints."""
+
+from pathlib import Path
+
+from evglif.models.__main__ import main
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+PAPER = "c64k3s1-BN-GLIF-{SEW Block (c64)}*4-APk2s2-c128k3s1-BN-GLIF-{SEW Block (c128)-APk2s2}*3-FC10"
+"""GLIF, appendix A.2."""
+
+
+def test_the_layer_table_of_7b_widenet(capsys):
+    assert main(["7b-widenet"]) == 0
+    shown = capsys.readouterr().out.rstrip()
+    assert shown.splitlines()[0] == PAPER
+    assert f"```\n{shown}\n```" in README.read_text(encoding="utf-8")
