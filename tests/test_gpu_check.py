@@ -82,3 +82,13 @@ def test_the_gpu_benchmark_runs_at_toy_size_on_a_processor(tmp_path):
         rows = list(csv.DictReader(file))
     assert len({(row["layout"], row["T"]) for row in rows}) == 4
     assert {"ours", "eager"} <= {row["contender"] for row in rows}
+
+
+def test_a_python_without_torch_is_told_what_to_do(tmp_path):
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
+    bare.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(bare)}
+    done = subprocess.run([ROOT / "scripts/gpu_check"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "has no torch; run scripts/setup, or name another" in done.stderr
