@@ -92,3 +92,15 @@ def test_a_python_without_torch_is_told_what_to_do(tmp_path):
     done = subprocess.run([ROOT / "scripts/gpu_check"], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert "has no torch; run scripts/setup, or name another" in done.stderr
+
+
+def test_the_benchmark_of_training_runs_at_toy_size_on_a_processor(tmp_path):
+    table = tmp_path / "table.csv"
+    command = [sys.executable, ROOT / "scripts/bench/training_gpu.py", "--device", "cpu", "--repeats", "1"]
+    subprocess.run([*command, "--csv", table], cwd=ROOT, capture_output=True, text=True, check=True)
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["precision"] for row in rows} == {"fp32", "bf16"}
+    twins = [row for row in rows if row["neuron"] == "ReLU twin"]
+    assert [float(row["times the twin"]) for row in twins] == [1.0, 1.0]
+    assert {"GLIF", "GLIF, eager loop"} <= {row["neuron"] for row in rows}

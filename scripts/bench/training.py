@@ -34,27 +34,38 @@ TWIN = "ReLU twin"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+Row = tuple[str, float, float, float, float]
+"""A contender, ms, samples/s, times the twin, MB saved for the backward pass."""
+
+
 def main() -> None:
     options = parse_options()
-    networks = contenders(options)
-    frames, labels = batch(options)
-    check(networks, frames, options)
-    steps = {name: TrainingStep(network, frames, labels, options) for name, network in networks.items()}
-    seconds = in_turns({name: partial(timed, step) for name, step in steps.items()}, options.repeats)
     lines = [
         f"7B-wideNet, width {options.width}, T = {options.steps}, {options.size}×{options.size} px, batch "
         f"{options.batch}, {options.precision} on {options.device}: one training step",
         f"{'':<22}{'ms':>9}{'samples/s':>11}{'× the twin':>12}{'saved MB':>10}",
     ]
-    for name, taken in seconds.items():
-        rate, ratio = options.batch / taken, taken / seconds[TWIN]
-        lines.append(f"{name:<22}{1e3 * taken:>9.1f}{rate:>11.2f}{ratio:>12.2f}{steps[name].saved_megabytes():>10.0f}")
+    for name, milliseconds, rate, ratio, saved in measure(options):
+        lines.append(f"{name:<22}{milliseconds:>9.1f}{rate:>11.2f}{ratio:>12.2f}{saved:>10.0f}")
     lines.append(f"{machine('torch', 'numba')}, {torch.get_num_threads()} threads, median of {options.repeats}")
     if not spikingjelly(options.steps, options.device):
         lines.append(INSTALL)
     print(*lines, sep="\n")
     if options.out is not None:
         options.out.write_text("\n".join(lines) + "\n")
+
+
+def measure(options: argparse.Namespace) -> list[Row]:
+    """Every contender, after a check that they agree."""
+    networks = contenders(options)
+    frames, labels = batch(options)
+    check(networks, frames, options)
+    steps = {name: TrainingStep(network, frames, labels, options) for name, network in networks.items()}
+    seconds = in_turns({name: partial(timed, step) for name, step in steps.items()}, options.repeats)
+    return [
+        (name, 1e3 * taken, options.batch / taken, taken / seconds[TWIN], steps[name].saved_megabytes())
+        for name, taken in seconds.items()
+    ]
 
 
 def parse_options() -> argparse.Namespace:
