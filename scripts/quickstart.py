@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from deploy.export import export
-from deploy.infer import classify
+from deploy.infer import Prediction, classify
 from deploy.runtime import Classifier
 from evglif.plots import plot_frames
 from evglif.train import parse_arguments, train
@@ -90,7 +90,7 @@ def classified(cache: FrameCache, root: Path, checkpoint: Path, out: Path) -> di
 
     classifier = Classifier(checkpoint.with_suffix(".onnx"))
     indices = cache.indices("test")
-    predictions = [classify(classifier, root / cache.source(int(index))) for index in indices]
+    predictions = predicted(classifier, [root / cache.source(int(index)) for index in indices])
     labels = [cache.classes[label] for label in cache.labels[indices]]
     right = np.mean([prediction.label == label for prediction, label in zip(predictions, labels, strict=True)])
     with torch.inference_mode():
@@ -101,12 +101,22 @@ def classified(cache: FrameCache, root: Path, checkpoint: Path, out: Path) -> di
     title = f"{Path(first.recording).name}: a {labels[0]}, classified as {first.label} ({first.probability:.0%})"
     picture = out / "what_went_in_and_came_out.png"
     plot_frames(cache[int(indices[0])], title, picture, first.probabilities)
-    times = [classify(classifier, Path(first.recording)).milliseconds for _ in range(NUM_TIMED)]
+    times = [predicted(classifier, [Path(first.recording)])[0].milliseconds for _ in range(NUM_TIMED)]
     return {
         "test accuracy, ONNX on raw files": f"{right:.2%}",
         "same class as the checkpoint": f"{same:.2%}",
         "latency, raw file → class": f"{np.median(times):.1f} ms (median of {NUM_TIMED})",
     }
+
+
+def predicted(classifier: Classifier, recordings: list[Path]) -> list[Prediction]:
+    """A prediction for every recording; the first that cannot be used raises."""
+    predictions = []
+    for outcome in classify(classifier, recordings):
+        if not isinstance(outcome, Prediction):
+            raise outcome
+        predictions.append(outcome)
+    return predictions
 
 
 def rate(cache: FrameCache, seconds: float) -> str:
