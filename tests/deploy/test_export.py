@@ -49,7 +49,8 @@ def agree(tmp_path, name, neuron, options, **model):
         frames = example_frames(reference, batch)
         with torch.no_grad():
             expected = reference(frames).numpy()
-        assert np.median(np.abs(run(frames.numpy()) - expected)) < 1e-5
+        scale = max(1.0, float(np.abs(expected).max()))  # heads of networks that fire much give logits of some tens
+        assert np.median(np.abs(run(frames.numpy()) - expected)) < 1e-5 * scale
         assert batch == 1 or np.ptp(expected, axis=0).max() > 1e-2
 
 
