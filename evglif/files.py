@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import pickle
@@ -12,6 +11,8 @@ from typing import Any
 from zipfile import BadZipFile
 
 import torch
+
+from preprocessing.files import FULL, replace_durably
 
 UNREADABLE = (pickle.UnpicklingError, BadZipFile, RuntimeError, ValueError, LookupError, EOFError, OSError)
 """What ``torch.load`` raises for files that it did not write, or that are cut short."""
@@ -27,11 +28,9 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        replace_durably(temporary, path)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in FULL:
             raise
         kept = f"; {path} is still the one written before" if path.exists() else ""
         message = f"no room for the {len(content) / 1e6:.1f} MB of {path}{kept}. Make room, then run the command again"

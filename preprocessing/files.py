@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from io import BufferedRandom
 from pathlib import Path, PureWindowsPath
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says where there is no room."""
 
 
 class BusyError(RuntimeError):
@@ -39,7 +40,7 @@ def writing(path: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not told:
             raise
         reason = os.strerror(number) if number else str(error)
-        step = "make room, then run the same command again" if number in _FULL else "is its folder there and writable?"
+        step = "make room, then run the same command again" if number in FULL else "is its folder there and writable?"
         raise WriteError(f"{getattr(error, 'filename', None) or path}: cannot be written ({reason}): {step}") from error
 
 
