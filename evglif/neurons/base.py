@@ -169,15 +169,11 @@ class SpikingNeuron(nn.Module, ABC):
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes ``[T, B, C, …]`` for a current ``[T, B, C, …]``, from rest."""
-        return spiking_recurrence(
-            current,
-            self.coefficients(),
-            self.surrogate,
-            self.strict,
-            self.detach_reset,
-            self.backend,
-            initial=self.rest,
-        )
+        return spiking_recurrence(current, self.coefficients(), *self._options, initial=self.rest)
+
+    @property
+    def _options(self) -> tuple[Surrogate, bool, bool, str]:
+        return self.surrogate, self.strict, self.detach_reset, self.backend
 
     def trace(self, current: Tensor, initial: State | NeuronState | None = None) -> Trace:
         """Spikes, membranes and final state for a current ``[T, B, C, …]``, from rest or from ``initial``.
@@ -188,16 +184,7 @@ class SpikingNeuron(nn.Module, ABC):
             ValueError: for a state whose shape is not the current's, and for steps that g^t does not have.
         """
         coefficients, start = self._begin(current, initial)
-        return spiking_recurrence(
-            current,
-            coefficients,
-            self.surrogate,
-            self.strict,
-            self.detach_reset,
-            self.backend,
-            initial=start,
-            trace=True,
-        )
+        return spiking_recurrence(current, coefficients, *self._options, initial=start, trace=True)
 
     def _begin(self, current: Tensor, initial: State | NeuronState | None) -> tuple[Coefficients, State | float]:
         """Coefficients of the steps that follow a state, and the state as the recurrence takes it."""
@@ -238,16 +225,7 @@ class SpikingNeuron(nn.Module, ABC):
         """
         state = self.at_rest(current) if state is None else state
         coefficients, start = self._begin(current, state)
-        spikes, final = spiking_recurrence(
-            current,
-            coefficients,
-            self.surrogate,
-            self.strict,
-            self.detach_reset,
-            self.backend,
-            initial=start,
-            final=True,
-        )
+        spikes, final = spiking_recurrence(current, coefficients, *self._options, initial=start, final=True)
         return spikes, NeuronState(*final, state.step + current.shape[0])
 
     def step(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
