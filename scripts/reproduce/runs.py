@@ -33,6 +33,9 @@ FILES = {
     "nmnist": "nmnist",
     "plif-cifar10dvs": "cifar10dvs-plif",
     "dvs128gesture": "dvs128gesture",
+    "digits": "digits",
+    "nmnist-small": "nmnist-small",
+    "folder": "folder",
 }
 """Recipe → name of its data set's file in the folder of the data sets."""
 

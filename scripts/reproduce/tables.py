@@ -181,6 +181,15 @@ TABLES: dict[str, Table] = {
     "plif-tableS2": Table(
         "With 15 % of the training split for validation", _plif("", _PLIF_VALIDATED, {}, 0.15), chosen_on_test=False
     ),
+    "neurons": Table(
+        "Neurons side by side on small data, and the twin with ReLUs",
+        tuple(
+            Row(f"{data}, {shown}", recipe, "–", {"neuron": neuron})
+            for data, recipe in {"digits": "digits", "N-MNIST": "nmnist-small", "objects": "folder"}.items()
+            for shown, neuron in {"GLIF": "glif", "PLIF": "plif", "LIF": "lif", "ReLU": "relu"}.items()
+        ),
+        chosen_on_test=False,
+    ),
     "plif-figure6": Table("PLIF against LIF during training", _NEURONS, draws="curves"),
     "plif-figure7": Table(
         "Time constants during training on CIFAR-10 and CIFAR10-DVS",
