@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deploy.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
-from evglif.firing import count_spikes
+from evglif.evaluation.firing import count_spikes
 from evglif.layers import BasicBlock, ConvNorm, MSBlock
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron

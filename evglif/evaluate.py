@@ -14,15 +14,15 @@ import torch
 from tqdm import tqdm
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.comparison import compare
 from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
-from evglif.evaluation import Evaluation
-from evglif.firing import count_spikes
-from evglif.learnt import neuron_values, value_rows, values_table
+from evglif.evaluation.comparison import compare
+from evglif.evaluation.figures import Evaluation
+from evglif.evaluation.firing import count_spikes
+from evglif.evaluation.learnt import neuron_values, value_rows, values_table
+from evglif.evaluation.report import write_comparison, write_evaluation, write_json
+from evglif.evaluation.tables import comparison_text, evaluation_text
+from evglif.evaluation.tally import Tally
 from evglif.models import Network
-from evglif.report import write_comparison, write_evaluation, write_json
-from evglif.tables import comparison_text, evaluation_text
-from evglif.tally import Tally
 from preprocessing.cache import SPLITS, FrameCache
 
 

@@ -12,9 +12,9 @@ import yaml  # type: ignore[import-untyped]
 
 from evglif.augment import AugmentConfig
 from evglif.data import LoaderConfig, check_fit
-from evglif.losses import LossConfig
 from evglif.models import MODELS, NetworkSpec, spec_from_dict
-from evglif.optim import OptimConfig
+from evglif.training.losses import LossConfig
+from evglif.training.optim import OptimConfig
 from preprocessing.cache import FrameCache
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")

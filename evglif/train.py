@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from evglif.data import FrameDataset, cut_validation, data_spec
-from evglif.fit import Sets, fit
-from evglif.learner import Learner
-from evglif.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
 from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
-from evglif.outcome import outcome, plot_run, report
 from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path, to_yaml
-from evglif.run import BOARD, Run, State, flat
-from evglif.watch import Watch
+from evglif.training.fit import Sets, fit
+from evglif.training.learner import Learner
+from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
+from evglif.training.outcome import outcome, plot_run, report
+from evglif.training.run import BOARD, Run, State, flat
+from evglif.training.watch import Watch
 from preprocessing.cache import FrameCache
 
 

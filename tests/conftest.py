@@ -120,8 +120,8 @@ def run(cache_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_recipe(epochs: int = 10) -> Recipe:
     """A recipe that tells left from right in seconds."""
     from evglif.data import LoaderConfig
-    from evglif.optim import OptimConfig
     from evglif.recipe import Recipe
+    from evglif.training.optim import OptimConfig
 
     return Recipe(
         model={"name": "7b-widenet", "width": 4, "init": "cifar"},

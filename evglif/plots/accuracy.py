@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from evglif.evaluation import Evaluation
+from evglif.evaluation.figures import Evaluation
+from evglif.evaluation.statistics import Calibration, wilson_interval
 from evglif.plots.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, integer_ticks, new_figure, save, tidy
-from evglif.statistics import Calibration, wilson_interval
 
 
 def plot_steps(evaluations: Mapping[str, Evaluation], out: Path, title: str = "") -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from evglif.firing import LayerFiring
-from evglif.learnt import SYMBOLS, NeuronValue
+from evglif.evaluation.firing import LayerFiring
+from evglif.evaluation.learnt import SYMBOLS, NeuronValue
 from evglif.plots.style import BLUE, GREY, ORANGE, integer_ticks, new_figure, save, tidy, wrapped
 
 COLUMNS = 4

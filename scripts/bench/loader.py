@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evglif.data import Batch, DeviceFrames, FrameDataset, FrameLoader
-from evglif.order import Order
+from evglif.training.order import Order
 from preprocessing.cache import FrameCache
 from preprocessing.cache_writer import write_cache
 from preprocessing.outcome import Outcome, Row

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from evglif import load_checkpoint
-from evglif.learnt import neuron_values
+from evglif.evaluation.learnt import neuron_values
 from evglif.plots.neurons import plot_values
 from evglif.plots.style import new_figure, save, tidy
 

@@ -14,8 +14,8 @@ import numpy as np
 from tables import Row, Table
 
 from evglif.augment import AugmentConfig
-from evglif.optim import OptimConfig
 from evglif.recipe import Recipe, read_recipe, recipe_path
+from evglif.training.optim import OptimConfig
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
 from preprocessing.datasets.digits import Digits

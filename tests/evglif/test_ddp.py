@@ -13,10 +13,10 @@ from conftest import small_recipe
 
 from evglif import load_checkpoint
 from evglif.data import LoaderConfig
-from evglif.machine import Machine, processes
-from evglif.optim import OptimConfig
 from evglif.recipe import to_yaml
 from evglif.train import train
+from evglif.training.machine import Machine, processes
+from evglif.training.optim import OptimConfig
 from preprocessing.build import build
 from preprocessing.datasets.folder import Folder
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from evglif.ema import moving_average
+from evglif.training.ema import moving_average
 
 
 def test_the_average_is_the_recursion_over_the_steps():

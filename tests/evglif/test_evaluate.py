@@ -9,7 +9,7 @@ from evglif import build_model, save_checkpoint
 from evglif.checkpoint import read_checkpoint
 from evglif.data import FrameDataset, LoaderConfig, data_spec
 from evglif.evaluate import evaluate_checkpoint, evaluate_model, main, names_of
-from evglif.firing import count_spikes
+from evglif.evaluation.firing import count_spikes
 from evglif.neurons import SpikingNeuron
 from preprocessing.build import build
 from preprocessing.cache import FrameCache

@@ -4,9 +4,9 @@ import warnings
 import numpy as np
 import pytest
 
-from evglif.comparison import compare
-from evglif.evaluation import Evaluation, Predictions
-from evglif.firing import LayerFiring
+from evglif.evaluation.comparison import compare
+from evglif.evaluation.figures import Evaluation, Predictions
+from evglif.evaluation.firing import LayerFiring
 
 
 def evaluation(labels, predicted, confidence=None, num_classes=3, **rest):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from evglif.firing import LayerCounter
+from evglif.evaluation.firing import LayerCounter
 
 
 def test_a_layer_by_hand():

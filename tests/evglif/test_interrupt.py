@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from evglif.interrupt import between_batches
+from evglif.training.interrupt import between_batches
 
 
 def test_ctrl_c_waits_until_it_is_asked_for():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from evglif import build_model
-from evglif.learnt import neuron_values, value_rows, values_table
+from evglif.evaluation.learnt import neuron_values, value_rows, values_table
 
 SMALL = {"steps": 3, "size": (16, 16), "width": 4, "num_classes": 2}
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
-from evglif.losses import LOSSES, LossConfig, classification_loss, shares
+from evglif.training.losses import LOSSES, LossConfig, classification_loss, shares
 
 
 def drawn(steps=None, batch=5, classes=3):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from evglif import build_model
-from evglif.optim import OptimConfig, build_optimizer, build_schedule, parameter_groups
+from evglif.training.optim import OptimConfig, build_optimizer, build_schedule, parameter_groups
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evglif.order import Order, seed_of
+from evglif.training.order import Order, seed_of
 
 COUNTS = {
     "num_samples": st.integers(4, 60),

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from evglif import build_model, plots
-from evglif.evaluation import Evaluation, Predictions
-from evglif.firing import LayerFiring
-from evglif.learnt import neuron_values
+from evglif.evaluation.figures import Evaluation, Predictions
+from evglif.evaluation.firing import LayerFiring
+from evglif.evaluation.learnt import neuron_values
 from evglif.plots import (
     plot_confusion,
     plot_curves,

@@ -7,11 +7,11 @@ import torch
 
 from evglif import build_model
 from evglif.checkpoint import Checkpoint
-from evglif.comparison import compare
-from evglif.evaluation import Evaluation, Predictions
-from evglif.firing import LayerFiring
-from evglif.report import write_comparison, write_csv, write_evaluation, write_json
-from evglif.tables import class_table, comparison_text, confusion_table, evaluation_text, steps_table
+from evglif.evaluation.comparison import compare
+from evglif.evaluation.figures import Evaluation, Predictions
+from evglif.evaluation.firing import LayerFiring
+from evglif.evaluation.report import write_comparison, write_csv, write_evaluation, write_json
+from evglif.evaluation.tables import class_table, comparison_text, confusion_table, evaluation_text, steps_table
 from preprocessing.cache import FrameCache
 
 

@@ -9,14 +9,15 @@ import pytest
 import torch
 from conftest import small_recipe
 
-from evglif import files, run
+from evglif import files
 from evglif.augment import AugmentConfig
 from evglif.checkpoint import read_checkpoint
 from evglif.data import LoaderConfig
-from evglif.optim import OptimConfig
 from evglif.recipe import Recipe, to_yaml
-from evglif.run import best_row
 from evglif.train import train
+from evglif.training import run
+from evglif.training.optim import OptimConfig
+from evglif.training.run import best_row
 
 NOT_ALIKE = {"seconds", "samples_per_second"}
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evglif.statistics import calibrate, mcnemar, paired_interval, wilson_interval
+from evglif.evaluation.statistics import calibrate, mcnemar, paired_interval, wilson_interval
 
 
 def test_wilsons_interval_is_that_of_the_textbook():

@@ -8,14 +8,14 @@ from torch import nn
 from evglif import build_model
 from evglif.augment import AugmentConfig
 from evglif.data import DeviceFrames, FrameDataset, HostFrames, LoaderConfig
-from evglif.diagnose import first_not_finite
-from evglif.learner import Learner, Means
-from evglif.losses import LossConfig
-from evglif.machine import Machine, launched
-from evglif.optim import OptimConfig
-from evglif.order import Order
 from evglif.recipe import model_spec
-from evglif.task import ClassificationTask
+from evglif.training.diagnose import first_not_finite
+from evglif.training.learner import Learner, Means
+from evglif.training.losses import LossConfig
+from evglif.training.machine import Machine, launched
+from evglif.training.optim import OptimConfig
+from evglif.training.order import Order
+from evglif.training.task import ClassificationTask
 from preprocessing.cache import FrameCache
 
 BATCH = torch.ones(2, 3, 2, 16, 16, dtype=torch.uint16), torch.tensor([0, 1])
@@ -51,7 +51,7 @@ def test_a_task_counts_what_is_classified_right_by_the_mean_over_time(loss):
 
 def test_only_training_augments(monkeypatch):
     calls = []
-    monkeypatch.setattr("evglif.task.augment", lambda frames, labels, *_: calls.append(1) or (frames, labels))
+    monkeypatch.setattr("evglif.training.task.augment", lambda frames, labels, *_: calls.append(1) or (frames, labels))
     task().eval()(*BATCH)
     assert calls == []
     task().train()(*BATCH)

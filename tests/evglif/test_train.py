@@ -15,14 +15,14 @@ from conftest import small_recipe
 from evglif import train as training
 from evglif.checkpoint import read_checkpoint
 from evglif.data import LoaderConfig
-from evglif.learner import Means
-from evglif.losses import LossConfig
-from evglif.machine import Machine
 from evglif.models import MODELS
-from evglif.optim import OptimConfig
 from evglif.recipe import Recipe, recipe_names, recipe_path
 from evglif.train import parse_arguments, train
-from evglif.watch import Watch
+from evglif.training.learner import Means
+from evglif.training.losses import LossConfig
+from evglif.training.machine import Machine
+from evglif.training.optim import OptimConfig
+from evglif.training.watch import Watch
 
 
 def test_a_run_learns_and_writes_what_it_promises(run):
@@ -238,7 +238,7 @@ def test_wrong_values_are_refused(kind, options, message):
 
 
 def test_tensorboard_is_asked_for_by_name_only_where_it_is_installed(monkeypatch):
-    monkeypatch.setattr("evglif.machine.find_spec", lambda _: None)
+    monkeypatch.setattr("evglif.training.machine.find_spec", lambda _: None)
     assert not Machine().tensorboard
     with pytest.raises(ValueError, match=r"not installed; pip install 'evglif\[tensorboard\]'"):
         Machine(log="tensorboard")

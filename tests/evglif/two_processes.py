@@ -6,9 +6,9 @@ import torch
 from torch import distributed, nn
 
 from evglif.layers import TdBatchNorm2d
-from evglif.machine import Machine, launched
-from evglif.sync import SyncBatchNorm2d, synchronise_norms
 from evglif.train import main
+from evglif.training.machine import Machine, launched
+from evglif.training.sync import SyncBatchNorm2d, synchronise_norms
 
 PARTS = (slice(0, 3), slice(3, 5))
 

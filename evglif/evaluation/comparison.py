@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from evglif.evaluation import Evaluation
-from evglif.statistics import mcnemar, paired_interval
+from evglif.evaluation.figures import Evaluation
+from evglif.evaluation.statistics import mcnemar, paired_interval
 
 
 @dataclass(frozen=True)

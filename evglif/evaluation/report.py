@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from evglif.checkpoint import Checkpoint
-from evglif.comparison import Comparison
-from evglif.evaluation import Evaluation, Predictions
-from evglif.learnt import NeuronValue, ValueRow, neuron_values, value_rows
+from evglif.evaluation.comparison import Comparison
+from evglif.evaluation.figures import Evaluation, Predictions
+from evglif.evaluation.learnt import NeuronValue, ValueRow, neuron_values, value_rows
 from evglif.models import spec_to_dict
 from preprocessing.cache import FrameCache, package_version
 

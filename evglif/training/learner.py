@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from evglif.data import DeviceFrames, HostFrames
-from evglif.diagnose import first_not_finite
-from evglif.ema import moving_average
 from evglif.models import Network, NetworkSpec, model_from_spec
-from evglif.optim import build_optimizer, build_schedule
-from evglif.order import Piece, seed_of
 from evglif.recipe import Recipe
-from evglif.sync import synchronise_norms
-from evglif.task import ClassificationTask
+from evglif.training.diagnose import first_not_finite
+from evglif.training.ema import moving_average
+from evglif.training.optim import build_optimizer, build_schedule
+from evglif.training.order import Piece, seed_of
+from evglif.training.sync import synchronise_norms
+from evglif.training.task import ClassificationTask
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from evglif.task import ClassificationTask
+from evglif.training.task import ClassificationTask
 
 
 def first_not_finite(task: ClassificationTask, stored: Tensor, labels: Tensor) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evglif.firing import LayerFiring
-from evglif.statistics import Calibration, calibrate, wilson_interval
+from evglif.evaluation.firing import LayerFiring
+from evglif.evaluation.statistics import Calibration, calibrate, wilson_interval
 
 TOP = 5
 

@@ -12,7 +12,7 @@ import torch
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.evaluate import evaluate_checkpoint
 from evglif.recipe import Recipe
-from evglif.run import METRICS, Row, Run
+from evglif.training.run import METRICS, Row, Run
 from preprocessing.cache import FrameCache
 
 NUM_LAST = 10

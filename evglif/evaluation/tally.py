@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
 from evglif.data import FrameDataset
-from evglif.evaluation import TOP, Evaluation, Predictions
+from evglif.evaluation.figures import TOP, Evaluation, Predictions
 
 
 class Tally:

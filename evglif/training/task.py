@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from evglif.augment import AugmentConfig, augment
 from evglif.data import to_frames
-from evglif.losses import LossConfig, classification_loss
 from evglif.models import Network
+from evglif.training.losses import LossConfig, classification_loss
 
 
 class ClassificationTask(nn.Module):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from evglif.comparison import Comparison
-from evglif.evaluation import Evaluation
+from evglif.evaluation.comparison import Comparison
+from evglif.evaluation.figures import Evaluation
 
 MOST_PRINTED = 20
 """Classes up to which the confusion matrix is printed; of more, only the scores of the worst."""

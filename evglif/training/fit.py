@@ -8,12 +8,12 @@ from time import perf_counter
 import numpy as np
 
 from evglif.data import DeviceFrames, FrameDataset, HostFrames, Rows, consecutive
-from evglif.interrupt import between_batches
-from evglif.learner import Frames, Learner, Means
 from evglif.neurons import layer_values
-from evglif.order import Order
-from evglif.run import Row, Run, State
-from evglif.watch import Watch
+from evglif.training.interrupt import between_batches
+from evglif.training.learner import Frames, Learner, Means
+from evglif.training.order import Order
+from evglif.training.run import Row, Run, State
+from evglif.training.watch import Watch
 
 Sets = Mapping[str, FrameDataset]
 """Samples by stage: ``"train"``, and those that are judged after every epoch."""
