@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,13 @@ def timed(job: Callable[[], object], clock: Callable[[], float] = perf_counter) 
     return clock() - start
 
 
-def in_turns(jobs: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+def timed_warm(job: Callable[[], object]) -> float:
+    """Seconds of a job that has just been done: what another's turn left in the caches weighs on a short one."""
+    job()
+    return timed(job)
+
+
+def in_turns(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
     """Medians of what the jobs say they took; they take turns, so that a busy machine slows all. The first warms up."""
     turns = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)][1:]
     return {name: median(turn[name] for turn in turns) for name in jobs}

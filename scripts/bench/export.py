@@ -105,7 +105,8 @@ def int8(model: Network) -> OnnxModel:
 
 def eager(model: Network, frames: Frames) -> Frames:
     with torch.inference_mode():
-        return model(torch.from_numpy(frames)).numpy()
+        logits: Frames = model(torch.from_numpy(frames)).numpy()
+    return logits
 
 
 def print_rows(runs: dict[str, Callable[[Frames], Frames]], frames: Frames, repeats: int) -> None:

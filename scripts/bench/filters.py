@@ -80,12 +80,14 @@ def noise_events(num: int) -> Events:
 
 
 def pixels(events: Events, sensor: Sensor) -> NDArray[np.int64]:
-    return events["y"].astype(np.int64) * sensor[0] + events["x"]
+    pixel: NDArray[np.int64] = events["y"].astype(np.int64) * sensor[0] + events["x"]
+    return pixel
 
 
 def crop_numpy(events: Events, _: Sensor) -> Events:
     since = events["t"] - events["t"][0]
-    return events[(since >= 100_000) & (since < 1_300_000)]
+    inside: Events = events[(since >= 100_000) & (since < 1_300_000)]
+    return inside
 
 
 def refractory_numpy(events: Events, sensor: Sensor) -> Events:

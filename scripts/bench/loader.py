@@ -66,7 +66,7 @@ def measure(dataset: FrameDataset, batch: int, repeats: int) -> None:
     stored = dataset.cache.stored(dataset.indices[rows[0]])
     target = np.empty_like(stored)
     jobs: dict[str, Callable[[], object]] = {name: partial(consume, source) for name, source in contenders.items()}
-    jobs[LIMIT] = lambda: [np.copyto(target[: len(each)], stored[: len(each)]) for each in rows]
+    jobs[LIMIT] = partial(copied, stored, target, rows)
     medians = in_turns({name: partial(timed, job) for name, job in jobs.items()}, repeats)
     num_bytes = stored.nbytes // len(stored)
     print(f"{len(dataset)} samples of {num_bytes / 1e3:.0f} kB, batches of {batch}")
@@ -88,6 +88,11 @@ def sources(dataset: FrameDataset, rows: list[np.ndarray]) -> dict[str, Callable
         "DataLoader, per sample": lambda: DataLoader(per_sample, batch_sampler=lists),
         "DataLoader, per sample, 2 processes": lambda: DataLoader(per_sample, batch_sampler=lists, num_workers=2),
     }
+
+
+def copied(stored: np.ndarray, target: np.ndarray, rows: list[np.ndarray]) -> None:
+    for each in rows:
+        np.copyto(target[: len(each)], stored[: len(each)])
 
 
 def consume(source: Callable[[], Iterable[Batch]]) -> None:

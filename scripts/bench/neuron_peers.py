@@ -53,6 +53,13 @@ def spikingjelly(steps: int, device: str) -> dict[str, nn.Module]:
     return {name: FromRest(node).to(device) for name, node in nodes.items()}
 
 
+def compiled(layer: nn.Module) -> nn.Module:
+    """A layer under ``torch.compile``, as one graph."""
+    module = torch.compile(layer, fullgraph=True, dynamic=False)
+    assert isinstance(module, nn.Module)
+    return module
+
+
 def check_lif(theirs: nn.Module, current: Tensor, backend: str) -> None:
     """SpikingJelly's LIFNode is PLIF with a fixed τ; the order of operations differs, so a few spikes may."""
     ours = PLIF(2.0, backend=backend).to(current.device)
@@ -61,10 +68,9 @@ def check_lif(theirs: nn.Module, current: Tensor, backend: str) -> None:
 
 
 def make_current(steps: int, batch: int, channels: int, side: int, layout: str, dtype: str, device: str) -> Tensor:
-    like = {"device": device, "dtype": DTYPES[dtype]}
     if layout == "contiguous":
-        return torch.randn(steps, batch, channels, side, side, **like)
-    return torch.randn(steps, batch, side, side, channels, **like).movedim(-1, 2)
+        return torch.randn(steps, batch, channels, side, side, device=device, dtype=DTYPES[dtype])
+    return torch.randn(steps, batch, side, side, channels, device=device, dtype=DTYPES[dtype]).movedim(-1, 2)
 
 
 def forward(layer: nn.Module, current: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 os.environ["TQDM_DISABLE"] = "1"
 import numpy as np
@@ -26,7 +26,7 @@ import torch
 class StandIn(types.ModuleType):
     """A module that has every name; all of them None but those that are set."""
 
-    __path__ = ()
+    __path__: ClassVar[list[str]] = []  # type: ignore[misc]
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -38,8 +38,8 @@ def stand_in_for_torchvision() -> None:
     for name in ("", ".datasets", ".datasets.utils", ".transforms"):
         sys.modules["torchvision" + name] = StandIn("torchvision" + name)
     sys.modules["torchaudio"] = StandIn("torchaudio")
-    sys.modules["torchvision.datasets"].DatasetFolder = torch.utils.data.Dataset
-    sys.modules["torchvision.datasets.utils"].extract_archive = unpack
+    vars(sys.modules["torchvision.datasets"])["DatasetFolder"] = torch.utils.data.Dataset
+    vars(sys.modules["torchvision.datasets.utils"])["extract_archive"] = unpack
 
 
 def unpack(archive: Path, folder: Path) -> None:

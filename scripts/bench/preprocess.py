@@ -235,10 +235,11 @@ def peers(environment: Path) -> Iterator[Callable[..., dict[str, Any]]]:
     ) as peer:
         assert peer.stdin is not None
         assert peer.stdout is not None
+        answers = peer.stdout
 
         def ask(**command: Any) -> dict[str, Any]:
             print(json.dumps(command), file=peer.stdin, flush=True)
-            line = peer.stdout.readline()
+            line = answers.readline()
             assert line, "the peers' process ended, see above"
             answer: dict[str, Any] = json.loads(line)
             return answer

@@ -1,7 +1,8 @@
 """The recurrence on the CPU: the compiled backend against the reference loop, its peers, a ReLU and copies, in one run.
 
 The shapes are those of 7B-wideNet's three largest stages. First both backends must agree, spike for spike and in every
-gradient. Then all take turns, and medians are printed with their ratios to ours. All allocate their outputs, as a
+gradient. Then all take turns of two calls, of which the second counts, and medians are printed with their ratios to
+ours. All allocate their outputs, as a
 network does, but the "copy, ready": fresh pages cost more than the arithmetic, and ours asks for huge ones. Memory is
 that of tensors, the scratch of compiled loops left out. SpikingJelly's LIFNode has fewer terms than GLIF.
 
@@ -12,19 +13,20 @@ Example:
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
 
 import torch
-from common import in_turns, machine, parser, timed
+from common import in_turns, machine, parser, timed_warm
 from neuron_peers import (
     DTYPES,
     INSTALL,
     LAYOUTS,
     check_agreement,
     check_lif,
+    compiled,
     forward,
     forward_backward,
     glif,
@@ -78,7 +80,7 @@ def measure(current: Tensor, options: argparse.Namespace) -> list[str]:
     layers = glif(current.shape[2], options.steps, "cpu", "cpu")
     check_agreement(layers["ours"], layers["eager"], current)
     if options.compile:
-        layers["compiled"] = torch.compile(layers["eager"], fullgraph=True, dynamic=False)
+        layers["compiled"] = compiled(layers["eager"])
     others = spikingjelly(options.steps, "cpu") if current.dtype == torch.float32 else {}
     if others:
         check_lif(others["SJ LIF"], current, "cpu")
@@ -98,8 +100,8 @@ def measure(current: Tensor, options: argparse.Namespace) -> list[str]:
     return lines
 
 
-def milliseconds(jobs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    medians = in_turns({name: partial(timed, job) for name, job in jobs.items()}, repeats)
+def milliseconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    medians = in_turns({name: partial(timed_warm, job) for name, job in jobs.items()}, repeats)
     return {name: 1e3 * seconds for name, seconds in medians.items()}
 
 

@@ -27,6 +27,7 @@ from neuron_peers import (
     INSTALL,
     LAYOUTS,
     check_agreement,
+    compiled,
     forward,
     forward_backward,
     glif,
@@ -81,7 +82,7 @@ def measure(dtype: str, layout: str, steps: int, options: argparse.Namespace) ->
     layers = glif(CHANNELS, steps, options.backend, options.device)
     check_agreement(layers["ours"], layers["eager"], current)
     if not options.no_compile and steps <= MOST_COMPILED:
-        layers["compiled"] = torch.compile(layers["eager"], fullgraph=True, dynamic=False)
+        layers["compiled"] = compiled(layers["eager"])
     layers |= runnable(spikingjelly(steps, options.device), current)
     ready = torch.empty_like(current)
     jobs: dict[str, Callable[[], object]] = {"copy": partial(ready.copy_, current)}
@@ -114,7 +115,7 @@ def runnable(layers: dict[str, nn.Module], current: Tensor) -> dict[str, nn.Modu
 
 def seconds_on_gpu(job: Callable[[], object]) -> float:
     """Seconds between two marks in the GPU's queue around a job."""
-    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize()
     start.record()
     job()

@@ -140,7 +140,7 @@ class TrainingStep:
         self.device, self.precision = options.device, PRECISIONS[options.precision]
 
     def __call__(self) -> None:
-        self.loss().backward()
+        self.loss().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.device == "cuda":

@@ -62,14 +62,13 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     description, _, examples = (__doc__ or "").partition("Examples:")
+    shown = "\n".join(f"  {name:<16}{table.title}" for name, table in TABLES.items())
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Examples:" + examples,
+        epilog=f"Examples:{examples}\ntables:\n{shown}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    shown = "\n".join(f"  {name:<16}{table.title}" for name, table in TABLES.items())
     parser.add_argument("table", choices=TABLES, metavar="TABLE", help=f"one of {', '.join(TABLES)}")
-    parser.epilog += f"\ntables:\n{shown}"
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets; default: data")
     parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="default: runs/reproduce")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each; default: 0")
