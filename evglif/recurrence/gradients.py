@@ -55,10 +55,12 @@ def _derivative(surrogate: int, width: Any, u: Any, v: Any, phi: Any) -> None:
 
 
 @_compiled
-def _delta(a: Any, r: Any, d: Any, u: Any, s: Any, after: Any, grad: Any, phi: Any, detached: bool) -> tuple[Any, Any]:
-    """G·φ, and δ[t] without ∂/∂U[t], of one value from its δ[t+1]."""
-    reset = after * (r * u + d)
-    through = (grad - (type(u)(0) if detached else reset)) * phi
+def _delta(
+    a: Any, r: Any, d: Any, held: Any, s: Any, after: Any, grad: Any, phi: Any, detached: bool
+) -> tuple[Any, Any]:
+    """G·φ, and δ[t] without ∂/∂U[t], of one value from its δ[t+1] and the membrane that the next step resets."""
+    reset = after * (r * held + d)
+    through = (grad - (type(held)(0) if detached else reset)) * phi
     return through, after * (a - r * s) + through
 
 
@@ -70,6 +72,7 @@ def _back_one_channel(
     detached: bool,
     x: Any,
     u: Any,
+    held: Any,
     grad: Any,
     more: Any,
     phi: Any,
@@ -78,19 +81,20 @@ def _back_one_channel(
 ) -> tuple[Any, Any, Any, Any, Any, Any]:
     """From δ[t+1] to δ[t], in place; what it adds to the sums of a, b, r and d through S[t], and to those of v and g.
 
+    ``held`` is U[t] as the next step has it: nought at the last step, which has no next, as 0·∞ would be no number.
     ``more`` is ∂/∂U[t], the gradient of membranes that the caller has used, and ``out`` the current's gradient.
     """
     a, _, r, d, v = neuron
     of_a = of_b = of_r = of_d = of_v = of_g = delta.dtype.type(0)
     for i in range(np.uint64(len(u))):
         after, s = delta[i], spike(u[i], v, strict)
-        through, now = _delta(a, r, d, u[i], s, after, grad[i], phi[i], detached)
+        through, now = _delta(a, r, d, held[i], s, after, grad[i], phi[i], detached)
         now += more[i]
         delta[i] = now
         out[i] = g * now
-        of_a += after * u[i]
+        of_a += after * held[i]
         of_b -= after
-        of_r -= after * s * u[i]
+        of_r -= after * s * held[i]
         of_d -= after * s
         of_v -= through
         of_g += now * x[i]
@@ -105,6 +109,7 @@ def _back_channels(
     detached: bool,
     x: Any,
     u: Any,
+    held: Any,
     grad: Any,
     more: Any,
     phi: Any,
@@ -118,13 +123,13 @@ def _back_channels(
     of_a, of_b, of_r, of_d, of_v = sums[0], sums[1], sums[2], sums[3], sums[4]
     for i in range(np.uint64(len(u))):
         after, s = delta[i], spike(u[i], v[i], strict)
-        through, now = _delta(a[i], r[i], d[i], u[i], s, after, grad[i], phi[i], detached)
+        through, now = _delta(a[i], r[i], d[i], held[i], s, after, grad[i], phi[i], detached)
         now += more[i]
         delta[i] = now
         out[i] = g[i] * now
-        of_a[i] += after * u[i]
+        of_a[i] += after * held[i]
         of_b[i] -= after
-        of_r[i] -= after * s * u[i]
+        of_r[i] -= after * s * held[i]
         of_d[i] -= after * s
         of_v[i] -= through
         of_g[i] += now * x[i]
@@ -228,6 +233,7 @@ def backward(
         delta[:] = 0
         for t in range(num_steps - 1, -1, -1):
             u = records[t + 1, :n]
+            held = u if t + 1 < num_steps else none
             _derivative(surrogate, width, u, v, phi)
             x, grad = read(current[t, lo:hi], wide), read(grad_spikes[t, lo:hi], wide_grad)
             more = grad_membranes[t - first_kept, lo:hi] if t >= first_kept else none
@@ -235,9 +241,9 @@ def backward(
             neuron, g = (a, b, r, d, v), gain[t, column]
             if sums.ndim == 3:
                 both = into[:, column], gain_into[t, column]
-                _back_channels(neuron, g, strict, detached, x, u, grad, more, phi, delta, now, *both)
+                _back_channels(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now, *both)
             else:
-                totals = _back_one_channel(neuron, g, strict, detached, x, u, grad, more, phi, delta, now)
+                totals = _back_one_channel(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now)
                 for k in range(5):
                     into[k, column] += totals[k]
                 gain_into[t, column] += totals[5]

@@ -309,7 +309,8 @@ def backward(  # noqa: PLR0915
                 u = membranes[k + 1]
                 through = grads[k].to(u.dtype)
                 if not DETACH_RESET:
-                    through -= delta * (r * u + d)
+                    # After the last step there is no reset, and 0·∞ would be no number.
+                    through -= tl.where(t + 1 < num_segments * SEGMENT, delta * (r * u + d), 0.0)
                 through *= _derivative(u, v, SURROGATE, WIDTH)
                 delta = delta * (a - r * _spikes(u, v, STRICT)) + through
                 if t >= first_kept:

@@ -154,6 +154,27 @@ def test_broken_values_stay_with_their_neuron_and_never_pass_for_silence(backend
     assert trace.spikes[~touched].isfinite().all()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered", "ignore:overflow encountered")
+@pytest.mark.parametrize("backend", COMPILED)
+@pytest.mark.parametrize("shape", [(3, 1, 2, 4), (3, 8, 2)], ids=str)
+@pytest.mark.parametrize("broken", [float("inf"), float("-inf")])
+def test_an_infinite_membrane_at_the_last_step_has_the_references_gradients(backend, broken, shape):
+    torch.manual_seed(0)
+    current = torch.randn(shape, device=home(backend))
+    current[-1, 0, 1] = broken
+    coefficients = random_coefficients(shape[0], shape[2], current.dtype)
+    coefficients = Coefficients(*(value.to(current.device) for value in vars(coefficients).values()))
+    gradients = []
+    for name in ("reference", backend):
+        leaves = [current, *vars(coefficients).values()]
+        leaves = [leaf.detach().clone().requires_grad_() for leaf in leaves]
+        spiking_recurrence(leaves[0], Coefficients(*leaves[1:]), backend=name).sum().backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for ours, theirs in zip(*reversed(gradients), strict=True):
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+    assert gradients[1][0].isfinite().all()
+
+
 @pytest.mark.parametrize("backend", COMPILED)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_types_agree_too(backend, dtype):
