@@ -38,7 +38,7 @@ class Recipe:
             none.
         precision: ``"auto"`` is fp16 on a GPU and fp32 on a CPU; or ``"fp32"``, ``"bf16"``, ``"fp16"``. Membranes are
             fp32 in all of them.
-        compile: run the network through ``torch.compile``.
+        compile: run full training batches through ``torch.compile``.
         channels_last: keep convolutions' tensors with channels innermost.
         track_test: evaluate the test split after every epoch too. It plays no part in any choice.
         seed: of weights, order, augmentation and validation cut.

@@ -82,7 +82,7 @@ class Learner:
         optimizer = build_optimizer(self.model, recipe.optim)
         self.schedule = build_schedule(optimizer, recipe.optim, recipe.epochs)
         if recipe.compile:
-            self.model.compile()
+            self.task.compile_for(recipe.loader.batch_size)
         self.module, self.optimizer = fabric.setup(self.task, optimizer)
         self.average = moving_average(self.model, recipe.ema) if recipe.ema else None
         self.judged = ClassificationTask(self.weights, scale, recipe.loss, recipe.augment)

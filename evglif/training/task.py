@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from evglif.augment import AugmentConfig, augment
@@ -28,6 +31,17 @@ class ClassificationTask(nn.Module):
         self.scale = scale
         self.loss = loss
         self.augmentation = augmentation
+        self._compiled: Callable[..., Tensor] | None = None
+        self._compiled_size = 0
+
+    def compile_for(self, batch_size: int) -> None:
+        """Let ``torch.compile`` make training code for batches of one size.
+
+        An epoch's last batch, often a smaller one, and evaluation run as before: each would take another compilation,
+        and one for any size took 80 s of processor time for a small network, several times the training.
+        """
+        self._compiled_size = batch_size
+        self._compiled = torch.compile(self.model.forward, dynamic=False)
 
     def forward(self, stored: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss of a batch, and how many of its samples are classified right, a float for want of a gradient.
@@ -39,7 +53,12 @@ class ClassificationTask(nn.Module):
         frames, targets = to_frames(stored, self.scale), labels
         if self.training:
             frames, targets = augment(frames, labels, self.model.spec.num_classes, self.augmentation)
-        logits = self.model(frames, per_step=self.loss.per_step)
+        logits = self._network(len(frames))(frames, per_step=self.loss.per_step)
         loss = classification_loss(logits.float(), targets, self.loss)
         decided = logits.detach().mean(0) if self.loss.per_step else logits.detach()
         return loss, (decided.argmax(1) == labels).float().sum()
+
+    def _network(self, num_samples: int) -> Callable[..., Tensor]:
+        if self._compiled is None or not self.training or num_samples != self._compiled_size:
+            return self.model
+        return self._compiled

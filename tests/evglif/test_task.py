@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import pytest
 import torch
@@ -47,6 +48,38 @@ def test_a_task_counts_what_is_classified_right_by_the_mean_over_time(loss):
     assert right == 1
     assert value.dim() == 0
     assert torch.isfinite(value)
+
+
+def test_only_full_training_batches_are_compiled(monkeypatch):
+    sizes = []
+
+    def compiler(forward, **options):
+        assert options == {"dynamic": False}
+        return lambda frames, **others: sizes.append(len(frames)) or forward(frames, **others)
+
+    monkeypatch.setattr("torch.compile", compiler)
+    learnt = task()
+    learnt.compile_for(2)
+    assert [name for name, _ in learnt.named_children()] == ["model"]
+    learnt.train()(*BATCH)
+    learnt.train()(BATCH[0][:1], BATCH[1][:1])
+    learnt.eval()(*BATCH)
+    assert sizes == [2]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile's own
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile's own backend needs a C++ compiler")
+def test_a_compiled_step_has_the_gradients_of_the_eager_one():
+    gradients = []
+    for compiled in (False, True):
+        learnt = task().train()
+        if compiled:
+            learnt.compile_for(2)
+        learnt(*BATCH)[0].backward()
+        gradients.append([parameter.grad for parameter in learnt.parameters()])
+    for eager, ours in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, eager, rtol=1e-3, atol=1e-5)
 
 
 def test_only_training_augments(monkeypatch):
