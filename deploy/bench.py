@@ -139,7 +139,8 @@ def machine(packages: Sequence[str]) -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     name = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    python = f"Python {platform.python_version()}"
+    versions = ", ".join([python, *(f"{package} {version(package)}" for package in packages)])
     return f"{platform.machine()} {name}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}"
 
 

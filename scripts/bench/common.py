@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+
+from deploy.bench import machine as described
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
 
@@ -46,12 +44,4 @@ def in_turns(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str,
 
 def machine(*packages: str) -> str:
     """The processor, the versions and the date."""
-    versions = ", ".join(f"{package} {version(package)}" for package in packages)
-    name = f"{platform.machine()} {cpu_name()}, {os.cpu_count()} cores"
-    return f"{name}, Python {platform.python_version()}, {versions}, {datetime.now(UTC):%Y-%m-%d}"
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+    return described(packages)
