@@ -9,6 +9,7 @@ way things go; the papers' figures, on other data, stand beside it for orientati
 Examples:
     .venv/bin/python scripts/reproduce/reproduce.py glif-table4 --quick
     .venv/bin/python scripts/reproduce/reproduce.py glif-table1 --data data --seeds 0 1 2
+    .venv/bin/python scripts/reproduce/reproduce.py neurons --seeds 0 1 2    # on data for a laptop, none of the papers'
     .venv/bin/python scripts/reproduce/reproduce.py plif-table4 --rows LIF --quick --events data/nmnist.h5
 """
 
@@ -47,7 +48,7 @@ def main() -> int:
         print(f"error: no row of {options.table} has {' or '.join(options.rows)}; --list shows them", file=sys.stderr)
         return 1
     if options.list:
-        print("\n".join(f"{row.label}: {row.paper} %" for row in rows))
+        print("\n".join(f"{row.label}: {row.paper} %" if row.paper else row.label for row in rows))
         return 0
     try:
         done = list(trained(table, rows, options))
@@ -99,9 +100,12 @@ def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool)
     """Print the table; keep it as Markdown and CSV, and a figure as a picture."""
     chosen = "best test epoch" if table.chosen_on_test else "best validation epoch"
     note = " (other data and networks: --quick)" if quick else ""
-    head = ("", f"paper, {chosen}{note}", *COLUMNS, "seeds", "epochs", "seconds")
-    lines = [(each.row.label, each.row.paper, *figures(each.results)) for each in done]
-    markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ("---",) * len(head), *lines))
+    head = ["", f"paper, {chosen}{note}", *COLUMNS, "seeds", "epochs", "seconds"]
+    lines = [[each.row.label, each.row.paper, *figures(each.results)] for each in done]
+    if not any(each.row.paper for each in done):
+        for line in (head, *lines):
+            del line[1]
+    markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
     text = f"# {table.title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text)

@@ -17,7 +17,7 @@ class Row:
     Attributes:
         label: what the paper calls it.
         recipe: name of the recipe.
-        paper: the paper's accuracy, %.
+        paper: the paper's accuracy, %; empty where it has none.
         model: options of the network that differ from the recipe's.
         validation: share of the training split to choose an epoch by; None as in the recipe.
     """
@@ -181,20 +181,20 @@ TABLES: dict[str, Table] = {
     "plif-tableS2": Table(
         "With 15 % of the training split for validation", _plif("", _PLIF_VALIDATED, {}, 0.15), chosen_on_test=False
     ),
-    "neurons": Table(
-        "Neurons side by side on small data, and the twin with ReLUs",
-        tuple(
-            Row(f"{data}, {shown}", recipe, "–", {"neuron": neuron})
-            for data, recipe in {"digits": "digits", "N-MNIST": "nmnist-small", "objects": "folder"}.items()
-            for shown, neuron in {"GLIF": "glif", "PLIF": "plif", "LIF": "lif", "ReLU": "relu"}.items()
-        ),
-        chosen_on_test=False,
-    ),
     "plif-figure6": Table("PLIF against LIF during training", _NEURONS, draws="curves"),
     "plif-figure7": Table(
         "Time constants during training on CIFAR-10 and CIFAR10-DVS",
         tuple(row for row in _NEURONS if row.label.split(", ")[0].startswith("CIFAR") and "PLIF" in row.label),
         draws="tau",
+    ),
+    "neurons": Table(
+        "Neurons side by side on small data, and the twin with ReLUs",
+        tuple(
+            Row(f"{data}, {shown}", recipe, "", {"neuron": neuron})
+            for data, recipe in {"digits": "digits", "N-MNIST": "nmnist-small", "objects": "folder"}.items()
+            for shown, neuron in {"GLIF": "glif", "PLIF": "plif", "LIF": "lif", "ReLU": "relu"}.items()
+        ),
+        chosen_on_test=False,
     ),
 }
 """Name → table or figure."""
