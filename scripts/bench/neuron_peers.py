@@ -42,6 +42,7 @@ def spikingjelly(steps: int, device: str) -> dict[str, nn.Module]:
         def forward(self, current: Tensor) -> Tensor:
             functional.reset_net(self.node)
             spikes: Tensor = self.node(current)
+            functional.reset_net(self.node)  # its last membrane would keep the whole graph alive
             return spikes
 
     nodes = {
