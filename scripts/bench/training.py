@@ -152,15 +152,16 @@ class TrainingStep:
 
     def saved_megabytes(self) -> float:
         """What the forward pass keeps for the backward pass, weights included."""
-        storages: dict[int, Tensor] = {}
+        sizes: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            storages[tensor.untyped_storage().data_ptr()] = tensor
-            return tensor
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor.detach()  # an output that kept itself would never be freed
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            self.loss()
-        return sum(tensor.untyped_storage().nbytes() for tensor in storages.values()) / 1e6
+            loss = self.loss()  # keeps them all alive, so that no address comes twice
+        del loss
+        return sum(sizes.values()) / 1e6
 
 
 if __name__ == "__main__":
