@@ -17,14 +17,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
-from common import in_turns, machine, parser, timed
+from common import in_turns, machine, parser
 
 from deploy.contenders import EXPORTED, Contender, made_up_frames
-from deploy.formats import FORMATS
-from deploy.onnx import unrolled_model
+from deploy.onnx import OnnxModel, unrolled_model
 from deploy.options import ExportOptions
 from deploy.prepare import describe, prepared
 from deploy.quantize import in_int8
@@ -98,19 +98,22 @@ def plain_loop() -> Iterator[None]:
 
 def files(model: Network, folder: Path) -> Iterator[tuple[str, Path]]:
     """ONNX files of the network; how long each took to make is printed, and its size."""
-    checkpoint = Checkpoint(model, None, {})
+    metadata = describe(Checkpoint(model, None, {}))
     weights = sum(value.numel() * 4 for value in model.state_dict().values())
-    builds = {name: partial(FORMATS["onnx"].build, checkpoint, each) for name, each in VARIANTS.items()}
-    for name, build in {**builds, INT8: partial(int8, model)}.items():
+    for name in (*VARIANTS, INT8):
         path = folder / f"{name.rpartition(' ')[2].strip('-')}.onnx"
-        seconds = timed(lambda build=build, path=path: build()[0].save(path, describe(checkpoint)))  # type: ignore[misc]
+        start = perf_counter()
+        built(model, name).save(path, metadata)
+        seconds = perf_counter() - start
         print(f"{name}: made in {seconds:.1f} s, {path.stat().st_size / weights:.2f} × the weights", flush=True)
         yield name, path
 
 
-def int8(model: Network) -> tuple[object, dict[str, object]]:
-    """The network in int8, calibrated on a few made-up frames."""
-    return in_int8(unrolled_model(prepared(model, fold=True), ExportOptions()), iter([frames_of(model, 4)])), {}
+def built(model: Network, name: str) -> OnnxModel:
+    """A variant of the network; int8 is calibrated on a few made-up frames."""
+    if name == INT8:
+        return in_int8(built(model, FAST), iter([frames_of(model, 4)]))
+    return unrolled_model(prepared(model, VARIANTS[name].fold), VARIANTS[name])
 
 
 def check(contenders: dict[str, Contender]) -> None:

@@ -115,14 +115,18 @@ def peak_megabytes(job: Callable[[], object], current: Tensor) -> float:
 
 def saved_bytes(layer: nn.Module, current: Tensor) -> float:
     """Bytes stored for the way back, per neuron and step."""
-    storages: dict[int, int] = {}
+    return kept_bytes(lambda: layer(current.detach().requires_grad_())) / current.numel()
+
+
+def kept_bytes(run: Callable[[], Tensor]) -> int:
+    """Bytes that a forward pass stores for the way back, weights included."""
+    sizes: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
+        sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor.detach()  # an output that kept itself would never be freed
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        spikes = layer(current.detach().requires_grad_())  # kept, so that no storage is used twice
-    total = sum(storages.values()) / current.numel()
-    del spikes
-    return total
+        result = run()  # keeps them all alive, so that no address comes twice
+    del result
+    return sum(sizes.values())

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from common import in_turns, machine, parser, timed
-from neuron_peers import INSTALL, check_lif, spikingjelly
+from neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, spikingjelly
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
@@ -31,7 +31,6 @@ from evglif.neurons import SpikingNeuron
 from evglif.neurons.relu import ReLU
 
 TWIN = "ReLU twin"
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 Row = tuple[str, float, float, float, float]
@@ -75,7 +74,7 @@ def parse_options() -> argparse.Namespace:
     made.add_argument("--size", type=int, default=48, help="side of a frame, px; default: 48")
     made.add_argument("--batch", type=int, default=8, help="samples; default: 8")
     made.add_argument("--device", default="cpu", help="cpu or cuda; default: cpu")
-    made.add_argument("--precision", choices=list(PRECISIONS), default="fp32", help="of autocast; default: fp32, none")
+    made.add_argument("--precision", choices=list(DTYPES), default="fp32", help="of autocast; default: fp32, none")
     made.add_argument("--out", type=Path, help="file for the table")
     return made.parse_args()
 
@@ -137,7 +136,7 @@ class TrainingStep:
         self.network = network
         self.frames, self.labels = frames, labels
         self.optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-        self.device, self.precision = options.device, PRECISIONS[options.precision]
+        self.device, self.precision = options.device, DTYPES[options.precision]
 
     def __call__(self) -> None:
         self.loss().backward()  # type: ignore[no-untyped-call]
@@ -152,16 +151,7 @@ class TrainingStep:
 
     def saved_megabytes(self) -> float:
         """What the forward pass keeps for the backward pass, weights included."""
-        sizes: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor.detach()  # an output that kept itself would never be freed
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            loss = self.loss()  # keeps them all alive, so that no address comes twice
-        del loss
-        return sum(sizes.values()) / 1e6
+        return kept_bytes(self.loss) / 1e6
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import csv
 from pathlib import Path
 
 from common import parser
-from training import PRECISIONS, measure
+from neuron_peers import DTYPES
+from training import measure
 
 COLUMNS = ("precision", "batch", "neuron", "ms", "samples/s", "times the twin", "saved MB")
 TOY = {"width": 4, "steps": 2, "size": 16, "batch": 2}
@@ -24,7 +25,7 @@ def main() -> None:
     options = parse_options()
     rows: list[tuple[object, ...]] = []
     print(*COLUMNS, sep="\t")
-    for precision in PRECISIONS if options.device == "cuda" else ("fp32", "bf16"):
+    for precision in DTYPES if options.device == "cuda" else ("fp32", "bf16"):
         for name, *figures in measure(argparse.Namespace(**{**vars(options), "precision": precision})):
             rows.append((precision, options.batch, name, *(f"{figure:.2f}" for figure in figures)))
             print(*rows[-1], sep="\t", flush=True)

@@ -254,7 +254,8 @@ def test_a_terminal_gets_a_bar_with_figures_that_stays(monkeypatch):
         watch.batch(means)
         watch.figures({"epoch": 1, "train_loss": 0.25, "train_accuracy": 0.875, "samples_per_second": 100.0})
     assert "epoch 1/2" in terminal.getvalue()
-    assert terminal.getvalue().rstrip().endswith("train 0.2500, 87.5%]")  # a shorter line is filled up with blanks
+    last = terminal.getvalue().splitlines()[-1]
+    assert last.rstrip().endswith("train 0.2500, 87.5%]")  # a shorter line is filled up with blanks
 
 
 def test_fp16_is_for_gpus(cache_path, tmp_path):
