@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evglif.recurrence import gradients, kernels
+from evglif.recurrence import gradients, kernels, threads
 from evglif.recurrence.coefficients import state_dtype
 from evglif.recurrence.pages import in_huge_pages
 
@@ -64,7 +60,7 @@ def forward(
     def work(_: int, units: tuple[int, int]) -> None:
         kernels.forward(*inputs, units, memory.scratch(5, kind), *outputs)
 
-    _run(work, memory.parts())
+    threads.run(work, memory.parts())
     return spikes, membranes
 
 
@@ -113,7 +109,7 @@ def backward(
         scratch = memory.scratch(len(current) + 9, kind)
         gradients.backward(*grads, *inputs, *options, units, scratch, *into, sums[part], gain_sums[part])
 
-    _run(work, parts)
+    threads.run(work, parts)
     if not of_coefficients:
         return grad_current, torch.zeros_like(coefficients), torch.zeros_like(gain), grad_start
     return grad_current, memory.of_channels(sums), memory.of_channels(gain_sums), grad_start
@@ -182,32 +178,3 @@ class _Memory:
         units = -(-self.num_values // self.run) * self.num_pieces
         count = min(units, _MOST_PARTS, max(1, self.num_steps * self.num_values // _LEAST_VALUES))
         return [(part * units // count, (part + 1) * units // count) for part in range(count)]
-
-
-def _run(work: Callable[[int, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
-    """Do all parts, on as many threads as torch uses; the loops hold no interpreter lock.
-
-    Threads take parts as they come, the calling one too: torch's own threads spin for a while after each of its
-    operations, and a helper that has to wait for a processor must not hold up the rest.
-    """
-    todo = iter(enumerate(parts))  # a thread at a time holds the interpreter lock, so that each part is taken once
-
-    def take() -> None:
-        for number, part in todo:
-            work(number, part)
-
-    num_threads = min(torch.get_num_threads(), len(parts))
-    helpers = [_pool(num_threads).submit(take) for _ in range(num_threads - 1)]
-    take()
-    for helper in helpers:
-        if not helper.cancel():
-            helper.result()
-
-
-@cache
-def _pool(num_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(num_threads, thread_name_prefix="evglif")
-
-
-# A forked process has none of its parent's threads.
-os.register_at_fork(after_in_child=_pool.cache_clear)
