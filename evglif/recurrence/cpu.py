@@ -55,12 +55,12 @@ def forward(
     inputs = memory.inputs(current, coefficients, gain, start, strict)
     outputs = memory.values(spikes, 1), memory.values(membranes, 1)
 
-    kind = inputs[1].dtype
+    kind, parts = inputs[1].dtype, memory.parts()
 
-    def work(_: int, units: tuple[int, int]) -> None:
-        kernels.forward(*inputs, units, memory.scratch(5, kind), *outputs)
+    def work() -> None:
+        kernels.forward(*parts, *inputs, memory.scratch(5, kind), *outputs)
 
-    threads.run(work, memory.parts())
+    threads.run(work, memory.num_parts)
     return spikes, membranes
 
 
@@ -95,21 +95,20 @@ def backward(
     grad_start = Start(*(memory.state(current[0]) if of_start else memory.state(current[:0]) for _ in range(2)))
     inputs = memory.inputs(current, coefficients, gain, start, strict)
     into = memory.values(grad_current, 1), *(memory.values(part, 0) for part in grad_start)
-    parts = memory.parts()
     # In float64, so that nothing is lost however many values are added.
-    sums = np.zeros((len(parts), 5, *inputs[1].shape[1:]))
-    gain_sums = np.zeros((len(parts), len(gain), *inputs[1].shape[1:]))
+    sums = np.zeros((memory.num_parts, 5, *inputs[1].shape[1:]))
+    gain_sums = np.zeros((memory.num_parts, len(gain), *inputs[1].shape[1:]))
     options = detach_reset, gradients.SURROGATES.index(surrogate), inputs[1].dtype.type(width)
     of_membranes = memory.state(current[:0]) if grad_membranes is None else grad_membranes
     grads = memory.values(grad_spikes, 1), memory.values(of_membranes, 1)
 
-    kind = inputs[1].dtype
+    kind, parts = inputs[1].dtype, memory.parts()
 
-    def work(part: int, units: tuple[int, int]) -> None:
+    def work() -> None:
         scratch = memory.scratch(len(current) + 9, kind)
-        gradients.backward(*grads, *inputs, *options, units, scratch, *into, sums[part], gain_sums[part])
+        gradients.backward(*parts, *grads, *inputs, *options, scratch, *into, sums, gain_sums)
 
-    threads.run(work, parts)
+    threads.run(work, memory.num_parts)
     if not of_coefficients:
         return grad_current, torch.zeros_like(coefficients), torch.zeros_like(gain), grad_start
     return grad_current, memory.of_channels(sums), memory.of_channels(gain_sums), grad_start
@@ -128,6 +127,8 @@ class _Memory:
         """How often all channels follow each other in a run; nought where a run is of one channel."""
         self.run = max(1, self.repeats * channels or pixels)
         self.num_pieces = 1 if self.repeats else -(-self.run // _PIECE)
+        most = -(-self.num_values // self.run) * self.num_pieces
+        self.num_parts = min(most, _MOST_PARTS, max(1, self.num_steps * self.num_values // _LEAST_VALUES))
 
     def state(self, like: Tensor) -> Tensor:
         """An empty tensor in the dtype of the state."""
@@ -173,8 +174,6 @@ class _Memory:
     def scratch(self, num_rows: int, kind: Any) -> NDArray[Any]:
         return np.empty((num_rows, -(-self.run // self.num_pieces)), kind)
 
-    def parts(self) -> list[tuple[int, int]]:
-        """The first and the last + 1 piece of each part."""
-        units = -(-self.num_values // self.run) * self.num_pieces
-        count = min(units, _MOST_PARTS, max(1, self.num_steps * self.num_values // _LEAST_VALUES))
-        return [(part * units // count, (part + 1) * units // count) for part in range(count)]
+    def parts(self) -> tuple[NDArray[np.int64], int]:
+        """The number of the next part, for all threads to take one, and how many there are."""
+        return np.zeros(1, np.int64), self.num_parts

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from evglif.recurrence.halves import read, target, write
-from evglif.recurrence.kernels import at, begin, borrowed, bounds, spike, step
+from evglif.recurrence.kernels import at, begin, borrowed, bounds, spike, step, take, units
 
 SURROGATES = ("rectangular", "arctan", "sigmoid", "fast-sigmoid", "triangle")
 
@@ -168,7 +168,9 @@ def _start(
 
 
 @_compiled
-def backward(
+def _backward(
+    part: int,
+    num_parts: int,
     grad_spikes: Any,
     grad_membranes: Any,
     current: Any,
@@ -183,7 +185,6 @@ def backward(
     detached: bool,
     surrogate: int,
     width: Any,
-    units: tuple[int, int],
     scratch: Any,
     grad_current: Any,
     grad_membrane: Any,
@@ -191,21 +192,21 @@ def backward(
     sums: Any,
     gain_sums: Any,
 ) -> None:
-    """Gradients of some pieces.
+    """Gradients of the pieces of a part.
 
     Args:
+        part, num_parts: as in ``kernels``.
         grad_spikes: ``[T, N]``, in the dtype of the current.
         grad_membranes: of all steps ``[T, N]``, of the last ``[1, N]``, or of none ``[0, N]``.
-        current, coefficients, gain, start_membrane, start_spikes, rest, strict, run, num_pieces: as ``forward``.
+        current, coefficients, gain, start_membrane, start_spikes, rest, strict, run, num_pieces: likewise.
         detached: leave out the gradient through the spike in the reset.
         surrogate: index into ``SURROGATES``.
         width: of the surrogate, in the dtype of the state.
-        units: as ``forward``.
         scratch: ``[T + 9, …]``, as long as a piece.
         grad_current: output ``[T, N]``, in the dtype of the current.
         grad_membrane: output, of the start's membrane ``[N]``, or ``[0]`` where it is not wanted; as the next.
         grad_fired: output, of the start's spikes.
-        sums: gradients of the coefficients to add to, float64, shaped as they are.
+        sums: gradients of the coefficients to add to, float64, ``[num_parts, …]`` shaped as they are.
         gain_sums: those of the gain.
     """
     num_steps, num_values = current.shape
@@ -214,10 +215,11 @@ def backward(
     start_membrane, start_spikes = borrowed(start_membrane), borrowed(start_spikes)
     grad_spikes, grad_membranes, grad_current = borrowed(grad_spikes), borrowed(grad_membranes), borrowed(grad_current)
     grad_membrane, grad_fired = borrowed(grad_membrane), borrowed(grad_fired)
-    into, gain_into = borrowed(sums), borrowed(gain_sums)
+    into, gain_into = borrowed(sums)[part], borrowed(gain_sums)[part]
     rows, records = scratch[:8], scratch[8:]
     rows[7] = 0
-    for unit in range(units[0], units[1]):
+    first, last = units(part, num_parts, num_values, run, num_pieces)
+    for unit in range(first, last):
         column = unit // num_pieces % coefficients.shape[1]
         a, b, r = coefficients[0, column], coefficients[1, column], coefficients[2, column]
         d, v = coefficients[3, column], coefficients[4, column]
@@ -239,7 +241,7 @@ def backward(
             more = grad_membranes[t - first_kept, lo:hi] if t >= first_kept else none
             now = target(grad_current[t, lo:hi], out)
             neuron, g = (a, b, r, d, v), gain[t, column]
-            if sums.ndim == 3:
+            if sums.ndim == 4:
                 both = into[:, column], gain_into[t, column]
                 _back_channels(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now, *both)
             else:
@@ -250,7 +252,7 @@ def backward(
             write(now, grad_current[t, lo:hi])
         u = records[0, :n]
         begin(rest, start_membrane, start_spikes, lo, hi, u, s)
-        if sums.ndim == 3:
+        if sums.ndim == 4:
             _start_channels(u, s, delta, into[:, column])
         else:
             totals_of_start = _start_one_channel(u, s, delta)
@@ -258,3 +260,12 @@ def backward(
                 into[k, column] += totals_of_start[k]
         if len(grad_membrane):
             _start(a, r, d, detached, u, s, delta, grad_membrane[lo:hi], grad_fired[lo:hi])
+
+
+@_compiled
+def backward(next_part: Any, num_parts: int, *arguments: Any) -> None:
+    """Take parts as ``kernels.forward`` does; ``arguments`` are those of ``_backward`` from the spikes' gradient on."""
+    part = take(next_part)
+    while part < num_parts:
+        _backward(part, num_parts, *arguments)
+        part = take(next_part)

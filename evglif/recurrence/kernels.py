@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
@@ -54,6 +55,26 @@ def _borrow(_: Any, array: Any) -> Any:
 
 
 borrowed: Any = intrinsic(_borrow)
+
+
+def _take(_: Any, counter: Any) -> Any:
+    """The number in an array of one, to which 1 is then added: never the same for two threads."""
+
+    def build(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        number = context.make_array(counter)(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", number, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(counter), build
+
+
+take: Any = intrinsic(_take)
+
+
+@_compiled
+def units(part: int, num_parts: int, num_values: int, run: int, num_pieces: int) -> tuple[int, int]:
+    """First piece and last + 1 of a part, counted over all runs."""
+    num_units = -(-num_values // run) * num_pieces
+    return part * num_units // num_parts, (part + 1) * num_units // num_parts
 
 
 @_compiled
@@ -104,7 +125,9 @@ def begin(rest: Any, membranes: Any, fired: Any, lo: int, hi: int, u: Any, s: An
 
 
 @_compiled
-def forward(
+def _forward(
+    part: int,
+    num_parts: int,
     current: Any,
     coefficients: Any,
     gain: Any,
@@ -114,14 +137,15 @@ def forward(
     strict: bool,
     run: int,
     num_pieces: int,
-    units: tuple[int, int],
     scratch: Any,
     spikes: Any,
     membranes: Any,
 ) -> None:
-    """Run some pieces.
+    """Run the pieces of a part.
 
     Args:
+        part: its number.
+        num_parts: into which all pieces are cut.
         current: ``[T, N]``, C-contiguous; half types as bits, see ``halves``.
         coefficients: a, b, r, d, v, ``[5, P]`` or ``[5, P, W]``, in the dtype of the state; as the next three.
         gain: g, ``[T, P]`` or ``[T, P, W]``.
@@ -131,7 +155,6 @@ def forward(
         strict: fire at U > v, otherwise at U ≥ v.
         run: W.
         num_pieces: into which each run is cut.
-        units: the first piece and the last + 1, counted over all runs.
         scratch: ``[5, …]``, as long as a piece.
         spikes: output ``[T, N]``, in the dtype of the current.
         membranes: output in the dtype of the state, of all steps ``[T, N]`` or of the last one ``[1, N]``.
@@ -141,7 +164,8 @@ def forward(
     current, coefficients, gain, rows = borrowed(current), borrowed(coefficients), borrowed(gain), borrowed(scratch)
     start_membrane, start_spikes = borrowed(start_membrane), borrowed(start_spikes)
     spikes, membranes = borrowed(spikes), borrowed(membranes)
-    for unit in range(units[0], units[1]):
+    first, last = units(part, num_parts, num_values, run, num_pieces)
+    for unit in range(first, last):
         column = unit // num_pieces % coefficients.shape[1]
         a, b, r = coefficients[0, column], coefficients[1, column], coefficients[2, column]
         d, v = coefficients[3, column], coefficients[4, column]
@@ -156,3 +180,18 @@ def forward(
             s, s_next, u, u_next = now, s, u_next, u
             if t >= first_kept:
                 copy(u, membranes[t - first_kept, lo:hi])
+
+
+@_compiled
+def forward(next_part: Any, num_parts: int, *arguments: Any) -> None:
+    """Run parts, one after another, as long as there is one that no other thread has taken.
+
+    Args:
+        next_part: its number, int64 ``[1]``, the same for all threads.
+        num_parts: into which all pieces are cut.
+        arguments: those of ``_forward`` from the current on.
+    """
+    part = take(next_part)
+    while part < num_parts:
+        _forward(part, num_parts, *arguments)
+        part = take(next_part)

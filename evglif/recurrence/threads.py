@@ -1,4 +1,4 @@
-"""A job's parts on as many threads as torch uses: on torch's own ones, where its OpenMP library lends them.
+"""A job on as many threads as torch uses: on torch's own ones, where its OpenMP library lends them.
 
 After each of torch's operations its threads wait for the next one without giving up their processors. A thread of ours
 beside them has to share one, and on two cores a short call took up to half as long again. Where there is no such
@@ -20,44 +20,38 @@ _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _FIRST_PROCESS = os.getpid()
 
 
-def run(work: Callable[[int, tuple[int, int]], None], parts: list[tuple[int, int]]) -> None:
-    """Do all parts, each with its number; while they compute they should hold no interpreter lock.
+def run(work: Callable[[], None], most: int) -> None:
+    """Call ``work`` on each of as many threads as torch uses, ``most`` at most; the calling one is one of them.
 
-    Threads take parts as they come, the calling one too, so that one that has to wait holds up nobody.
+    Threads come when a processor is free. What there is to do should be taken bit by bit, without the interpreter lock.
     """
-    todo = iter(enumerate(parts))  # a thread at a time holds the interpreter lock, so that each part is taken once
-
-    def take() -> None:
-        for number, part in todo:
-            work(number, part)
-
-    num_threads = min(torch.get_num_threads(), len(parts))
+    num_threads = min(torch.get_num_threads(), most)
     if num_threads <= 1:
-        take()
+        work()
     elif (team := _team(os.getpid())) is not None:
-        _on_team(team, take, num_threads)
+        _on_team(team, work, num_threads)
     else:
-        _on_pool(take, num_threads)
+        _on_pool(work, num_threads)
 
 
-def _on_team(team: Any, take: Callable[[], None], num_threads: int) -> None:
+def _on_team(team: Any, work: Callable[[], None], num_threads: int) -> None:
     raised: list[BaseException] = []
 
-    def work(_: object) -> None:
+    def guarded(_: object) -> None:
         try:
-            take()
+            work()
         except BaseException as error:  # C would lose it
             raised.append(error)
 
-    function = _FUNCTION(work)
+    function = _FUNCTION(guarded)
     team(function, None, num_threads, 0)
     if raised:
         raise raised[0]
 
 
-def _on_pool(take: Callable[[], None], num_threads: int) -> None:
-    helpers = [_pool(num_threads, os.getpid()).submit(take) for _ in range(num_threads - 1)]
-    take()
+def _on_pool(work: Callable[[], None], num_threads: int) -> None:
+    helpers = [_pool(num_threads, os.getpid()).submit(work) for _ in range(num_threads - 1)]
+    work()
     for helper in helpers:
         if not helper.cancel():
             helper.result()

@@ -13,7 +13,7 @@ from torch.profiler import ProfilerActivity, profile
 from evglif import GLIF, PLIF
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-LAYOUTS = ("contiguous", "channels last")
+LAYOUTS = ("contiguous", "channels-last")
 INSTALL = "SpikingJelly is left out; pip install --no-deps spikingjelly==2.0.0 loguru, and its scipy and tqdm"
 
 
