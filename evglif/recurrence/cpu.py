@@ -105,7 +105,7 @@ def backward(
     kind, parts = inputs[1].dtype, memory.parts()
 
     def work() -> None:
-        scratch = memory.scratch(len(current) + 9, kind)
+        scratch = memory.scratch(len(current) + 14, kind)
         gradients.backward(*parts, *grads, *inputs, *options, scratch, *into, sums, gain_sums)
 
     threads.run(work, memory.num_parts)

@@ -118,7 +118,7 @@ def _back_channels(
     sums: Any,
     of_g: Any,
 ) -> None:
-    """As ``_back_one_channel``, where each value has its own channel and sums."""
+    """As ``_back_one_channel``, where each value has its own channel and sums: of a, b, r, d and v, and those of g."""
     a, _, r, d, v = neuron
     of_a, of_b, of_r, of_d, of_v = sums[0], sums[1], sums[2], sums[3], sums[4]
     for i in range(np.uint64(len(u))):
@@ -145,6 +145,12 @@ def _start_one_channel(u: Any, s: Any, delta: Any) -> tuple[Any, Any, Any, Any]:
         of_r -= delta[i] * s[i] * u[i]
         of_d -= delta[i] * s[i]
     return of_a, of_b, of_r, of_d
+
+
+@_compiled
+def _add(row: Any, sums: Any) -> None:
+    for i in range(np.uint64(len(row))):
+        sums[i] += row[i]
 
 
 @_compiled
@@ -202,7 +208,7 @@ def _backward(
         detached: leave out the gradient through the spike in the reset.
         surrogate: index into ``SURROGATES``.
         width: of the surrogate, in the dtype of the state.
-        scratch: ``[T + 9, …]``, as long as a piece.
+        scratch: ``[T + 14, …]``, as long as a piece.
         grad_current: output ``[T, N]``, in the dtype of the current.
         grad_membrane: output, of the start's membrane ``[N]``, or ``[0]`` where it is not wanted; as the next.
         grad_fired: output, of the start's spikes.
@@ -216,7 +222,7 @@ def _backward(
     grad_spikes, grad_membranes, grad_current = borrowed(grad_spikes), borrowed(grad_membranes), borrowed(grad_current)
     grad_membrane, grad_fired = borrowed(grad_membrane), borrowed(grad_fired)
     into, gain_into = borrowed(sums)[part], borrowed(gain_sums)[part]
-    rows, records = scratch[:8], scratch[8:]
+    rows, row_sums, records = scratch[:8], scratch[8:13], scratch[13:]
     rows[7] = 0
     first, last = units(part, num_parts, num_values, run, num_pieces)
     for unit in range(first, last):
@@ -233,6 +239,7 @@ def _backward(
             step(a, b, gain[t, column], r, d, v, strict, x, records[t, :n], s, records[t + 1, :n], s_next)
             s, s_next = s_next, s
         delta[:] = 0
+        row_sums[:] = 0
         for t in range(num_steps - 1, -1, -1):
             u = records[t + 1, :n]
             held = u if t + 1 < num_steps else none
@@ -242,7 +249,7 @@ def _backward(
             now = target(grad_current[t, lo:hi], out)
             neuron, g = (a, b, r, d, v), gain[t, column]
             if sums.ndim == 4:
-                both = into[:, column], gain_into[t, column]
+                both = row_sums, gain_into[t, column]
                 _back_channels(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now, *both)
             else:
                 totals = _back_one_channel(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now)
@@ -253,7 +260,9 @@ def _backward(
         u = records[0, :n]
         begin(rest, start_membrane, start_spikes, lo, hi, u, s)
         if sums.ndim == 4:
-            _start_channels(u, s, delta, into[:, column])
+            _start_channels(u, s, delta, row_sums)
+            for k in range(5):
+                _add(row_sums[k, :n], into[k, column])
         else:
             totals_of_start = _start_one_channel(u, s, delta)
             for k in range(4):
