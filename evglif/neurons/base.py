@@ -36,7 +36,8 @@ ROLES = ("gates", "primitives")
 
 @dataclass(frozen=True)
 class _Value:
-    path: str
+    owner: str
+    leaf: str
     domain: Domain
     role: str
 
@@ -105,19 +106,18 @@ class SpikingNeuron(nn.Module, ABC):
         natural = domain.check(name, value)
         natural = natural.clone() if natural.dim() else natural.repeat(shape)
         stored = domain.stored(natural).to(torch.get_default_device(), torch.get_default_dtype())
-        self._values[name] = _Value(stored_as or name, domain, role)
-        owner, leaf = self._owner(name)
+        path, _, leaf = (stored_as or name).rpartition(".")
+        self._values[name] = _Value(path, leaf, domain, role)
+        owner = self.get_submodule(path)
         if learnt:
             owner.register_parameter(leaf, nn.Parameter(stored))
         else:
             owner.register_buffer(leaf, stored)
 
-    def _owner(self, name: str) -> tuple[nn.Module, str]:
-        owner, _, leaf = self._values[name].path.rpartition(".")
-        return self.get_submodule(owner), leaf
-
     def _stored(self, name: str) -> Tensor:
-        stored: Tensor = getattr(*self._owner(name))
+        value = self._values[name]
+        owner = getattr(self, value.owner) if value.owner else self
+        stored: Tensor = getattr(owner, value.leaf)
         return stored
 
     def natural(self, name: str) -> Tensor:

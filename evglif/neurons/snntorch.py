@@ -19,7 +19,6 @@ Needs snntorch (``pip install snntorch``); nothing else in the package does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from typing import Any, cast
 
 import snntorch as snn
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 
 from evglif import neurons
 from evglif.recurrence import Coefficients, State, spiking_recurrence
+from evglif.recurrence.coefficients import NAMES
 from evglif.surrogate import Surrogate, spike
 
 __all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikeGrad", "StepNeuron", "detach", "reset"]
@@ -126,7 +126,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
             initial=self.neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
             trace=True,
         )
-        mem, spikes = trace.membrane[0], trace.spikes[0]
+        mem, spikes = trace.state
         if not isinstance(self.spike_grad, Surrogate):
             spikes = self._fire(mem, coefficients).to(current.dtype)
         self.step, self._last = self.step + 1, (mem, spikes)
@@ -145,7 +145,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
     def _coefficients_now(self) -> Coefficients:
         """The coefficients of this step: those with a row per time step give one row."""
         coefficients = self.neuron.coefficients()
-        values = [getattr(coefficients, field.name) for field in fields(coefficients)]
+        values = [getattr(coefficients, name) for name in NAMES]
         steps = [value.shape[0] for value in values if value.dim() == 2]
         # A number in Python would make torch.compile build a graph per step; reading the tensor would wait for the GPU.
         if not torch.compiler.is_compiling():

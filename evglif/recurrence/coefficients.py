@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+NAMES = ("decay", "leak", "gain", "hard_reset", "soft_reset", "threshold")
+"""a, b, g, r, d, v."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,11 @@ class Coefficients:
     threshold: Tensor
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value: Tensor = getattr(self, field.name)
-            allowed = (1, 2) if field.name == "gain" else (1,)
-            if value.dim() not in allowed:
-                shapes = "[C], [1], [T, C] or [T, 1]" if field.name == "gain" else "[C] or [1]"
-                raise ValueError(f"coefficient {field.name} must be {shapes}, got shape {tuple(value.shape)}")
+        for name in NAMES:
+            value: Tensor = getattr(self, name)
+            if value.dim() != 1 and not (name == "gain" and value.dim() == 2):
+                shapes = "[C], [1], [T, C] or [T, 1]" if name == "gain" else "[C] or [1]"
+                raise ValueError(f"coefficient {name} must be {shapes}, got shape {tuple(value.shape)}")
 
     def check(self, steps: int, channels: int) -> None:
         """Make sure the coefficients fit a current of ``steps`` time steps and ``channels`` channels.
@@ -47,10 +49,10 @@ class Coefficients:
         Raises:
             ValueError: naming the coefficient and both numbers.
         """
-        for field in fields(self):
-            size = getattr(self, field.name).shape[-1]
+        for name in NAMES:
+            size = getattr(self, name).shape[-1]
             if size not in (1, channels):
-                raise ValueError(f"coefficient {field.name} has {size} channels, the current has {channels}")
+                raise ValueError(f"coefficient {name} has {size} channels, the current has {channels}")
         if self.gain.dim() == 2 and self.gain.shape[0] != steps:
             raise ValueError(
                 f"gain g^t has {self.gain.shape[0]} time steps, the current has {steps}; "
@@ -59,7 +61,10 @@ class Coefficients:
 
     def to(self, dtype: torch.dtype) -> Coefficients:
         """The same coefficients in another dtype."""
-        return Coefficients(*(getattr(self, field.name).to(dtype) for field in fields(self)))
+        values: list[Tensor] = [getattr(self, name) for name in NAMES]
+        if all(value.dtype == dtype for value in values):
+            return self
+        return Coefficients(*(value.to(dtype) for value in values))
 
 
 def state_dtype(current: Tensor) -> torch.dtype:

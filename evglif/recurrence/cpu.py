@@ -123,8 +123,10 @@ class _Memory:
         self.dtype = state_dtype(current)
         self.num_values = prod(current.shape[1:])
         self.num_steps = len(current)
-        self.repeats = max(1, _ROW // max(1, channels)) if self.channels_last or pixels == 1 else 0
+        self.repeats = 0
         """How often all channels follow each other in a run; nought where a run is of one channel."""
+        if self.channels_last or pixels == 1:
+            self.repeats = max(1, min(_ROW, self.num_values) // max(1, channels))
         self.run = max(1, self.repeats * channels or pixels)
         self.num_pieces = 1 if self.repeats else -(-self.run // _PIECE)
         most = -(-self.num_values // self.run) * self.num_pieces
@@ -149,17 +151,15 @@ class _Memory:
 
     def columns(self, of_channels: Tensor) -> NDArray[Any]:
         """Coefficients ``[…, C]`` as ``[…, P]``, or as rows ``[…, 1, W]`` where channels follow each other."""
-        if self.repeats:
-            of_channels = of_channels.repeat(1, self.repeats).unsqueeze(1)
         columns: NDArray[Any] = of_channels.contiguous().numpy()
-        return columns
+        return np.tile(columns, self.repeats)[:, None] if self.repeats else columns
 
     def of_channels(self, sums: NDArray[Any]) -> Tensor:
         """Sums of all parts, ``[parts, …, P]`` or ``[parts, …, 1, W]``, as sums of channels ``[…, C]``."""
-        total = torch.from_numpy(sums.sum(0))
+        total = sums.sum(0)
         if self.repeats:
-            total = total.view(len(total), self.repeats, -1).sum(1)
-        return total.to(self.dtype)
+            total = total.reshape(len(total), self.repeats, -1).sum(1)
+        return torch.from_numpy(total).to(self.dtype)
 
     def inputs(
         self, current: Tensor, coefficients: Tensor, gain: Tensor, start: Start | float, strict: bool
