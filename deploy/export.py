@@ -45,6 +45,8 @@ def export(
     options = ExportOptions(options) if isinstance(options, str) else options
     target = FORMATS[options.format]
     out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
+    if out.is_dir():
+        raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")

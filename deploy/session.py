@@ -17,6 +17,7 @@ from deploy.protobuf import external_files
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
+_EXPORT = "export one with python -m deploy.export"
 
 
 class Session:
@@ -128,9 +129,9 @@ def softmax(logits: Floats) -> Floats:
 def _check_file(path: Path) -> None:
     """Make sure that a file is there and loads nothing but itself; it is looked through, not loaded."""
     if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}; export one with python -m deploy.export")
+        raise FileNotFoundError(f"no model at {path}; {_EXPORT}")
     if path.stat().st_size == 0:
-        raise ValueError(f"{path} cannot be loaded as an ONNX model: it is empty")
+        raise ValueError(f"{path} cannot be loaded as an ONNX model: it is empty; {_EXPORT}")
     with path.open("rb") as file:
         outside = _outside(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), path)
     if outside:
@@ -144,7 +145,7 @@ def _outside(data: memoryview, path: Path) -> list[str]:
     try:
         return external_files(data)
     except ValueError as error:
-        raise ValueError(f"{path} cannot be loaded as an ONNX model: {error}") from error
+        raise ValueError(f"{path} cannot be loaded as an ONNX model: {error}; {_EXPORT}") from error
 
 
 def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.InferenceSession:
@@ -158,4 +159,6 @@ def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no base
-        raise ValueError(f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}; {_EXPORT}"
+        ) from error

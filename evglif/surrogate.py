@@ -77,11 +77,16 @@ class Surrogate:
 
 
 class _Step(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, distance: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
-        ctx.save_for_backward(distance)
-        ctx.surrogate = surrogate
+    def forward(distance: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:  # noqa: ARG004
         return _heaviside(distance, strict)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Surrogate, bool], output: Tensor) -> None:  # noqa: ARG004
+        distance, ctx.surrogate, _ = inputs
+        ctx.save_for_backward(distance)
 
     @staticmethod
     def backward(ctx: Any, *grad_spikes: Tensor) -> tuple[Tensor, None, None]:

@@ -49,11 +49,13 @@ class Domain:
         return f"[{self.low:g}, {high}]" if self.closed else f"({self.low:g}, {high})"
 
     def check(self, name: str, given: Tensor | float) -> Tensor:
-        """A value in natural units as a float64 tensor on the CPU.
+        """A value in natural units as a float64 tensor on the CPU, or without data (device "meta") as it came.
 
         Raises:
             ValueError: where any of it lies outside; the message names the value and the interval.
         """
+        if isinstance(given, Tensor) and given.is_meta:
+            return given.detach()
         value = torch.as_tensor(given, dtype=torch.float64, device="cpu").detach()
         at_end = (value == self.low) | (value == self.high)
         inside = ((value > self.low) & (value < self.high)) | (at_end & self.closed)

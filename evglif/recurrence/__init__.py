@@ -8,9 +8,14 @@ from typing import Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from evglif.recurrence import operator, reference
-from evglif.recurrence.coefficients import Coefficients, state_dtype
+from evglif.recurrence import (
+    operator,
+    reference,
+    threads,  # noqa: F401 (it notes the process that loads it, which must not be a forked one)
+)
+from evglif.recurrence.coefficients import NAMES, Coefficients, state_dtype
 from evglif.surrogate import Surrogate, spike
 
 __all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spiking_recurrence"]
@@ -123,15 +128,16 @@ def spiking_recurrence(
 
     Raises:
         ValueError: for a current that has fewer than three dimensions, no time step or no floating-point dtype, for
-            coefficients that don't fit it, and for an unknown backend.
+            coefficients that don't fit it, for an unknown backend, and for gradients in forward mode.
     """
     _check(current, coefficients)
     surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
     backend = choose_backend(backend, current)
     coefficients = coefficients.to(state_dtype(current))
     options = (surrogate, strict, detach_reset, initial)
-    # Autocast would put the products of the state back into the half type.
-    with torch.autocast(current.device.type, enabled=False):
+    # Autocast would put the products of the state back into the half type. It knows no tensors without data.
+    kind = current.device.type
+    with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
         if backend == "reference":
             spikes, membranes = _run_reference(current, coefficients, *options)
         else:
@@ -230,3 +236,14 @@ def _check(current: Tensor, coefficients: Coefficients) -> None:
     if not current.is_floating_point():
         raise ValueError(f"current must be floating point, got {current.dtype}; convert it with .float()")
     coefficients.check(current.shape[0], current.shape[2])
+    if not torch.compiler.is_compiling() and _has_tangent(current, coefficients):
+        raise ValueError(
+            "spikes have surrogate gradients in reverse mode only, not by jvp; "
+            "use torch.autograd.grad, or torch.func.vjp with the backend reference"
+        )
+
+
+def _has_tangent(current: Tensor, coefficients: Coefficients) -> bool:
+    """Whether something is to be differentiated in forward mode."""
+    values = (current, *(getattr(coefficients, name) for name in NAMES))
+    return any(forward_ad.unpack_dual(value).tangent is not None for value in values)  # type: ignore[no-untyped-call]

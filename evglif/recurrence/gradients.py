@@ -81,13 +81,13 @@ def _back_one_channel(
 ) -> tuple[Any, Any, Any, Any, Any, Any]:
     """From δ[t+1] to δ[t], in place; what it adds to the sums of a, b, r and d through S[t], and to those of v and g.
 
-    ``held`` is U[t] as the next step has it: nought at the last step, which has no next, as 0·∞ would be no number.
+    ``held`` is U[t] as the next step has it: nought at the last step, which has no next: there 0·∞ would be no number.
     ``more`` is ∂/∂U[t], the gradient of membranes that the caller has used, and ``out`` the current's gradient.
     """
     a, _, r, d, v = neuron
     of_a = of_b = of_r = of_d = of_v = of_g = delta.dtype.type(0)
     for i in range(np.uint64(len(u))):
-        after, s = delta[i], spike(u[i], v, strict)
+        after, s = delta[i], spike(held[i], v, strict)
         through, now = _delta(a, r, d, held[i], s, after, grad[i], phi[i], detached)
         now += more[i]
         delta[i] = now
@@ -122,7 +122,7 @@ def _back_channels(
     a, _, r, d, v = neuron
     of_a, of_b, of_r, of_d, of_v = sums[0], sums[1], sums[2], sums[3], sums[4]
     for i in range(np.uint64(len(u))):
-        after, s = delta[i], spike(u[i], v[i], strict)
+        after, s = delta[i], spike(held[i], v[i], strict)
         through, now = _delta(a[i], r[i], d[i], held[i], s, after, grad[i], phi[i], detached)
         now += more[i]
         delta[i] = now

@@ -308,11 +308,12 @@ def backward(  # noqa: PLR0915
                 t = segment * SEGMENT + k
                 u = membranes[k + 1]
                 through = grads[k].to(u.dtype)
+                # After the last step there is no reset, and 0·∞ would be no number.
+                goes_on = t + 1 < num_segments * SEGMENT
                 if not DETACH_RESET:
-                    # After the last step there is no reset, and 0·∞ would be no number.
-                    through -= tl.where(t + 1 < num_segments * SEGMENT, delta * (r * u + d), 0.0)
+                    through -= tl.where(goes_on, delta * (r * u + d), 0.0)
                 through *= _derivative(u, v, SURROGATE, WIDTH)
-                delta = delta * (a - r * _spikes(u, v, STRICT)) + through
+                delta = tl.where(goes_on, delta * (a - r * _spikes(u, v, STRICT)), 0.0) + through
                 if t >= first_kept:
                     delta += tl.load(grad_membranes + (t - first_kept) * step + offsets, valid, other=0.0)
                 g = _channel_values(gain, t, channel, channels)

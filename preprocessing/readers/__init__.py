@@ -76,7 +76,8 @@ def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = N
     if rosbag.is_folder_of_bag(path):
         return rosbag.decode_folder(path, sensor)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a recording ({', '.join(sorted(SUFFIXES))})")
+        problem = "a folder; name a file in it" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{path}: {problem}; expected a recording ({', '.join(sorted(SUFFIXES))})")
     return decode_recording(path.read_bytes(), str(path), sensor)
 
 

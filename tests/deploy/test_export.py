@@ -161,6 +161,12 @@ def test_disagreement_fails_and_writes_nothing(run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_no_file_to_write(run, tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder; name the file to write, such as .*model\.onnx"):
+        export(run / "best.pt", out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_that_do_not_fit_are_refused_with_both_numbers(cache_path, tmp_path):
     checkpoint = saved(tmp_path / "model.pt", "7b-widenet", "glif", steps=5, num_classes=2, size=(16, 16))
     with pytest.raises(ValueError, match=r"time steps T: the model has 5, the data in .* have 3"):

@@ -122,7 +122,7 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
     (tmp_path / "text.onnx").write_text("hello")
     (tmp_path / "cut.onnx").write_bytes(exported.read_bytes()[:5000])
     for name in ("text", "cut"):
-        with pytest.raises(ValueError, match=rf"{name}\.onnx cannot be loaded as an ONNX model"):
+        with pytest.raises(ValueError, match=rf"{name}\.onnx cannot be loaded as an ONNX model.*deploy\.export"):
             Classifier(tmp_path / f"{name}.onnx")
     proto = onnx.load(exported)
     del proto.metadata_props[:]

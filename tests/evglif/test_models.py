@@ -133,6 +133,15 @@ def test_frames_of_another_shape_are_refused_with_both_shapes():
             model(torch.rand(wrong))
 
 
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_network_without_data_has_the_shapes_of_one_with_data(neuron):
+    with torch.device("meta"):
+        model = build_model("7b-widenet", neuron, steps=4, width=4, num_classes=5)
+        logits = model(torch.empty(2, 4, 2, 48, 48))
+    assert logits.is_meta
+    assert logits.shape == (2, 5)
+
+
 def test_neuron_options_may_stand_among_the_models():
     spec = build_model("7b-widenet", "glif", steps=2, width=4, sharing="layer", gates="101", init="cifar").spec
     assert spec.neuron == NeuronSpec("glif", sharing="layer", gates="101", init="cifar")

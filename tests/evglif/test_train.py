@@ -191,6 +191,12 @@ def test_what_is_missing_is_named():
         parse_arguments(["--recipe", "digits"])
 
 
+def test_a_file_is_no_folder_for_a_run(tmp_path):
+    (tmp_path / "notes").touch()
+    with pytest.raises(ValueError, match=r"notes is a file; give a folder"):
+        parse_arguments(["--recipe", "digits", "--data", "a.h5", "--out", str(tmp_path / "notes")])
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_can_be_read(name):
     recipe, _ = parse_arguments(["--recipe", name, "--data", "a.h5", "--out", "run"])

@@ -22,9 +22,9 @@ def test_a_file_is_read_and_remembers_where_it_came_from(tmp_path, events):
     assert recording.duration_us == 1
 
 
-@pytest.mark.parametrize("name", ["absent.aedat", "."])
-def test_a_path_that_is_no_file_is_named(tmp_path, name):
-    with pytest.raises(FileNotFoundError, match="no such file; expected a recording"):
+@pytest.mark.parametrize(("name", "problem"), [("absent.aedat", "no such file"), (".", "a folder; name a file in it")])
+def test_a_path_that_is_no_file_is_named(tmp_path, name, problem):
+    with pytest.raises(FileNotFoundError, match=f"{problem}; expected a recording"):
         read_recording(tmp_path / name)
 
 
