@@ -94,7 +94,10 @@ class Parity:
         if self.accuracy is not None:
             accuracies = f", accuracy {self.accuracy:.2%} (checkpoint {self.checkpoint_accuracy:.2%})"
         worst = max(self.flipped, key=self.flipped.__getitem__, default=None)
-        flips = f", at most {self.flipped[worst]:.1e} of a layer's spikes flipped ({worst})" if worst else ""
+        flips = ""
+        if worst:
+            flips = f"; on {self.num_observed} of them at most {self.flipped[worst]:.1e} of a layer's spikes flipped"
+            flips += f" ({worst})" if self.flipped[worst] else ""
         return (
             f"same class on {self.agreement:.1%} of {self.num_samples} samples, "
             f"|Δ logit| median {self.median_difference:.1e}, max {self.max_difference:.1e}{accuracies}{flips}"
