@@ -159,9 +159,14 @@ def _row(timing: Timing) -> str:
 def print_timings(options: argparse.Namespace) -> list[Timing]:
     """Run all, print as they come, and give the timings."""
     timings: list[Timing] = []
+    against = options.against if options.checkpoint else ()
     for threads in options.threads:
         last = 0
-        against = options.against if options.checkpoint else ()
+        if sys.stderr.isatty():
+            print(
+                f"starting {', '.join([*against, EXPORTED])}, then {options.repeats} turns a batch size",
+                file=sys.stderr,
+            )
         for timing in bench(options.model, options.checkpoint, threads, options.batch, options.repeats, against):
             if isinstance(timing, str):
                 print(f"left out: {timing}", file=sys.stderr)

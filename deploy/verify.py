@@ -18,6 +18,7 @@ from evglif.data import check_checkpoint
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from preprocessing.cache import FrameCache
+from preprocessing.progress import progress
 
 AGREEMENT = 0.99
 """Least share of samples that must get the same class; one rounding near a threshold may turn a close decision."""
@@ -46,8 +47,9 @@ class Samples:
     num_samples: int
 
     def batches(self, size: int = 8) -> Iterator[Frames]:
-        """All samples in their order."""
-        for start in range(0, self.num_samples, size):
+        """All samples in their order, with a bar for what takes longer than a moment."""
+        starts = range(0, self.num_samples, size)
+        for start in progress(starts, len(starts), "comparing with the checkpoint", "batches"):
             yield self.frames(np.arange(start, min(start + size, self.num_samples)))
 
     def observed(self) -> Iterator[Frames]:
