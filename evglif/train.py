@@ -167,8 +167,6 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     missing = [f"--{name}" for name in ("data", "out") if chosen[name] is None]
     if missing:
         raise ValueError(f"{' and '.join(missing)} must be given; see python -m evglif.train --help")
-    if chosen["out"].exists() and not chosen["out"].is_dir():
-        raise ValueError(f"--out {chosen['out']} is a file; give a folder")
     return recipe, {
         **{name: chosen[name] for name in ("data", "out", "overwrite")},
         "progress": not chosen["quiet"],

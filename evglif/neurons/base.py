@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import ClassVar
 
 import torch
@@ -36,8 +37,7 @@ ROLES = ("gates", "primitives")
 
 @dataclass(frozen=True)
 class _Value:
-    owner: str
-    leaf: str
+    path: str
     domain: Domain
     role: str
 
@@ -106,8 +106,8 @@ class SpikingNeuron(nn.Module, ABC):
         natural = domain.check(name, value)
         natural = natural.clone() if natural.dim() else natural.repeat(shape)
         stored = domain.stored(natural).to(torch.get_default_device(), torch.get_default_dtype())
-        path, _, leaf = (stored_as or name).rpartition(".")
-        self._values[name] = _Value(path, leaf, domain, role)
+        self._values[name] = _Value(stored_as or name, domain, role)
+        path, _, leaf = self._values[name].path.rpartition(".")
         owner = self.get_submodule(path)
         if learnt:
             owner.register_parameter(leaf, nn.Parameter(stored))
@@ -115,9 +115,7 @@ class SpikingNeuron(nn.Module, ABC):
             owner.register_buffer(leaf, stored)
 
     def _stored(self, name: str) -> Tensor:
-        value = self._values[name]
-        owner = getattr(self, value.owner) if value.owner else self
-        stored: Tensor = getattr(owner, value.leaf)
+        stored: Tensor = attrgetter(self._values[name].path)(self)
         return stored
 
     def natural(self, name: str) -> Tensor:

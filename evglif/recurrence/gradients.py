@@ -239,7 +239,8 @@ def _backward(
             step(a, b, gain[t, column], r, d, v, strict, x, records[t, :n], s, records[t + 1, :n], s_next)
             s, s_next = s_next, s
         delta[:] = 0
-        row_sums[:] = 0
+        if sums.ndim == 4:
+            row_sums[:] = 0
         for t in range(num_steps - 1, -1, -1):
             u = records[t + 1, :n]
             held = u if t + 1 < num_steps else none

@@ -68,9 +68,14 @@ class Run:
         folder: where they are.
         data: what the network is trained on, for the checkpoints.
         identity: all that decides what is learnt, plain values by dotted names; another one is another run.
+
+    Raises:
+        ValueError: where the folder is a file.
     """
 
     def __init__(self, folder: Path, data: DataSpec, identity: Mapping[str, Any]) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"--out {folder} is a file; give a folder")
         self.folder = folder
         self.data = data
         self.identity = dict(identity)

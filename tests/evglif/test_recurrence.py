@@ -159,7 +159,7 @@ def test_an_unknown_backend_is_refused():
         spiking_recurrence(one_neuron(1.0), constants(), backend="tpu")
 
 
-def smooth(current, coefficients, backend="reference"):
+def num_spikes(current, coefficients, backend="reference"):
     return spiking_recurrence(current, coefficients, "arctan", backend=backend).sum()
 
 
@@ -168,13 +168,13 @@ def smooth(current, coefficients, backend="reference"):
 def test_forward_mode_is_refused_as_it_would_give_nothing_for_a_spike(backend):
     current, coefficients = torch.randn(4, 2, 3), Coefficients(*[torch.full((3,), 0.5)] * 6)
     with pytest.raises(ValueError, match=r"reverse mode only.*vjp with the backend reference"):
-        torch.func.jvp(lambda x: smooth(x, coefficients, backend), (current,), (torch.ones_like(current),))
+        torch.func.jvp(lambda x: num_spikes(x, coefficients, backend), (current,), (torch.ones_like(current),))
 
 
 def test_function_transforms_of_the_reference_are_those_of_autograd():
     current, coefficients = torch.randn(5, 4, 2, 3), Coefficients(*[torch.full((3,), 0.5)] * 6)
     leaf = current.clone().requires_grad_()
-    torch.stack([smooth(run, coefficients) for run in leaf]).sum().backward()
-    of_each = torch.func.vmap(torch.func.grad(lambda x: smooth(x, coefficients)))(current)
+    torch.stack([num_spikes(run, coefficients) for run in leaf]).sum().backward()
+    of_each = torch.func.vmap(torch.func.grad(lambda x: num_spikes(x, coefficients)))(current)
     torch.testing.assert_close(of_each, leaf.grad)
     assert leaf.grad.abs().sum() > 0

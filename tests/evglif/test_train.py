@@ -191,10 +191,11 @@ def test_what_is_missing_is_named():
         parse_arguments(["--recipe", "digits"])
 
 
-def test_a_file_is_no_folder_for_a_run(tmp_path):
-    (tmp_path / "notes").touch()
+def test_a_file_is_no_folder_for_a_run(cache_path, tmp_path):
+    (tmp_path / "notes").write_text("kept")
     with pytest.raises(ValueError, match=r"notes is a file; give a folder"):
-        parse_arguments(["--recipe", "digits", "--data", "a.h5", "--out", str(tmp_path / "notes")])
+        train(small_recipe(), cache_path, tmp_path / "notes", progress=False)
+    assert (tmp_path / "notes").read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", recipe_names())
