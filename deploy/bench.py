@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.contenders import EXPORTED, FROM_CHECKPOINT, Contender
-from deploy.session import Floats
+from deploy.measuring.contenders import EXPORTED, FROM_CHECKPOINT, Contender
+from deploy.running.session import Floats
 from preprocessing.arguments import Help, positive
 
 NUM_COMPARED, COMPARED_AT_ONCE = 32, 8

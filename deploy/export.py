@@ -9,12 +9,21 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from deploy.formats import FORMATS, Built
-from deploy.options import FIRST_OPSET, PRECISIONS, ExportOptions
-from deploy.prepare import check_exportable, describe
-from deploy.verify import AGREEMENT, Parity, Run, Samples, cached_samples, compare, compare_spikes, made_up_samples
+from deploy.exporting.formats import FORMATS, Built
+from deploy.exporting.options import FIRST_OPSET, PRECISIONS, ExportOptions
+from deploy.exporting.prepare import check_exportable, describe
+from deploy.exporting.verify import (
+    AGREEMENT,
+    Parity,
+    Run,
+    Samples,
+    cached_samples,
+    compare,
+    compare_spikes,
+    made_up_samples,
+)
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.files import replace_file
+from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 
 

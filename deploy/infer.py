@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
+from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
-from deploy.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
-from deploy.stream import EventStream, Update
 from preprocessing.arguments import Help, positive
 from preprocessing.events import Events
 from preprocessing.readers import read_recording

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deploy.energy import CONVENTION, Cost, Neurons, Synapses
+from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
 from evglif.evaluation.firing import count_spikes

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.session import Floats, Session, softmax
-from deploy.stream import EventStream
+from deploy.running.session import Floats, Session, softmax
+from deploy.running.stream import EventStream
 from preprocessing.events import EVENT_DTYPE, MAX_DISORDER_US, Events, check_events
+from preprocessing.events.slicing import window_edges
+from preprocessing.frames.settings import FrameSettings
 from preprocessing.readers import read_recording
-from preprocessing.settings import FrameSettings
-from preprocessing.slicing import window_edges
 
 Probabilities = Floats
 Source = str | os.PathLike[str] | NDArray[Any]
@@ -93,7 +93,7 @@ class Classifier:
         yield from self._run(waiting, batch)
 
     def stream(self, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> EventStream:
-        """Begin a live stream, for a model exported with ``--format onnx-step``; see ``deploy.stream``.
+        """Begin a live stream, for a model exported with ``--format onnx-step``; see ``deploy.running.stream``.
 
         Args:
             slicing: length of a slice, ``"duration:50ms"`` or ``"events:2000"``; by default the model's own, if it

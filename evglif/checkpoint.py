@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evglif.files import load_tensors, save_tensors
 from evglif.models import Network, build_model, spec_to_dict
+from evglif.tensor_files import load_tensors, save_tensors
 
 FORMAT = "evglif-checkpoint"
 VERSION = 2

@@ -8,9 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from preprocessing.events import EVENT_DTYPE, Recording, RecordingError
-
-# The function shares its module's name. Imported here, it is what the package's attribute stays bound to.
-from preprocessing.rasterize import rasterize
+from preprocessing.frames.rasterize import rasterize
 from preprocessing.readers import read_recording
 
 if TYPE_CHECKING:

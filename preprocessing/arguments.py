@@ -11,9 +11,9 @@ from argparse import (
     RawDescriptionHelpFormatter,
 )
 
-from preprocessing.filters import FORMS, parse_filter
-from preprocessing.rasterize import RESIZES, VALUES
-from preprocessing.slicing import SLICINGS, Slicing
+from preprocessing.events.filters import FORMS, parse_filter
+from preprocessing.events.slicing import SLICINGS, Slicing
+from preprocessing.frames.rasterize import RESIZES, VALUES
 
 
 def positive(text: str) -> int:

@@ -10,10 +10,10 @@ from inspect import cleandoc
 from pathlib import Path
 
 from preprocessing.arguments import Help, add_frame_options, positive
+from preprocessing.building.pipeline import BuildResult, build
 from preprocessing.datasets import DATASETS, Dataset
 from preprocessing.download import download
 from preprocessing.files import BusyError
-from preprocessing.pipeline import BuildResult, build
 from preprocessing.workers import WorkerError
 
 __all__ = ["BuildResult", "build", "main"]

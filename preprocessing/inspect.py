@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 from preprocessing.arguments import Help, add_frame_options, size
 from preprocessing.events import Recording
-from preprocessing.facts import Facts, Unreadable, cache_facts, recording_facts, sample_facts
-from preprocessing.progress import progress
-from preprocessing.readers import read_recording
-from preprocessing.report import (
+from preprocessing.frames.settings import FrameSettings
+from preprocessing.inspection.facts import Facts, Unreadable, cache_facts, recording_facts, sample_facts
+from preprocessing.inspection.text import (
     cache_text,
     cache_title,
     recording_text,
@@ -27,7 +26,8 @@ from preprocessing.report import (
     table,
     unreadable_text,
 )
-from preprocessing.settings import FrameSettings
+from preprocessing.progress import progress
+from preprocessing.readers import read_recording
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -132,7 +132,7 @@ def _show_recording(recording: Recording, options: Namespace) -> None:
         return
     if len(events) == 0:
         raise ValueError(f"{recording.source}: no event passes {', '.join(options.filters)}; nothing to draw")
-    from preprocessing.plots import animate, draw_recording
+    from preprocessing.inspection.plots import animate, draw_recording
 
     rasterizer = _settings(options).rasterizer(recording.sensor)
     if options.picture:
@@ -167,7 +167,7 @@ def _show_cache(cache: FrameCache, options: Namespace) -> None:
         sample = sample_facts(cache, options.sample)
         print(_json([sample]) if options.json else sample_text(sample))
     if options.picture:
-        from preprocessing.plots import draw_cache, draw_sample
+        from preprocessing.inspection.plots import draw_cache, draw_sample
 
         if options.sample is None:
             draw_cache(options.picture, cache, cache_title(cache))

@@ -1,7 +1,7 @@
 """The main job from end to end on the embedded digits: recordings in, a deployed classifier out.
 
     scripts/quickstart                  # the same after setting up .venv
-    python scripts/quickstart.py --out runs/other
+    python -m scripts.quickstart --out runs/other
 
 Records scikit-learn's handwritten digits with a simulated event camera, trains a small GLIF network on the CPU, exports
 it, and classifies recordings from their raw files with the exported model. No download.
@@ -24,7 +24,7 @@ from evglif.plots import plot_frames
 from evglif.train import parse_arguments, train
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
-from preprocessing.datasets.digits import Digits
+from preprocessing.datasets.simulated.digits import Digits
 
 STEPS, SIZE = 4, (16, 16)
 NUM_TIMED = 50

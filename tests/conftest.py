@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.spots import SIDES, small_recipe, spot
+
 # Kernels for GPUs run in Triton's interpreter where there is none. It has to know before it is imported.
 os.environ.setdefault("TRITON_INTERPRET", "0" if torch.cuda.is_available() else "1")
 
 if TYPE_CHECKING:  # fixtures import what they need, so that tests of the neurons run where little is installed
-    from evglif.recipe import Recipe
-    from preprocessing.events import Events
+    pass
 
 # A shell that runs the tests in its background has them ignore Ctrl-C, and so would the programs that they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -68,9 +69,6 @@ def golden() -> Path:
     return path
 
 
-SIDES = {"left": (4, 40), "right": (88, 124)}
-
-
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """AEDAT-2.0 recordings ``<split>/<side>/<n>.aedat`` of a spot on the left or on the right."""
@@ -87,20 +85,11 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def spot(generator: np.random.Generator, low: int, high: int, num_events: int = 600) -> Events:
-    """Events at columns ``low`` to ``high`` of a 128×128 sensor, over 100 ms."""
-    from preprocessing.events import make_events
-
-    t = np.sort(generator.integers(0, 100_000, num_events))
-    x, y = generator.integers(low, high, num_events), generator.integers(30, 98, num_events)
-    return make_events(t, x, y, generator.random(num_events) < 0.5)
-
-
 @pytest.fixture(scope="session")
 def cache_path(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recordings as a cache of 3 × 2 × 16 × 16 frames, 32 to train on and 8 to test on."""
     from preprocessing.build import build
-    from preprocessing.datasets.folder import Folder
+    from preprocessing.datasets.recordings.folder import Folder
 
     out = tmp_path_factory.mktemp("cache") / "sides.h5"
     build(Folder(recordings), out, steps=3, size=(16, 16), workers=1)
@@ -115,18 +104,3 @@ def run(cache_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "sides"
     train(small_recipe(), cache_path, out, progress=False)
     return out
-
-
-def small_recipe(epochs: int = 10) -> Recipe:
-    """A recipe that tells left from right in seconds."""
-    from evglif.data import LoaderConfig
-    from evglif.recipe import Recipe
-    from evglif.training.optim import OptimConfig
-
-    return Recipe(
-        model={"name": "7b-widenet", "width": 4, "init": "cifar"},
-        optim=OptimConfig(name="adam", lr=0.01),
-        loader=LoaderConfig(batch_size=4, validation=0.25),
-        epochs=epochs,
-        precision="fp32",
-    )

@@ -3,40 +3,167 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-FORBIDDEN = {
-    "preprocessing": {"torch", "lightning", "snntorch", "evglif", "deploy"},
-    "evglif": {"deploy", "onnx", "onnxruntime", "tonic"},
+from tests.helpers import ROOT
+
+ROOMS = {
+    "preprocessing": {
+        "kernels files progress workers": "",
+        "events": "kernels",
+        "readers frames": "events kernels",
+        "cache": "files",
+        "download": "files progress",
+        "arguments": "events frames",
+        "datasets.base": "cache download events frames readers",
+        "datasets.splits": "cache datasets.base",
+        "datasets.recordings": "cache datasets.base datasets.splits download events readers",
+        "datasets.stills": "arguments cache datasets.base datasets.recordings datasets.splits download events frames",
+        "datasets.simulated": "cache datasets.base datasets.splits datasets.stills events files frames kernels "
+        "progress readers workers",
+        "datasets": "datasets.base datasets.recordings datasets.simulated datasets.stills",
+        "building": "cache datasets datasets.base datasets.splits datasets.stills events files frames progress readers "
+        "workers",
+        "inspection": "cache events frames progress",
+        "build": "arguments building datasets download files workers",
+        "inspect": "arguments cache events frames inspection progress readers",
+        "": "cache events frames readers",
+    },
+    "evglif": {
+        "surrogate normalisation augment": "",
+        "tensor_files": "preprocessing.files",
+        "recurrence": "surrogate",
+        "neurons": "recurrence surrogate",
+        "layers": "neurons",
+        "models": "layers neurons preprocessing.arguments",
+        "checkpoint": "models tensor_files",
+        "data": "checkpoint models preprocessing.cache",
+        "evaluation": "data models neurons",
+        "plots": "evaluation",
+        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache",
+        "evaluate": "checkpoint data evaluation evaluation.report models preprocessing.cache",
+        "training.losses": "",
+        "training.optim": "neurons",
+        "recipe": "augment data models training.losses training.optim preprocessing.cache",
+        "training": "augment checkpoint data evaluate models neurons plots recipe tensor_files training.losses "
+        "training.optim preprocessing.cache",
+        "train": "data models neurons recipe training training.optim preprocessing.cache",
+        "": "checkpoint models neurons",
+    },
+    "deploy": {
+        "running": "preprocessing.events preprocessing.frames preprocessing.readers",
+        "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
+        "infer": "running runtime preprocessing.arguments preprocessing.events preprocessing.readers",
+        "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
+        "exporting.onnx": "exporting running evglif.* preprocessing.cache",
+        "exporting.nir": "exporting running evglif.*",
+        "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
+        "measuring": "exporting exporting.formats running evglif.*",
+        "export": "exporting exporting.formats evglif.* preprocessing.cache",
+        "bench": "measuring running preprocessing.arguments",
+        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress",
+        "": "",
+    },
 }
-ON_DEVICE = (
-    "__init__", "infer", "metadata", "order", "protobuf", "runtime", "session", "slices", "sources", "stream",
-)  # fmt: skip
+"""Package → room, module or, as "", the package's own front → the rooms that it may import.
+
+A line names only rooms of lines before it, or of the packages before."""
+
+OUTSIDE = {
+    "preprocessing": {"torch", "lightning", "snntorch"},
+    "evglif": {"onnx", "onnxruntime", "tonic"},
+    "deploy.running": {"torch", "onnx", "lightning"},
+    "deploy.runtime": {"torch", "onnx", "lightning"},
+    "deploy.infer": {"torch", "onnx", "lightning"},
+}
+"""Libraries that a package or room never names."""
 
 
-def imported(path):
-    """Top-level names of all modules that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def named(package, room):
+    """A room's full name, from what a line of the table calls it."""
+    return room if room.split(".")[0] in ROOMS else f"{package}.{room}".rstrip(".")
+
+
+ALLOWED = {
+    named(package, room): {named(package, other) for other in may.split()}
+    for package, rooms in ROOMS.items()
+    for line, may in rooms.items()
+    for room in line.split() or [""]
+}
+
+
+def module_of(file):
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(file): file for package in ROOMS for file in sorted((ROOT / package).rglob("*.py"))}
+
+
+def room_of(module):
+    """The innermost room of the table that a module lies in; a module beside a package's rooms is one of its own."""
+    parts = module.split(".")
+    names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    room = next(name for name in names if name in ALLOWED)
+    return module if room in ROOMS and module != room else room
+
+
+def imported(file):
+    """Full names of all modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            yield from (name.name.partition(".")[0] for name in node.names)
+            yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.partition(".")[0]
+            whole = (f"{node.module}.{name.name}" for name in node.names)
+            yield from (name if name in MODULES else node.module for name in whole)
 
 
-@pytest.mark.parametrize("package", FORBIDDEN)
-def test_imports_go_one_way(package):
-    files = list((ROOT / package).rglob("*.py"))
-    assert len(files) > 5
-    wrong = {str(file.relative_to(ROOT)): FORBIDDEN[package] & set(imported(file)) for file in files}
+def may_import(room, other):
+    return room == other or other in ALLOWED[room] or f"{other.split('.')[0]}.*" in ALLOWED[room]
+
+
+def test_the_table_of_rooms_goes_one_way():
+    seen = set()
+    for room, others in ALLOWED.items():
+        own = {other for other in others if other.split(".")[0] == room.split(".")[0]}
+        assert own <= seen, f"{room} names {own - seen}, of later lines"
+        seen.add(room)
+    packages = list(ROOMS)
+    for room, others in ALLOWED.items():
+        first = packages.index(room.split(".")[0])
+        assert all(packages.index(other.split(".")[0]) <= first for other in others), room
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_what_its_room_may(module):
+    room = room_of(module)
+    assert room in ALLOWED, f"{module} lies in no room; name it in the table"
+    ours = {name for name in imported(MODULES[module]) if name.split(".")[0] in ROOMS}
+    wrong = sorted(name for name in ours if not may_import(room, room_of(name)))
+    assert not wrong, f"{room} may import {sorted(ALLOWED[room])}; {module} imports {wrong}"
+
+
+@pytest.mark.parametrize("room", OUTSIDE)
+def test_a_room_names_no_library_that_is_not_for_it(room):
+    files = [file for module, file in MODULES.items() if f"{module}.".startswith(f"{room}.")]
+    assert files
+    wrong = {str(file): OUTSIDE[room] & {name.split(".")[0] for name in imported(file)} for file in files}
     assert {file: names for file, names in wrong.items() if names} == {}
 
 
-@pytest.mark.parametrize("module", ON_DEVICE)
-def test_what_runs_on_a_device_names_neither_torch_nor_evglif(module):
-    assert not {"torch", "evglif", "onnx", "lightning"} & set(imported(ROOT / "deploy" / f"{module}.py"))
+def test_every_package_says_what_it_holds():
+    fronts = [file for file in MODULES.values() if file.name == "__init__.py"]
+    silent = [str(file) for file in fronts if not ast.get_docstring(ast.parse(file.read_text()))]
+    assert silent == []
+
+
+def test_scripts_and_tests_import_by_full_names():
+    """A bare name would be looked for in whatever folder the program was started in."""
+    files = [file for folder in ("scripts", "tests") for file in (ROOT / folder).rglob("*.py")]
+    bare = {file.stem for file in files}
+    wrong = {f"{file}: {name}" for file in files for name in imported(file) if name.split(".")[0] in bare}
+    assert wrong == set()
 
 
 def loaded_by(code, *heavy):

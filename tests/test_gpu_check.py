@@ -1,24 +1,15 @@
 """The command that runs everything for GPUs, where there is none; and a GPU benchmark at toy size."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def gpu_check():
-    spec = importlib.util.spec_from_file_location("gpu_check", ROOT / "scripts/gpu_check.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from scripts import gpu_check
+from tests.helpers import ROOT
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -29,21 +20,21 @@ def test_without_a_gpu_it_says_so_in_one_line_and_exits_with_3():
     assert done.stdout == "no NVIDIA GPU that torch can use: nothing was run\n"
 
 
-def test_a_dry_run_lists_tests_and_benchmarks(gpu_check, capsys):
+def test_a_dry_run_lists_tests_and_benchmarks(capsys):
     assert gpu_check.main(["--dry-run"]) == 0
     listed = capsys.readouterr().out.split()
-    assert {"tests/evglif/test_triton.py", "tests/evglif/test_backends.py"} < set(listed)
+    assert {"tests/evglif/recurrence/test_triton.py", "tests/evglif/recurrence/test_backends.py"} < set(listed)
     assert "scripts/bench/recurrence_gpu.py" in listed
     assert gpu_check.main(["--dry-run", "--only", "recurrence_gpu"]) == 0
     assert capsys.readouterr().out.split() == ["scripts/bench/recurrence_gpu.py"]
 
 
-def test_an_unknown_name_is_refused_with_those_there_are(gpu_check, capsys):
+def test_an_unknown_name_is_refused_with_those_there_are(capsys):
     assert gpu_check.main(["--only", "warp_drive"]) == 2
     assert "--only names warp_drive; choose from" in capsys.readouterr().out
 
 
-def test_tables_are_written_as_csv_and_markdown(gpu_check, tmp_path):
+def test_tables_are_written_as_csv_and_markdown(tmp_path):
     rows = [("what", "value"), ("a|b", "1"), ("two\nlines", "2,5")]
     gpu_check.write_table(tmp_path / "table", rows)
     with (tmp_path / "table.csv").open(newline="") as file:
@@ -52,7 +43,7 @@ def test_tables_are_written_as_csv_and_markdown(gpu_check, tmp_path):
     assert (tmp_path / "table.md").read_text() == expected
 
 
-def test_one_that_fails_stops_no_other_and_is_named(gpu_check, tmp_path, capsys, monkeypatch):
+def test_one_that_fails_stops_no_other_and_is_named(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(gpu_check, "machine", lambda: "")
     (tmp_path / "bad_gpu.py").write_text("raise SystemExit('out of memory')")
     write = "import sys; open(sys.argv[2], 'w').write('a,b\\n1,2\\n')"
@@ -75,8 +66,18 @@ def test_the_gpu_benchmark_runs_at_toy_size_on_a_processor(tmp_path):
     table = tmp_path / "table.csv"
     toy = {"--device": "cpu", "--backend": "cpu", "--side": "2", "--batch": "1", "--dtypes": "fp32", "--repeats": "1"}
     options = [part for pair in toy.items() for part in pair]
-    script = ROOT / "scripts/bench/recurrence_gpu.py"
-    command = [sys.executable, script, *options, "--steps", "1", "2", "--no-compile", "--csv", table]
+    command = [
+        sys.executable,
+        "-m",
+        "scripts.bench.recurrence_gpu",
+        *options,
+        "--steps",
+        "1",
+        "2",
+        "--no-compile",
+        "--csv",
+        table,
+    ]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -96,7 +97,7 @@ def test_a_python_without_torch_is_told_what_to_do(tmp_path):
 
 def test_the_benchmark_of_training_runs_at_toy_size_on_a_processor(tmp_path):
     table = tmp_path / "table.csv"
-    command = [sys.executable, ROOT / "scripts/bench/training_gpu.py", "--device", "cpu", "--repeats", "1"]
+    command = [sys.executable, "-m", "scripts.bench.training_gpu", "--device", "cpu", "--repeats", "1"]
     subprocess.run([*command, "--csv", table], cwd=ROOT, capture_output=True, text=True, check=True)
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -1,27 +1,13 @@
 """The last part of the quick start, on other recordings; the whole of it takes minutes."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from deploy.export import export
 from preprocessing.cache import FrameCache
-
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts/quickstart.py"
-
-
-@pytest.fixture(scope="module")
-def quickstart():
-    spec = importlib.util.spec_from_file_location("quickstart", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from scripts import quickstart
 
 
-def test_recordings_are_classified_from_their_raw_files_as_by_the_checkpoint(
-    quickstart, run, recordings, cache_path, tmp_path
-):
+def test_recordings_are_classified_from_their_raw_files_as_by_the_checkpoint(run, recordings, cache_path, tmp_path):
     checkpoint = tmp_path / "best.pt"
     checkpoint.write_bytes((run / "best.pt").read_bytes())
     export(checkpoint, "onnx", data=cache_path)
@@ -32,7 +18,7 @@ def test_recordings_are_classified_from_their_raw_files_as_by_the_checkpoint(
     assert (tmp_path / "what_went_in_and_came_out.png").stat().st_size > 5_000
 
 
-def test_a_recording_that_cannot_be_used_ends_it(quickstart, run, tmp_path):
+def test_a_recording_that_cannot_be_used_ends_it(run, tmp_path):
     checkpoint = tmp_path / "best.pt"
     checkpoint.write_bytes((run / "best.pt").read_bytes())
     export(checkpoint, "onnx")

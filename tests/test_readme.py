@@ -1,10 +1,9 @@
 """What README.md shows is what the program prints."""
 
-from pathlib import Path
-
 from evglif.models.__main__ import main
+from tests.helpers import ROOT
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = ROOT / "README.md"
 PAPER = "c64k3s1-BN-GLIF-{SEW Block (c64)}*4-APk2s2-c128k3s1-BN-GLIF-{SEW Block (c128)-APk2s2}*3-FC10"
 """GLIF, appendix A.2."""
 

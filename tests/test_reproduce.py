@@ -3,25 +3,21 @@
 import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from evglif.models import spec_from_dict
 from evglif.recipe import read_recipe, recipe_names, recipe_path
-
-SCRIPTS = Path(__file__).resolve().parents[1] / "scripts/reproduce"
-sys.path.append(str(SCRIPTS))
-
-from runs import FILES, NARROW  # noqa: E402 (a folder of scripts, not a package)
-from tables import TABLES  # noqa: E402
+from scripts.reproduce.runs import FILES, NARROW
+from scripts.reproduce.tables import TABLES
+from tests.helpers import ROOT
 
 ROWS = {f"{name}: {row.label}": row for name, table in TABLES.items() for row in table.rows}
 
 
 def reproduce(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "reproduce.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "scripts.reproduce", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
 
 
 def test_every_row_names_a_network_that_can_be_built_in_full_and_narrow():

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from evglif.checkpoint import DataSpec, save_checkpoint
-from evglif.files import load_tensors, remove_leftovers, replace_file, save_tensors
 from evglif.models import Network
+from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 
 FORMAT = "evglif-training-state"
 VERSION = 1

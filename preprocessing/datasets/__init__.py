@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from preprocessing.datasets.base import Dataset, LeftOut, Listing, Source
-from preprocessing.datasets.cifar import CIFAR10, CIFAR100
-from preprocessing.datasets.cifar10dvs import CIFAR10DVS
-from preprocessing.datasets.digits import Digits
-from preprocessing.datasets.dvs128gesture import DVS128Gesture
-from preprocessing.datasets.folder import Folder
-from preprocessing.datasets.imagenet import ImageNet
-from preprocessing.datasets.images import Images
-from preprocessing.datasets.mnist import MNIST, FashionMNIST
-from preprocessing.datasets.ncaltech101 import NCALTECH101
-from preprocessing.datasets.ncars import NCars
-from preprocessing.datasets.nmnist import NMNIST
-from preprocessing.datasets.still_pictures import Pictures
-from preprocessing.datasets.tonic_sets import Tonic
+from preprocessing.datasets.base import Dataset, Listing, Source
+from preprocessing.datasets.recordings.cifar10dvs import CIFAR10DVS
+from preprocessing.datasets.recordings.dvs128gesture import DVS128Gesture
+from preprocessing.datasets.recordings.folder import Folder
+from preprocessing.datasets.recordings.ncaltech101 import NCALTECH101
+from preprocessing.datasets.recordings.ncars import NCars
+from preprocessing.datasets.recordings.nmnist import NMNIST
+from preprocessing.datasets.recordings.tonic_sets import Tonic
+from preprocessing.datasets.simulated.digits import Digits
+from preprocessing.datasets.simulated.images import Images
+from preprocessing.datasets.stills.cifar import CIFAR10, CIFAR100
+from preprocessing.datasets.stills.imagenet import ImageNet
+from preprocessing.datasets.stills.mnist import MNIST, FashionMNIST
+from preprocessing.datasets.stills.pictures import Pictures
 
 __all__ = [
     "CIFAR10",
@@ -32,7 +32,6 @@ __all__ = [
     "Folder",
     "ImageNet",
     "Images",
-    "LeftOut",
     "Listing",
     "NCars",
     "Pictures",

@@ -11,23 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from preprocessing.cache.contents import LeftOut
 from preprocessing.events import Recording, RecordingError
 from preprocessing.readers import decode_recording
 from preprocessing.readers.raw import RawRecording, open_raw
 
 if TYPE_CHECKING:
     from preprocessing.download import RemoteFile
-    from preprocessing.settings import PictureSettings
+    from preprocessing.frames.pictures import PictureSettings
 
 # RuntimeError is what zipfile raises for encrypted members and unknown compressions
 _UNREADABLE = (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
-
-
-class LeftOut(NamedTuple):
-    """Something that a build does without, and why."""
-
-    source: str
-    reason: str
 
 
 class Trial(NamedTuple):

@@ -1,4 +1,4 @@
-"""From the words of records to sums per bin; see ``preprocessing.records``."""
+"""From the words of records to sums per bin; see ``preprocessing.events.records``."""
 
 from __future__ import annotations
 

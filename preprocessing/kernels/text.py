@@ -6,12 +6,10 @@ import numpy as np
 from numba import njit, uint8, uint64
 from numpy.typing import NDArray
 
-from preprocessing.readers.columns import FIELDS
-
 NO_NUMBER, TOO_LARGE, BAD_PLACE, BAD_POLARITY, MORE = 1, 2, 3, 4, 5
 """What can be wrong with a line."""
 
-_T = FIELDS.index("t")
+_T = 0  # the first of the fields t, x, y, p
 _MAX_DIGITS = 18  # that many always fit
 _MINUS, _POINT, _COMMA, _SEMICOLON, _END, _BLANK = 45, 46, 44, 59, 10, 32
 
@@ -34,7 +32,7 @@ def parse(
     Args:
         data: the file; its last byte is the end of a line, which stops every loop in time.
         start: of the first line.
-        order: which of ``FIELDS`` stands in which place of a line.
+        order: which of t, x, y, p (0 to 3) stands in which place of a line.
         decimals: digits behind the point of a time to keep, i.e. its unit is 10^decimals µs; halves are rounded away
             from zero.
         t, x, y, p: filled.

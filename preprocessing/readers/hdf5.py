@@ -35,6 +35,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _PLACES = ("events", "CD/events", "/")
 _BLOCK = 1 << 20  # events
 _IN_HDF5PLUGIN = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32015: "Zstandard", 32026: "Blosc2"}
+_FRAME_CACHE = "evglif frame cache"  # the attribute that ``preprocessing.cache`` gives its files
 
 
 def recognises(data: bytes) -> bool:
@@ -64,9 +65,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
 
 def _read(file: h5py.File, num_bytes: int, asked: Sensor | None, source: str) -> tuple[Events, Sensor | None]:
     """The events, and the sensor that the file states."""
-    from preprocessing.cache import FORMAT
-
-    if file.attrs.get("format") == FORMAT:
+    if file.attrs.get("format") == _FRAME_CACHE:
         raise RecordingError(f"{source}: this is a frame cache, built from recordings; expected a recording")
     node, fields = _find(file, source)
     columns = {"": node} if _is_dataset(node) else {name: node[name] for name in fields.values()}

@@ -12,9 +12,9 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.events.records import Clock, Field, Layout, Places, Records, places
 from preprocessing.readers import aedat2, atis, dat, reader_of
 from preprocessing.readers.sensors import agreed
-from preprocessing.records import Clock, Field, Layout, Places, Records, places
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ anything is timed, the files of fp32 must give the checkpoint's classes. Eager t
 loops, and in a second row as the plain loop over time.
 
 Example:
-    .venv/bin/python scripts/bench/export.py --threads 2 --repeats 5
+    .venv/bin/python -m scripts.bench.export --threads 2 --repeats 5
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from common import in_turns, machine, parser
 
-from deploy.contenders import EXPORTED, Contender, made_up_frames
-from deploy.onnx import OnnxModel, unrolled_model
-from deploy.options import ExportOptions
-from deploy.prepare import describe, prepared
-from deploy.quantize import in_int8
+from deploy.exporting.onnx.model import OnnxModel, unrolled_model
+from deploy.exporting.onnx.quantize import in_int8
+from deploy.exporting.options import ExportOptions
+from deploy.exporting.prepare import describe, prepared
+from deploy.measuring.contenders import EXPORTED, Contender, made_up_frames
 from evglif import build_model, save_checkpoint
 from evglif.checkpoint import Checkpoint
 from evglif.models import Network
+from scripts.bench.common import in_turns, machine, parser
 
 VARIANTS = {
     "onnx --fast": ExportOptions(),

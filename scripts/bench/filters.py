@@ -6,7 +6,7 @@ must keep the same events. Then they take turns, and medians of their processor 
 plain copy of the events, which every filter but crop has to make, is the limit.
 
 Example:
-    .venv/bin/python scripts/bench/filters.py --repeats 7
+    .venv/bin/python -m scripts.bench.filters --repeats 7
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from time import process_time
 
 import numpy as np
-from common import SHARED, in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, make_events
-from preprocessing.filters import Crop, Filter, Hot, Noise, Refractory
+from preprocessing.events.filters import Crop, Filter, Hot, Noise, Refractory
 from preprocessing.readers import read_recording
+from scripts.bench.common import SHARED, in_turns, machine, parser, timed
 
 Sensor = tuple[int, int]
 

@@ -6,8 +6,8 @@ SpikingJelly's data sets do, with and without processes. All must give the same 
 bytes of a batch within memory. Files are read once before, so that it is memory and not the disk that is measured.
 
 Example:
-    .venv/bin/python scripts/bench/loader.py --data data/cifar10dvs.h5 --batch 32
-    .venv/bin/python scripts/bench/loader.py            # on a made file of CIFAR10-DVS' shape
+    .venv/bin/python -m scripts.bench.loader --data data/cifar10dvs.h5 --batch 32
+    .venv/bin/python -m scripts.bench.loader            # on a made file of CIFAR10-DVS' shape
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import in_turns, machine, parser, timed
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from evglif.data import Batch, DeviceFrames, FrameDataset, FrameLoader
 from evglif.training.order import Order
 from preprocessing.cache import FrameCache
-from preprocessing.cache_writer import write_cache
-from preprocessing.outcome import Outcome, Row
+from preprocessing.cache.contents import Outcome, Row
+from preprocessing.cache.writer import write_cache
+from scripts.bench.common import in_turns, machine, parser, timed
 
 LIMIT = "copy in memory"
 

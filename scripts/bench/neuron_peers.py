@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 
 import torch
-from peers import stand_in_for_torchvision
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from evglif import GLIF, PLIF
+from scripts.bench.peers import stand_in_for_torchvision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("contiguous", "channels-last")

@@ -10,8 +10,8 @@ The peers are installed into an environment of their own (some gigabytes, once).
 that scikit-learn brings, or those that are named.
 
 Example:
-    .venv/bin/python scripts/bench/preprocess.py --recordings 200
-    .venv/bin/python scripts/bench/preprocess.py ../shared/data/dvs128_objects/session1/*.aedat --recordings 0
+    .venv/bin/python -m scripts.bench.preprocess --recordings 200
+    .venv/bin/python -m scripts.bench.preprocess ../shared/data/dvs128_objects/session1/*.aedat --recordings 0
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from threading import Event, Thread
 from typing import Any
 
 import numpy as np
-from common import in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
 from preprocessing import FrameCache
-from preprocessing.datasets.cifar10dvs import CLASSES
-from preprocessing.rasterize import Rasterizer
+from preprocessing.datasets.recordings.cifar10dvs import CLASSES
+from preprocessing.datasets.simulated.camera import simulate_dvs
+from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.readers import aedat2
 from preprocessing.readers.raw import open_raw
-from preprocessing.simulate import simulate_dvs
 from preprocessing.workers import num_cores, run_tasks
+from scripts.bench.common import in_turns, machine, parser, timed
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = HERE / ".peers"

@@ -8,7 +8,7 @@ beside them as what memory alone takes. Memory is that of tensors, the scratch o
 SpikingJelly's LIFNode has fewer terms than GLIF.
 
 Example:
-    .venv/bin/python scripts/bench/recurrence.py --batch 4 --repeats 9 --dtypes fp32 bf16
+    .venv/bin/python -m scripts.bench.recurrence --batch 4 --repeats 9 --dtypes fp32 bf16
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from common import in_turns, machine, parser, timed_warm
-from neuron_peers import (
+from torch import Tensor, nn
+
+from scripts.bench.common import in_turns, machine, parser, timed_warm
+from scripts.bench.neuron_peers import (
     DTYPES,
     INSTALL,
     LAYOUTS,
@@ -36,7 +38,6 @@ from neuron_peers import (
     saved_bytes,
     spikingjelly,
 )
-from torch import Tensor, nn
 
 STAGES = {"1": (64, 48), "2": (64, 24), "3": (128, 12)}
 HEADER = (

@@ -7,8 +7,8 @@ tensors of the current's size and the backward pass three. SpikingJelly's LIF (o
 terms than GLIF; it and GatedLIFNode take part where they are installed.
 
 Example:
-    .venv/bin/python scripts/bench/recurrence_gpu.py --csv recurrence_gpu.csv
-    .venv/bin/python scripts/bench/recurrence_gpu.py --device cpu --backend cpu --side 4 --batch 1 --repeats 1
+    .venv/bin/python -m scripts.bench.recurrence_gpu --csv recurrence_gpu.csv
+    .venv/bin/python -m scripts.bench.recurrence_gpu --device cpu --backend cpu --side 4 --batch 1 --repeats 1
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from common import in_turns, machine, parser, timed
-from neuron_peers import (
+from torch import Tensor, nn
+
+from scripts.bench.common import in_turns, machine, parser, timed
+from scripts.bench.neuron_peers import (
     DTYPES,
     INSTALL,
     LAYOUTS,
@@ -35,7 +37,6 @@ from neuron_peers import (
     peak_megabytes,
     spikingjelly,
 )
-from torch import Tensor, nn
 
 CHANNELS = 64
 STEPS = (1, 2, 4, 8, 16, 32, 64)

@@ -5,7 +5,7 @@ First their events are compared, byte by byte. Then they take turns, and medians
 line is a limit: np.sort of the recordings' (time, address) keys, which whoever simulates pixel by pixel has to do.
 
 Example:
-    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/bench/simulate.py --images 20 --repeats 9
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python -m scripts.bench.simulate --images 20 --repeats 9
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from common import SHARED, in_turns, machine, parser, timed
 from numpy.typing import NDArray
 
-from preprocessing.simulate import simulate_dvs
+from preprocessing.datasets.simulated.camera import simulate_dvs
+from scripts.bench.common import SHARED, in_turns, machine, parser, timed
 
 CIFAR = SHARED / "cifar10_10k.npz"
 

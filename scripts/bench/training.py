@@ -8,9 +8,9 @@ twin, which shows what the convolutions alone take.
 SpikingJelly runs where it is installed: with python of its environment (see preprocess.py), or in this one.
 
 Example:
-    .venv/bin/python scripts/bench/training.py --batch 8 --repeats 3
-    .venv/bin/python scripts/bench/training.py --width 8 --size 16 --steps 4        # in a minute
-    .venv/bin/python scripts/bench/training.py --device cuda --precision bf16 --batch 32 --repeats 20
+    .venv/bin/python -m scripts.bench.training --batch 8 --repeats 3
+    .venv/bin/python -m scripts.bench.training --width 8 --size 16 --steps 4        # in a minute
+    .venv/bin/python -m scripts.bench.training --device cuda --precision bf16 --batch 32 --repeats 20
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from common import in_turns, machine, parser, timed
-from neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, spikingjelly
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
@@ -29,6 +27,8 @@ from evglif import build_model
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from evglif.neurons.relu import ReLU
+from scripts.bench.common import in_turns, machine, parser, timed
+from scripts.bench.neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, spikingjelly
 
 TWIN = "ReLU twin"
 

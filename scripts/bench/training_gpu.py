@@ -3,8 +3,8 @@
 With ``--device cpu`` it runs at toy size, to see that it works.
 
 Example:
-    .venv/bin/python scripts/bench/training_gpu.py --csv training_gpu.csv
-    .venv/bin/python scripts/bench/training_gpu.py --device cpu --repeats 1
+    .venv/bin/python -m scripts.bench.training_gpu --csv training_gpu.csv
+    .venv/bin/python -m scripts.bench.training_gpu --device cpu --repeats 1
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import argparse
 import csv
 from pathlib import Path
 
-from common import parser
-from neuron_peers import DTYPES
-from training import measure
+from scripts.bench.common import parser
+from scripts.bench.neuron_peers import DTYPES
+from scripts.bench.training import measure
 
 COLUMNS = ("precision", "batch", "neuron", "ms", "samples/s", "times the twin", "saved MB")
 TOY = {"width": 4, "steps": 2, "size": 16, "batch": 2}

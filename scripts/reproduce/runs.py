@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tables import Row, Table
 
 from evglif.augment import AugmentConfig
 from evglif.recipe import Recipe, read_recipe, recipe_path
 from evglif.training.optim import OptimConfig
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
-from preprocessing.datasets.digits import Digits
-from preprocessing.datasets.still_pictures import Pictures
+from preprocessing.datasets.simulated.digits import Digits
+from preprocessing.datasets.stills.pictures import Pictures
+from scripts.reproduce.tables import Row, Table
 
 FILES = {
     "cifar10": "cifar10",

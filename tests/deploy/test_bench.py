@@ -3,12 +3,12 @@ import re
 
 import numpy as np
 import pytest
-from handmade import step_model
 
 from deploy.bench import main
-from deploy.contenders import EXPORTED, Contender, made_up_frames
+from deploy.measuring.contenders import EXPORTED, Contender, made_up_frames
+from deploy.running.session import softmax
 from deploy.runtime import Classifier
-from deploy.session import softmax
+from tests.helpers.onnx_models import step_model
 
 
 def test_an_exported_model_alone(tmp_path, capsys):

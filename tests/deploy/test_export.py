@@ -8,17 +8,18 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from narrow import NARROW, lively, saved
 
 import deploy.export
 from deploy.export import export, main, parity_path
-from deploy.formats import FORMATS
-from deploy.metadata import EXTRA_FILE, KEY, ModelMetadata
-from deploy.options import ExportOptions
-from deploy.prepare import example_frames, freeze, prepared, weights_sha256
+from deploy.exporting.formats import FORMATS
+from deploy.exporting.options import ExportOptions
+from deploy.exporting.prepare import example_frames, freeze, prepared, weights_sha256
+from deploy.running.metadata import EXTRA_FILE, KEY, ModelMetadata
 from evglif.checkpoint import read_checkpoint
 from evglif.neurons import NEURONS
 from preprocessing.cache import FrameCache
+from tests.helpers import ROOT
+from tests.helpers.checkpoints import NARROW, lively, saved
 
 MATRIX = [
     ("7b-widenet", "glif", "onnx", {}),
@@ -139,7 +140,7 @@ def test_no_folder_or_user_of_this_machine_is_in_the_file(run, cache_path, tmp_p
     monkeypatch.chdir(tmp_path)
     path, _ = export(run / "best.pt", format, tmp_path / "model.onnx", cache_path)
     content = path.read_bytes()
-    here = (Path.home(), Path.cwd(), tmp_path, run, Path(__file__).parents[2])
+    here = (Path.home(), Path.cwd(), tmp_path, run, ROOT)
     for secret in (*map(str, here), f"/{Path.home().name}", "site-packages", "deploy/", "evglif/"):
         assert secret.encode() not in content
 

@@ -6,11 +6,11 @@ import threading
 
 import numpy as np
 import pytest
-from handmade import CONFIG, step_model
 
 from deploy.infer import main
 from preprocessing.events import make_events
 from preprocessing.readers import aedat2
+from tests.helpers.onnx_models import CONFIG, step_model
 
 
 @pytest.fixture(scope="module")

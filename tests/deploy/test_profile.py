@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from deploy.energy import Cost, Neurons, Synapses
+from deploy.measuring.energy import Cost, Neurons, Synapses
 from deploy.profile import Counter, fan_out, main, multiplications, profile, table
 from evglif import GLIF, IF, LIF, PLIF, build_model, save_checkpoint
 from evglif.models import MODELS

@@ -8,19 +8,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import SIDES, spot
-from handmade import SIZE, STEPS, step_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.protobuf import external_files
+from deploy.running.protobuf import external_files
 from deploy.runtime import Classifier
 from evglif.checkpoint import read_checkpoint
 from preprocessing import read_recording
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
-from preprocessing.datasets.folder import Folder
+from preprocessing.datasets.recordings.folder import Folder
 from preprocessing.readers import aedat2, atis
+from tests.helpers import ROOT
+from tests.helpers.onnx_models import SIZE, STEPS, step_model
+from tests.helpers.spots import SIDES, spot
 
 
 def test_raw_recordings_get_the_checkpoints_probabilities(exported, run, recordings, cache_path):
@@ -197,7 +198,7 @@ def test_a_device_needs_only_numpy_numba_h5py_and_onnxruntime(exported, recordin
         if (installed / name).exists():
             (packages / name).symlink_to(installed / name)
     for name in ("preprocessing", "deploy"):
-        (packages / name).symlink_to(Path(__file__).resolve().parents[2] / name)
+        (packages / name).symlink_to(ROOT / name)
     stream = step_model(tmp_path / "step.onnx")
     recording = recordings / "test" / "left" / "0.aedat"
     code = (

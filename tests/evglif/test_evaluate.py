@@ -13,7 +13,7 @@ from evglif.evaluation.firing import count_spikes
 from evglif.neurons import SpikingNeuron
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
-from preprocessing.datasets.still_pictures import Pictures
+from preprocessing.datasets.stills.pictures import Pictures
 
 
 @pytest.fixture(scope="module")

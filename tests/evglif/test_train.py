@@ -10,7 +10,6 @@ import time
 
 import pytest
 import torch
-from conftest import small_recipe
 
 from evglif import train as training
 from evglif.checkpoint import read_checkpoint
@@ -23,6 +22,7 @@ from evglif.training.losses import LossConfig
 from evglif.training.machine import Machine
 from evglif.training.optim import OptimConfig
 from evglif.training.watch import Watch
+from tests.helpers.spots import small_recipe
 
 
 def test_a_run_learns_and_writes_what_it_promises(run):

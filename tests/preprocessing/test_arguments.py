@@ -3,7 +3,7 @@ from argparse import ArgumentParser
 import pytest
 
 from preprocessing.arguments import Help, add_frame_options
-from preprocessing.settings import FrameSettings
+from preprocessing.frames.settings import FrameSettings
 
 
 def parse(*arguments):

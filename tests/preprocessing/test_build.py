@@ -1,7 +1,6 @@
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -12,10 +11,10 @@ from preprocessing.cache import FrameCache
 from preprocessing.datasets import CIFAR10DVS, NMNIST, Digits, Folder
 from preprocessing.events import RecordingError, make_events
 from preprocessing.files import BusyError, exclusive
-from preprocessing.rasterize import Rasterizer
+from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.readers import aedat2, atis, read_recording
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 SMALL = {"steps": 4, "size": (12, 8), "workers": 1}
 HEADER = aedat2.encode(make_events(*np.zeros((4, 1), int)))[:-8]
 
@@ -84,7 +83,7 @@ def test_worker_processes_give_the_same_file(root, out):
 def test_second_build_does_nothing(root, out, monkeypatch):
     build(Folder(root), out, **SMALL)
     before = what_writing_changes(out)
-    monkeypatch.setattr("preprocessing.local.make_samples", None)
+    monkeypatch.setattr("preprocessing.building.local.make_samples", None)
     result = build(Folder(root), out, **SMALL)
     assert result.up_to_date
     assert "up to date" in str(result)

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 from PIL import Image
 
 from preprocessing.build import build
-from preprocessing.datasets.folder import Folder
+from preprocessing.datasets.recordings.folder import Folder
 from preprocessing.events import make_events
 from preprocessing.inspect import main
 from preprocessing.readers import aedat2

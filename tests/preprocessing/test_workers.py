@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -1,0 +1,78 @@
+"""The formats: name → what builds the model, what suffix its file has, and what runs that file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from deploy.exporting.nir.graph import NIRModel, open_nir
+from deploy.exporting.onnx.model import open_onnx, step_model, unrolled_model
+from deploy.exporting.onnx.quantize import reduced
+from deploy.exporting.options import ExportOptions
+from deploy.exporting.prepare import prepared
+from deploy.exporting.pt2 import ExportedModel, open_pt2
+from deploy.exporting.step import StepNetwork
+from deploy.exporting.torchscript import TorchScriptModel, open_torchscript
+from deploy.exporting.verify import Frames, Run, Spikes
+from deploy.running.metadata import ModelMetadata
+from evglif.checkpoint import Checkpoint
+from evglif.models import Network
+
+
+class Built(Protocol):
+    """An exported model in memory."""
+
+    def save(self, path: Path, metadata: ModelMetadata) -> None:
+        """Write it with its description."""
+
+    def observe(self, frames: Frames) -> Spikes:
+        """Spikes of every layer for frames ``[B, T, C, H, W]``."""
+
+
+Build = Callable[[Checkpoint, ExportOptions], tuple[Built, dict[str, Any]]]
+"""What makes the model of a checkpoint; with it, the fields of its description that are its own."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of exported files.
+
+    Attributes:
+        suffix: of its files.
+        build: what makes the model.
+        open: what loads a file, as a function of frames.
+        next: what to do with it, with ``{out}`` for its path.
+    """
+
+    suffix: str
+    build: Build
+    open: Callable[[Path], Run]
+    next: str
+
+
+def _onnx(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
+    return reduced(unrolled_model(prepared(checkpoint.model, options.fold), options), checkpoint, options), {}
+
+
+def _onnx_step(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
+    network = StepNetwork(prepared(checkpoint.model, options.fold))
+    model = reduced(step_model(network, options), checkpoint, options)
+    return model, {"form": "step", "states": network.states}
+
+
+def _of_network(kind: Callable[[Network], Built]) -> Build:
+    return lambda checkpoint, options: (kind(prepared(checkpoint.model, options.fold)), {})
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(".onnx", _onnx, open_onnx, "python -m deploy.infer {out} RECORDING"),
+    "onnx-step": Format(".step.onnx", _onnx_step, open_onnx, "python -m deploy.infer {out} RECORDING --stream"),
+    "torchscript": Format(
+        ".ts", _of_network(TorchScriptModel), open_torchscript, 'torch.jit.load("{out}"), or load it with libtorch'
+    ),
+    "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, 'torch.export.load("{out}").module()'),
+    "nir": Format(".nir", _of_network(NIRModel), open_nir, 'nir.read("{out}"), then any simulator that reads NIR'),
+}
+"""Every format of ``deploy.exporting.options.FORMATS``."""

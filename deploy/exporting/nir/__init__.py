@@ -1,0 +1,4 @@
+"""NIR files, for other simulators and chips.
+
+Imports what all formats share, not the other formats.
+"""

@@ -1,0 +1,186 @@
+"""What can run a network, each in a process of its own, so that no thread pool gets in another's way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # each process imports what it runs, and no more
+    from evglif.checkpoint import Checkpoint
+
+Floats = NDArray[np.float32]
+Job = Callable[[Floats], Floats]
+"""Frames ``[B, T, C, H, W]`` → logits ``[B, K]``."""
+
+FROM_CHECKPOINT = ("eager", "torch.compile", "torchscript")
+EXPORTED = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network that is ready to run.
+
+    Attributes:
+        shape: (T, C, H, W) of a sample.
+        answer: the whole network.
+        timed: what is timed: the same, or one time step of a step model.
+        of_steps: how many time steps ``timed`` runs, of all.
+    """
+
+    shape: tuple[int, ...]
+    answer: Job
+    timed: Job
+    of_steps: tuple[int, int]
+
+
+class Contender:
+    """A network in another process.
+
+    Args:
+        name: ``EXPORTED`` or one of ``FROM_CHECKPOINT``.
+        path: of the file or checkpoint.
+        threads: that it may use.
+
+    Attributes:
+        name: as given.
+        shape: (T, C, H, W) of a sample.
+        of_steps: how many time steps a timed run does, of all.
+
+    Raises:
+        ValueError: if it cannot be opened; the message is the other process's.
+    """
+
+    def __init__(self, name: str, path: Path, threads: int) -> None:
+        # A fresh interpreter: a forked one would share what this one's libraries have begun.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, name, path, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.name = name
+        try:
+            self.shape, self.of_steps = self._received()
+        except ValueError:
+            self.close()
+            raise
+
+    def logits(self, num_samples: int, batch: int) -> Floats:
+        """Logits ``[N, K]`` of made-up frames, the same in all processes."""
+        logits: Floats = self._asked("logits", num_samples, batch)
+        return logits
+
+    def seconds(self, batch: int) -> float:
+        """How long one run of a batch takes."""
+        seconds: float = self._asked("seconds", batch, batch)
+        return seconds
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.join(timeout=5)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join()
+
+    def _asked(self, *question: object) -> Any:
+        self._connection.send(question)
+        return self._received()
+
+    def _received(self) -> Any:
+        try:
+            kind, answer = self._connection.recv()
+        except EOFError:
+            raise ValueError(f"{self.name}: its process ended, perhaps for want of memory") from None
+        if kind == "error":
+            raise ValueError(f"{self.name}: {answer}")
+        return answer
+
+
+def made_up_frames(num_samples: int, shape: tuple[int, ...]) -> Floats:
+    """Seeded frames ``[N, T, C, H, W]`` that look like event counts."""
+    return np.random.default_rng(0).poisson(0.5, (num_samples, *shape)).astype(np.float32)
+
+
+def _serve(connection: Connection, name: str, path: Path, threads: int) -> None:
+    """Open a network and answer until nobody asks any more."""
+    try:
+        with _opened(name, path, threads) as network:
+            connection.send(("answer", (network.shape, network.of_steps)))
+            while True:
+                question, num_samples, batch = connection.recv()
+                frames = made_up_frames(num_samples, network.shape)
+                if question == "logits":
+                    parts = [network.answer(frames[at : at + batch]) for at in range(0, num_samples, batch)]
+                    connection.send(("answer", np.concatenate(parts)))
+                else:
+                    started = perf_counter()
+                    network.timed(frames)
+                    connection.send(("answer", perf_counter() - started))
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        return
+    except Exception as error:  # whatever stops one, the others go on
+        connection.send(("error", f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"))
+
+
+@contextmanager
+def _opened(name: str, path: Path, threads: int) -> Iterator[Opened]:
+    if name == EXPORTED:
+        yield _exported(path, threads)
+        return
+    import torch
+
+    from evglif.checkpoint import read_checkpoint
+
+    torch.set_num_threads(threads)
+    checkpoint = read_checkpoint(path)
+    spec = checkpoint.model.spec
+    steps = spec.steps if spec.encoder == "frames" else 1
+    shape = (steps, spec.in_channels, spec.size[1], spec.size[0])
+    model = torch.compile(checkpoint.model) if name == "torch.compile" else checkpoint.model
+
+    def run(frames: Floats) -> Floats:
+        with torch.inference_mode():
+            logits: Floats = model(torch.from_numpy(frames)).numpy()
+        return logits
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield _whole(shape, _traced(checkpoint, Path(folder)) if name == "torchscript" else run)
+
+
+def _whole(shape: tuple[int, ...], run: Job) -> Opened:
+    return Opened(shape, run, run, (shape[0], shape[0]))
+
+
+def _exported(path: Path, threads: int) -> Opened:
+    from deploy.running.session import Session
+
+    session = Session(path, threads)
+    if not session.is_step_model:
+        return _whole(session.frames_shape, session.logits)
+
+    def one_step(frames: Floats) -> Floats:
+        return session.step(frames[:, 0], 0, session.at_rest(len(frames)))[0]
+
+    return Opened(session.frames_shape, session.logits, one_step, (1, session.metadata.steps))
+
+
+def _traced(checkpoint: Checkpoint, folder: Path) -> Job:
+    """As ``python -m deploy.export --format torchscript`` writes it."""
+    from deploy.exporting.formats import FORMATS
+    from deploy.exporting.options import ExportOptions
+    from deploy.exporting.prepare import describe
+
+    target = FORMATS["torchscript"]
+    built, _ = target.build(checkpoint, ExportOptions("torchscript"))
+    built.save(folder / "model.ts", describe(checkpoint))
+    return target.open(folder / "model.ts")

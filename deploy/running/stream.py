@@ -1,0 +1,152 @@
+"""A live stream of events to a running answer: one time step of the network for each slice, as soon as it is over.
+
+    stream = Classifier("model.onnx").stream("duration:50ms")
+    for packet in packets:
+        for update in stream.feed(packet):
+            print(update.step, update.probabilities)
+
+After T slices the answer is final: g^t has no more rows, so the membranes go back to rest and a new window begins
+with the next slice. Packets may be of any size and a little out of order; the answers do not depend on how the stream
+was cut into them. Memory stays the same however long it runs: the bins of one slice, the membranes, and the events of
+the last ``max_disorder_us``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from deploy.running.reorder import Order
+from deploy.running.session import Floats, Session, softmax
+from deploy.running.slices import Slice, Slicer, live_slicing
+from preprocessing.events import MAX_DISORDER_US, Events, as_events
+from preprocessing.events.filters import parse_filter
+from preprocessing.frames.settings import FrameSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """What the network says after a slice.
+
+    Attributes:
+        window: how many windows of T slices were begun before.
+        step: of its window, 1 … T.
+        final: whether it is the last one, or the stream ended with it.
+        start_us, stop_us: of the slice, µs of the stream's clock, as in ``deploy.running.slices.Slice``.
+        num_events: in the slice.
+        logits: the mean over the steps of the window so far, ``[K]``.
+        probabilities: of the classes, ``[K]``.
+    """
+
+    window: int
+    step: int
+    final: bool
+    start_us: int
+    stop_us: int
+    num_events: int
+    logits: Floats
+    probabilities: Floats
+
+
+class EventStream:
+    """Feed it packets of events; it answers after every slice that is over.
+
+    Args:
+        session: a step model.
+        slicing: as for ``deploy.running.slices.live_slicing``.
+        max_disorder_us: how late an event may come, µs.
+
+    Attributes:
+        steps: T.
+
+    Raises:
+        ValueError: for an unrolled model, and for slices or filters that need the whole recording.
+    """
+
+    def __init__(self, session: Session, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> None:
+        if not session.is_step_model:
+            raise ValueError(
+                f"{session.path} runs all time steps at once; a stream needs a model of one step: export the "
+                "checkpoint with --format onnx-step"
+            )
+        self._session = session
+        self._sensor, config = session.frame_config()
+        self._settings = FrameSettings.from_config(config)
+        self._slicing = live_slicing(slicing, {**config, "slicing": self._settings.slicing})
+        self.steps = session.metadata.steps
+        self._order = Order(max_disorder_us)
+        self._num_windows = 0
+        self._begin()
+
+    @property
+    def num_late(self) -> int:
+        """Events that came too late and were dropped."""
+        return self._order.num_late
+
+    @property
+    def num_resets(self) -> int:
+        """How often the camera's clock was set back, which begins the stream anew."""
+        return self._order.num_resets
+
+    def feed(self, events: Events) -> list[Update]:
+        """Take a packet, events ``[N]`` of ``EVENT_DTYPE``; give the answers after the slices that it ends.
+
+        Raises:
+            ValueError: an event outside the sensor.
+        """
+        updates: list[Update] = []
+        for ready in self._order.feed(as_events(events)):
+            updates += self._restart() if ready is None else self._take(ready)
+        return updates
+
+    def finish(self) -> list[Update]:
+        """End the stream: the answers after what was held back, and after the slice that was begun."""
+        return [*self._take(self._order.rest()), *self._end()]
+
+    def _begin(self) -> None:
+        """The beginning of a stream: filters without a memory, no slice, membranes at rest."""
+        self._filters = [parse_filter(text).live(self._sensor) for text in self._settings.filters]
+        self._slicer = Slicer(self._settings.rasterizer(self._sensor), self._slicing, self.steps)
+        self._last_us = 0
+        self._membranes, self._sum = self._session.at_rest(), np.zeros((), np.float32)
+
+    def _take(self, events: Events) -> Iterator[Update]:
+        past_us = self._order.past_us
+        if past_us is None:
+            return
+        if len(events):
+            self._last_us = int(events["t"][-1])
+        for passing in self._filters:
+            events = passing(events)
+        for piece in self._slicer.feed(events, past_us):
+            yield self._answer(piece)
+
+    def _restart(self) -> list[Update]:
+        updates = self._end()
+        self._begin()
+        return updates
+
+    def _end(self) -> list[Update]:
+        pieces = list(self._slicer.finish(self._last_us))
+        return [self._answer(piece, ends=piece is pieces[-1]) for piece in pieces]
+
+    def _answer(self, piece: Slice, ends: bool = False) -> Update:
+        """One time step."""
+        if piece.step == 0:
+            self._membranes, self._sum = self._session.at_rest(), np.zeros((), np.float32)
+            self._num_windows += 1
+        logits, self._membranes = self._session.step(piece.frame[None], piece.step, self._membranes)
+        self._sum = self._sum + logits[0]
+        mean: Floats = self._sum / np.float32(piece.step + 1)
+        return Update(
+            window=self._num_windows - 1,
+            step=piece.step + 1,
+            final=ends or piece.step + 1 == self.steps,
+            start_us=piece.start_us,
+            stop_us=piece.stop_us,
+            num_events=piece.num_events,
+            logits=mean,
+            probabilities=softmax(mean),
+        )

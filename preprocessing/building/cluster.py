@@ -1,0 +1,149 @@
+"""A build by the workers of a Dask cluster, in shards on storage that all of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import closing
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+from preprocessing.building.plan import Plan, telling_kept, told_resuming
+from preprocessing.building.shards import ShardTask, plan_shards, remove_unused_shards, write_joined, write_shard
+from preprocessing.cache.contents import Outcome, joined
+from preprocessing.files import writing
+from preprocessing.progress import progress
+from preprocessing.workers import WorkerDiedError, WorkerError
+
+_MOST_WAITED_S = 30.0
+_LOOK_EVERY_S = 0.05
+_UNDER_WAY = 1000  # shards that the scheduler knows of at once: enough for any cluster, and no load for it
+
+
+def build_on_cluster(plan: Plan, address: str, begun_ns: int) -> None:
+    """Build what is planned as a cache that refers to shards; those that an earlier run made are taken over.
+
+    Args:
+        plan: the build.
+        address: of the scheduler, ``tcp://host:port``, or the path of its scheduler file, ``….json``.
+        begun_ns: date of the cache.
+
+    Raises:
+        ValueError: Dask isn't installed, or as in a build without a cluster; then no shard is kept.
+        WorkerError: no scheduler answers, a shard ends every worker that makes it, or workers see other files.
+        WriteError: a shard or the cache cannot be written.
+    """
+    shards = plan_shards(plan)
+    with writing(plan.out):
+        shards[0].path.parent.mkdir(parents=True, exist_ok=True)
+    outcomes = {number: shard.outcome() for number, shard in enumerate(shards) if shard.is_done()}
+    told_resuming(plan, _num_recordings(shards, outcomes))
+    with telling_kept(plan, lambda: _num_recordings(shards, outcomes)), _client(address) as client:
+        try:
+            _fill(plan, client, shards, outcomes)
+        except ValueError:
+            _wait_for_workers(client)
+            remove_unused_shards(plan.out)
+            raise
+        write_joined(plan, shards, [outcomes[number] for number in range(len(shards))], begun_ns)
+
+
+def _distributed() -> Any:
+    """Dask's library for clusters."""
+    try:
+        return import_module("distributed")
+    except ImportError:
+        raise ValueError("a cluster needs Dask: pip install 'evglif[cluster]', here and where workers run") from None
+
+
+def _client(address: str) -> Any:
+    client = _distributed().Client
+    try:
+        if address.endswith(".json"):
+            Path(address).stat()  # a file that is not there would be waited for without an end
+            return client(scheduler_file=address)
+        return client(address)
+    except (OSError, ValueError) as error:
+        raise WorkerError(
+            f"{address}: no Dask scheduler answers ({error}); expected tcp://host:port or a scheduler file FILE.json"
+        ) from error
+
+
+def _fill(plan: Plan, client: Any, shards: Sequence[ShardTask], outcomes: dict[int, Outcome]) -> None:
+    first: Outcome | None = None
+    for outcome in outcomes.values():
+        first = plan.checked(first, outcome)
+    missing = [number for number in range(len(shards)) if number not in outcomes]
+    with (
+        closing(_run(client, [shards[number] for number in missing])) as finished,
+        closing(progress(finished, len(shards), "building", "shards", len(outcomes))) as shown,
+    ):
+        for position in shown:
+            number = missing[position]
+            outcome = _outcome(shards[number])
+            first = plan.checked(first, outcome)
+            outcomes[number] = outcome
+    plan.require_samples(joined(outcomes[number] for number in range(len(shards))))
+
+
+def _run(client: Any, shards: Sequence[ShardTask]) -> Generator[int]:
+    """Have shards made; give their positions as they are done. Dask repeats what was lost with a worker."""
+    waiting = iter(enumerate(shards))
+    under_way: dict[Any, int] = {}
+
+    def submitted(most: int) -> list[Any]:
+        # not pure: a result that the cluster still holds of an earlier build is no shard on the disk
+        new = {client.submit(write_shard, shard, pure=False): position for position, shard in islice(waiting, most)}
+        under_way.update(new)
+        return list(new)
+
+    done = _distributed().as_completed(submitted(_UNDER_WAY))
+    try:
+        for future in done:
+            position = under_way.pop(future)
+            _finish(future, shards[position])
+            yield position
+            done.update(submitted(1))
+    finally:
+        client.cancel(list(under_way))
+
+
+def _wait_for_workers(client: Any) -> None:
+    """Let shards end that workers are in the middle of: a task that has begun cannot be cancelled."""
+    give_up = monotonic() + _MOST_WAITED_S
+    while monotonic() < give_up and any(client.run(_is_writing).values()):
+        sleep(_LOOK_EVERY_S)
+
+
+def _is_writing(dask_worker: Any) -> bool:
+    """Whether a worker, from which Dask calls this, is making a shard."""
+    return any(str(task.key).startswith(write_shard.__name__) for task in dask_worker.state.executing)
+
+
+def _finish(future: Any, shard: ShardTask) -> None:
+    try:
+        future.result()
+    except _distributed().KilledWorker as error:
+        names = f"{shard.tasks[0].source.name} to {shard.tasks[-1].source.name}"
+        raise WorkerDiedError(
+            f"{shard.path}: {error.allowed_failures + 1} workers died that had this shard, perhaps for want of memory; "
+            f"its recordings are {names}"
+        ) from error
+    except CancelledError as error:
+        raise WorkerError(f"the cluster is gone ({error})") from error
+
+
+def _outcome(shard: ShardTask) -> Outcome:
+    try:
+        return shard.outcome()
+    except FileNotFoundError:
+        raise WorkerError(
+            f"{shard.path}: written by a worker, but not seen from here; use storage that all share"
+        ) from None
+
+
+def _num_recordings(shards: Sequence[ShardTask], outcomes: dict[int, Outcome]) -> int:
+    return sum(len(shards[number].tasks) for number in outcomes)

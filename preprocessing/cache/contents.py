@@ -1,0 +1,92 @@
+"""What came of recordings, apart from the frames: what a cache says about its samples, and about what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from preprocessing.cache.reader import COUNTS
+
+
+class LeftOut(NamedTuple):
+    """Something that a build does without, and why."""
+
+    source: str
+    reason: str
+
+
+class Row(NamedTuple):
+    """What a cache says about one sample; see ``preprocessing.cache``."""
+
+    label: int
+    split: str
+    source: str
+    num_events: int
+    duration_us: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one recording, or of several in their order.
+
+    Attributes:
+        name: the recording whose sensor this is.
+        rows: its samples, in the order of their frames.
+        left_out: what could not be used.
+        sensor: (width, height) in px; None where nothing could be read.
+        scale: what one unit of the stored frames is worth.
+        sums: of training images, as in ``preprocessing.cache``; of others nothing.
+        num_saturated: bins clipped at 65535.
+        num_special: records that are no events of the sensor.
+        num_backward: places where times were put in order.
+        num_filtered: events that the filters have dropped.
+        num_unused: events behind the last slice.
+    """
+
+    name: str
+    rows: tuple[Row, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    sensor: tuple[int, int] | None = None
+    scale: float = 1.0
+    sums: tuple[tuple[int, ...], ...] = ()
+    num_saturated: int = 0
+    num_special: int = 0
+    num_backward: int = 0
+    num_filtered: int = 0
+    num_unused: int = 0
+
+
+def joined(outcomes: Iterable[Outcome]) -> Outcome:
+    """Outcomes, one after the other, as one; the sensor is that of the first that has one."""
+    parts = tuple(outcomes)
+    first = next((part for part in parts if part.sensor), Outcome(""))
+    return Outcome(
+        first.name,
+        tuple(row for part in parts for row in part.rows),
+        tuple(problem for part in parts for problem in part.left_out),
+        first.sensor,
+        first.scale,
+        tuple(
+            tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(p.sums for p in parts if p.sums), strict=True)
+        ),
+        **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
+    )
+
+
+def same_sensor(first: Outcome | None, this: Outcome) -> Outcome | None:
+    """The first of two outcomes that has a sensor.
+
+    Raises:
+        ValueError: they are of different sensors.
+    """
+    if first is None or first.sensor is None:
+        return this
+    if this.sensor is not None and this.sensor != first.sensor:
+        names = f"{first.name} ({_size(first.sensor)}) and {this.name} ({_size(this.sensor)})"
+        raise ValueError(f"recordings of different sensors: {names}; where they are the same, state it with --sensor")
+    return first
+
+
+def _size(sensor: tuple[int, int]) -> str:
+    return "{}×{}".format(*sensor)

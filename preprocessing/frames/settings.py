@@ -1,0 +1,51 @@
+"""What frames are made of events: the settings that a build, a cache and a deployed model share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from preprocessing.events import Events
+from preprocessing.events.filters import apply_filters, parse_filter
+from preprocessing.frames.rasterize import Rasterizer
+
+
+@dataclass(frozen=True)
+class FrameSettings:
+    """What frames are made: what ``Rasterizer`` takes, and the filters of ``preprocessing.events.filters`` before.
+
+    Raises:
+        ValueError: a filter that isn't known or possible.
+    """
+
+    steps: int = 16
+    size: tuple[int, int] = (48, 48)
+    slicing: str = "count"
+    resize: str = "bilinear"
+    transpose: bool = False
+    value: str = "count"
+    filters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for text in self.filters:
+            parse_filter(text)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Those in the configuration of a frame cache or a model; what it doesn't have is the default."""
+        known: dict[str, Any] = {f.name: config[f.name] for f in fields(cls) if f.name in config}
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known)
+
+    def rasterizer(self, sensor: tuple[int, int]) -> Rasterizer:
+        """The rasterizer that makes these frames of this camera's events, without the filters.
+
+        Raises:
+            ValueError: a setting that isn't known or possible; as ``Rasterizer``.
+        """
+        return Rasterizer(sensor, self.steps, self.size, self.slicing, self.resize, self.transpose, self.value)
+
+    def filtered(self, events: Events, sensor: tuple[int, int]) -> Events:
+        """The events ``[N]`` of a recording that pass the filters, one after the other ``[M]``."""
+        return apply_filters(self.filters, events, sensor)

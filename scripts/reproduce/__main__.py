@@ -1,0 +1,138 @@
+"""Train what stands in a table or figure of the papers, and print the papers' accuracies beside ours.
+
+Every row is a run of ``python -m evglif.train``: it goes on where it was stopped, and a run that stands in several
+tables is done once. The papers report the best epoch by the test split; that figure is printed too, and called so.
+
+With --quick, narrow networks learn small data for a few epochs on a CPU. This shows that everything works, and which
+way things go; the papers' figures, on other data, stand beside it for orientation only.
+
+Examples:
+    .venv/bin/python -m scripts.reproduce glif-table4 --quick
+    .venv/bin/python -m scripts.reproduce glif-table1 --data data --seeds 0 1 2
+    .venv/bin/python -m scripts.reproduce neurons --seeds 0 1 2    # on data for a laptop, none of the papers'
+    .venv/bin/python -m scripts.reproduce plif-table4 --rows LIF --quick --events data/nmnist.h5
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from evglif.train import train
+from scripts.reproduce.drawings import draw
+from scripts.reproduce.runs import Job, full_job, quick_job
+from scripts.reproduce.tables import TABLES, Row, Table
+
+COLUMNS = ("best validation epoch", "last epoch", "best test epoch")
+
+
+class Done(NamedTuple):
+    """A row and its finished runs, one a seed."""
+
+    row: Row
+    folders: list[Path]
+    results: list[dict[str, Any]]
+
+
+def main() -> int:
+    options = parse()
+    table = TABLES[options.table]
+    rows = [row for row in table.rows if not options.rows or any(part in row.label for part in options.rows)]
+    if not rows:
+        print(f"error: no row of {options.table} has {' or '.join(options.rows)}; --list shows them", file=sys.stderr)
+        return 1
+    if options.list:
+        print("\n".join(f"{row.label}: {row.paper} %" if row.paper else row.label for row in rows))
+        return 0
+    try:
+        done = list(trained(table, rows, options))
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if not done:
+        return 1
+    write(options.out, options.table, table, done, options.quick)
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    description, _, examples = (__doc__ or "").partition("Examples:")
+    shown = "\n".join(f"  {name:<16}{table.title}" for name, table in TABLES.items())
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=f"Examples:{examples}\ntables:\n{shown}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("table", choices=TABLES, metavar="TABLE", help=f"one of {', '.join(TABLES)}")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets; default: data")
+    parser.add_argument("--out", type=Path, default=Path("runs/reproduce"), help="default: runs/reproduce")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each; default: 0")
+    parser.add_argument("--rows", nargs="+", default=[], help="only rows whose label holds one of these texts")
+    parser.add_argument("--list", action="store_true", help="show the rows and the paper's accuracies, and end")
+    parser.add_argument("--quick", action="store_true", help="narrow networks, small data, few epochs, on a CPU")
+    parser.add_argument("--epochs", type=int, default=8, help="of --quick; default: 8")
+    parser.add_argument("--images", type=Path, help="data set of still images for --quick; default: 8×8 digits")
+    parser.add_argument("--events", type=Path, help="data set of events for --quick; default: digits, simulated")
+    return parser.parse_args()
+
+
+def trained(table: Table, rows: Sequence[Row], options: argparse.Namespace) -> Iterable[Done]:
+    """Rows whose data are there, trained; of others the command that builds their data is printed."""
+    for number, row in enumerate(rows, 1):
+        jobs: list[Job] = []
+        for seed in options.seeds:
+            job = quick_job(row, seed, options) if options.quick else full_job(row, table, seed, options)
+            if job is not None:
+                jobs.append(job)
+        if jobs:
+            print(f"[{number}/{len(rows)}] {row.label}", flush=True)
+            results = [train(job.recipe, job.data, job.out, progress=False) for job in jobs]
+            yield Done(row, [job.out for job in jobs], results)
+
+
+def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool) -> None:
+    """Print the table; keep it as Markdown and CSV, and a figure as a picture."""
+    chosen = "best test epoch" if table.chosen_on_test else "best validation epoch"
+    note = " (other data and networks: --quick)" if quick else ""
+    head = ["", f"paper, {chosen}{note}", *COLUMNS, "seeds", "epochs", "seconds"]
+    lines = [[each.row.label, each.row.paper, *figures(each.results)] for each in done]
+    if not any(each.row.paper for each in done):
+        for line in (head, *lines):
+            del line[1]
+    markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
+    text = f"# {table.title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.md").write_text(text)
+    with (out / f"{name}.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([head, *lines])
+    print(f"\n{text}\nwritten to {out / name}.md and .csv")
+    if table.draws:
+        picture = out / f"{name}.png"
+        draw(table.draws, {each.row.label: each.folders[0] for each in done}, picture, table.title)
+        print(f"drawn to {picture}")
+
+
+def figures(results: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Accuracies as mean ± standard deviation over the seeds, and what it took."""
+    best = [each["best"]["test"]["accuracy"] for each in results if "best" in each]
+    last = [each["last"]["test"]["accuracy"] for each in results]
+    tracked = [each["test_by_epoch"]["best_epoch_chosen_on_the_test_split"]["accuracy"] for each in results]
+    seconds = fmean(each["training_seconds"] for each in results)
+    epochs = str(results[0]["recipe"]["epochs"])
+    return *map(spread, (best, last, tracked)), str(len(results)), epochs, f"{seconds:.0f}"
+
+
+def spread(shares: Sequence[float]) -> str:
+    if not shares:
+        return "–"
+    deviation = f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else ""
+    return f"{100 * fmean(shares):.2f}{deviation}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.export import export
+from deploy.running.reorder import CLOCK_RESET_US, Order
+from deploy.runtime import Classifier
+from preprocessing.events import EVENT_DTYPE, make_events
+from preprocessing.frames.rasterize import Rasterizer, rasterize
+from preprocessing.readers import read_recording
+from tests.helpers.onnx_models import CONFIG, SENSOR, SIZE, STEPS, logits_of, step_model
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    return Classifier(step_model(tmp_path_factory.mktemp("models") / "step.onnx"), threads=1)
+
+
+def events_at(times, seed=0):
+    generator = np.random.default_rng(seed)
+    x, y = generator.integers(0, 128, len(times)), generator.integers(0, 128, len(times))
+    return make_events(np.asarray(times, np.int64), x, y, generator.random(len(times)) < 0.5)
+
+
+def fed(stream, packets):
+    return [*(update for packet in packets for update in stream.feed(packet)), *stream.finish()]
+
+
+def as_rows(updates):
+    """All that updates say, as plain values."""
+    return [
+        {**vars(update), "logits": update.logits.tolist(), "probabilities": update.probabilities.tolist()}
+        for update in updates
+    ]
+
+
+def cut(events, places):
+    return np.split(events, sorted(place % (len(events) + 1) for place in places))
+
+
+def test_a_recording_that_fits_is_what_the_slices_of_training_give(classifier):
+    events = events_at(np.sort(np.random.default_rng(1).integers(0, 60_000, 500)))
+    events["t"][[0, -1]] = 0, 59_999
+    frames = rasterize(events, SENSOR, STEPS, SIZE, "duration:20ms", "area")
+    updates = fed(classifier.stream(), [events])
+    assert [(update.step, update.final) for update in updates] == [(1, False), (2, False), (3, True)]
+    assert [(update.start_us, update.stop_us) for update in updates] == [
+        (0, 20_000),
+        (20_000, 40_000),
+        (40_000, 60_000),
+    ]
+    assert sum(update.num_events for update in updates) == 500
+    np.testing.assert_allclose([update.logits for update in updates], logits_of(frames), atol=1e-6)
+    np.testing.assert_allclose(updates[-1].probabilities, classifier.predict(frames), atol=1e-6)
+    np.testing.assert_allclose(classifier.predict(events), classifier.predict(frames), atol=1e-6)
+
+
+def test_a_slice_is_answered_as_soon_as_nothing_can_come_before_its_end(classifier):
+    stream = classifier.stream(max_disorder_us=1000)
+    assert stream.feed(events_at([5, 20_004])) == []
+    assert stream.feed(events_at([21_004])) == []
+    (update,) = stream.feed(events_at([21_005]))
+    assert (update.start_us, update.stop_us, update.num_events) == (5, 20_005, 2)
+    assert [update.num_events for update in stream.finish()] == [2]
+
+
+def test_slices_of_a_number_of_events_need_no_clock(classifier):
+    events = events_at(np.arange(25) * 100)
+    updates = fed(classifier.stream("events:10"), [events])
+    assert [(update.num_events, update.start_us, update.stop_us) for update in updates] == [
+        (10, 0, 900), (10, 1000, 1900), (5, 2000, 2400),
+    ]  # fmt: skip
+    frames = rasterize(events, SENSOR, STEPS, SIZE, "events:10", "area")
+    np.testing.assert_allclose(updates[-1].logits, logits_of(frames)[-1], atol=1e-6)
+
+
+def test_after_the_last_step_membranes_go_back_to_rest(classifier):
+    once = events_at(np.arange(0, 60_000, 500))
+    twice = np.concatenate([once, once])
+    twice["t"][len(once) :] += 60_000
+    updates = fed(classifier.stream(), [twice])
+    assert [(update.window, update.step, update.final) for update in updates] == [
+        (0, 1, False), (0, 2, False), (0, 3, True), (1, 1, False), (1, 2, False), (1, 3, True),
+    ]  # fmt: skip
+    for first, second in zip(updates[:3], updates[3:], strict=True):
+        np.testing.assert_array_equal(first.logits, second.logits)
+
+
+def test_silence_inside_a_window_counts_and_silent_windows_are_left_out(classifier):
+    hour = 3_600_000_000
+    updates = fed(classifier.stream(), [events_at([0, 1000, hour + 45_000])])
+    assert [(update.window, update.step, update.num_events) for update in updates] == [
+        (0, 1, 2), (0, 2, 0), (0, 3, 0), (1, 1, 0), (1, 2, 0), (1, 3, 1),
+    ]  # fmt: skip
+    assert updates[3].start_us == hour
+
+
+@st.composite
+def streams(draw):
+    """Events with gaps, of equal times, up to a little more than 10 ms late, at times beyond a clock's reset."""
+    gaps = draw(st.lists(st.sampled_from([0, 1, 700, 9_000, 21_000, 70_000, 400_000]), min_size=1, max_size=25))
+    times = np.cumsum(gaps)
+    late = draw(
+        st.lists(st.sampled_from([0, 0, 0, 3, 9_999, 10_000, 10_001]), min_size=len(times), max_size=len(times))
+    )
+    back = draw(st.sampled_from([0, 0, 2 * CLOCK_RESET_US])) * (np.arange(len(times)) > len(times) // 2)
+    return events_at(times - late - back, seed=draw(st.integers(0, 3)))
+
+
+@given(streams(), st.lists(st.integers(0, 1000), max_size=8), st.sampled_from([None, "events:3", "7ms"]))
+def test_answers_do_not_depend_on_how_the_stream_is_cut_into_packets(classifier, events, places, slicing):
+    whole, pieces = classifier.stream(slicing), classifier.stream(slicing)
+    assert as_rows(fed(pieces, cut(events, places))) == as_rows(fed(whole, [events]))
+    assert (pieces.num_late, pieces.num_resets) == (whole.num_late, whole.num_resets)
+
+
+@given(streams(), st.lists(st.integers(0, 1000), max_size=8))
+def test_filters_remember_what_came_in_earlier_packets(models_with_filters, events, places):
+    whole, pieces = models_with_filters.stream(), models_with_filters.stream()
+    assert as_rows(fed(pieces, cut(events, places))) == as_rows(fed(whole, [events]))
+
+
+@pytest.fixture(scope="module")
+def models_with_filters(tmp_path_factory):
+    config = {**CONFIG, "filters": ["crop:1ms-500ms", "refractory:2ms", "noise:100ms"], "value": "signed"}
+    return Classifier(step_model(tmp_path_factory.mktemp("models") / "filters.onnx", config), threads=1)
+
+
+def test_live_filters_are_those_of_whole_recordings(models_with_filters):
+    generator = np.random.default_rng(0)
+    events = make_events(
+        np.sort(generator.integers(0, 58_000, 3000)), generator.integers(0, 12, 3000), generator.integers(0, 9, 3000),
+        generator.random(3000) < 0.5,
+    )  # fmt: skip
+    frames = models_with_filters.frames(events)[0]
+    updates = fed(models_with_filters.stream(), np.array_split(events, 7))
+    assert 0 < sum(update.num_events for update in updates) < 2500
+    np.testing.assert_allclose(updates[-1].logits, logits_of(frames)[len(updates) - 1], atol=1e-6)
+
+
+def test_a_stream_lasts_to_its_last_event_even_if_a_filter_drops_it(tmp_path):
+    model = Classifier(step_model(tmp_path / "crop.onnx", {**CONFIG, "filters": ["crop:-10ms"]}))
+    updates = fed(model.stream(), [events_at([0, 5000, 59_999])])
+    assert [(update.num_events, update.final) for update in updates] == [(2, False), (0, False), (0, True)]
+
+
+def test_events_of_one_time_keep_their_order_behind_a_late_one():
+    order = Order(max_disorder_us=10)
+    events = events_at([9, *[8] * 40])
+    list(order.feed(events))
+    assert order.rest().tolist() == [*events[1:].tolist(), events[0].tolist()]
+
+
+def test_a_filter_that_needs_the_whole_recording_is_refused(tmp_path):
+    path = step_model(tmp_path / "hot.onnx", {**CONFIG, "filters": ["hot:3"]})
+    with pytest.raises(ValueError, match=r"the filter hot:3 looks for pixels that fire too often in a whole recording"):
+        Classifier(path).stream()
+
+
+def test_slices_that_share_out_a_recording_are_refused_with_what_to_pass(tmp_path):
+    windows = {**CONFIG, "slicing": "count", "window_us": 1_300_000, "hop_us": 1_300_000, "steps": 16}
+    model = Classifier(step_model(tmp_path / "count.onnx", windows))
+    with pytest.raises(ValueError, match=r"slices by count .*1300000 µs in 16.*--slice 81250us, or --slice events:"):
+        model.stream()
+    with pytest.raises(ValueError, match="slices by time share out a whole recording"):
+        model.stream("time")
+    with pytest.raises(ValueError, match="cannot read the duration 'soon'"):
+        model.stream("soon")
+    assert len(fed(model.stream("81250us"), [events_at([0, 81_250])])) == 2
+
+
+def test_a_networks_steps_add_up_to_its_whole_run(run, exported, recordings, tmp_path):
+    path, _ = export(run / "best.pt", "onnx-step", out=tmp_path / "step.onnx")
+    unrolled, steps = Classifier(exported, threads=1), Classifier(path, threads=1)
+    for recording in sorted((recordings / "test").glob("*/*.aedat")):
+        events = read_recording(recording).events
+        updates = fed(steps.stream(f"events:{len(events) // 3}"), np.array_split(events, 10))
+        assert [update.step for update in updates] == [1, 2, 3]
+        expected = unrolled.predict(recording)
+        np.testing.assert_allclose(updates[-1].probabilities, expected, atol=1e-5)
+        np.testing.assert_allclose(steps.predict(recording), expected, atol=1e-5)
+
+
+def test_what_cannot_stream_says_what_can(exported):
+    with pytest.raises(ValueError, match=r"runs all time steps at once.*--format onnx-step"):
+        Classifier(exported).stream()
+
+
+def test_events_that_come_too_late_are_counted_and_a_clock_set_back_begins_anew(classifier):
+    stream = classifier.stream(max_disorder_us=100)
+    events = events_at([0, 5000, 4900, 4899, 30_000, 30_000 - CLOCK_RESET_US - 1, 30_000 - CLOCK_RESET_US])
+    updates = fed(stream, [events])
+    assert (stream.num_late, stream.num_resets) == (1, 1)
+    assert [(update.window, update.num_events, update.final) for update in updates] == [
+        (0, 3, False), (0, 1, True), (1, 2, True),
+    ]  # fmt: skip
+
+
+def test_late_events_find_their_place():
+    order = Order(max_disorder_us=10)
+    events = events_at([100, 95, 120, 110, 95])
+    ready = [piece for packet in (events[:2], events[2:]) for piece in order.feed(packet)]
+    assert [piece["t"].tolist() for piece in ready] == [[], [95, 100]]
+    assert order.rest()["t"].tolist() == [110, 120]
+    assert order.num_late == 1
+
+
+def test_held_events_do_not_grow_with_the_stream():
+    order = Order(max_disorder_us=1000)
+    for at in range(0, 100_000, 1000):
+        list(order.feed(events_at(np.arange(at, at + 1000, 10))))
+    held = order.rest()
+    assert len(held) <= 101
+    assert held.base is None
+
+
+@pytest.mark.parametrize("disorder", [-1, CLOCK_RESET_US + 1])
+def test_a_disorder_that_cannot_be_is_refused(classifier, disorder):
+    with pytest.raises(ValueError, match=f"got a disorder of {disorder} µs"):
+        classifier.stream(max_disorder_us=disorder)
+
+
+def test_an_event_outside_the_sensor_is_refused(classifier):
+    outside = np.array([(0, 200, 5, True), (90_000, 1, 1, True)], EVENT_DTYPE)
+    with pytest.raises(ValueError, match=r"at \(200, 5\) lies outside the 128×128 sensor"):
+        classifier.stream().feed(outside)
+
+
+def test_parts_of_a_slice_add_up_exactly():
+    rasterizer = Rasterizer((128, 128), 1, (48, 48), value="signed")
+    events = events_at(np.arange(2000))
+    parts = [rasterizer.weights(part).astype(np.uint64) for part in np.array_split(events, 5)]
+    np.testing.assert_array_equal(rasterizer.frames_of(sum(parts)), rasterizer.frames(events))

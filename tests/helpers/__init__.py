@@ -1,0 +1,5 @@
+"""What tests share, and where the checkout is."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
