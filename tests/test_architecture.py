@@ -71,11 +71,11 @@ ROOMS = {
 A line names only rooms of lines before it, or of the packages before."""
 
 OUTSIDE = {
-    "preprocessing": {"torch", "lightning", "snntorch"},
+    "preprocessing": {"torch", "lightning_fabric", "snntorch"},
     "evglif": {"onnx", "onnxruntime", "tonic"},
-    "deploy.running": {"torch", "onnx", "lightning"},
-    "deploy.runtime": {"torch", "onnx", "lightning"},
-    "deploy.infer": {"torch", "onnx", "lightning"},
+    "deploy.running": {"torch", "onnx", "lightning_fabric"},
+    "deploy.runtime": {"torch", "onnx", "lightning_fabric"},
+    "deploy.infer": {"torch", "onnx", "lightning_fabric"},
 }
 """Libraries that a package or room never names."""
 
@@ -174,11 +174,11 @@ def loaded_by(code, *heavy):
 
 
 def test_the_runtime_loads_no_torch():
-    assert loaded_by("import deploy.runtime, deploy.infer", "torch", "evglif", "lightning", "h5py") == []
+    assert loaded_by("import deploy.runtime, deploy.infer", "torch", "evglif", "lightning_fabric", "h5py") == []
 
 
 def test_evglif_loads_neither_lightning_nor_matplotlib_nor_numba():
-    assert loaded_by("import evglif", "lightning", "matplotlib", "numba", "jsonargparse") == []
+    assert loaded_by("import evglif", "lightning_fabric", "matplotlib", "numba", "jsonargparse") == []
 
 
 def test_preprocessing_loads_neither_numba_nor_h5py():

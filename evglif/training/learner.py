@@ -20,7 +20,7 @@ from evglif.training.sync import synchronise_norms
 from evglif.training.task import ClassificationTask
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 Frames = HostFrames | DeviceFrames
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 LOGS = ("auto", "csv", "tensorboard")
@@ -76,9 +76,9 @@ def launched(machine: Machine, precision: str) -> Fabric:
         ValueError: where torchrun or Slurm started another number of processes than ``machine`` says, or the precision
             is not one of the device.
     """
-    from lightning.fabric import Fabric
+    from lightning_fabric import Fabric
 
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     devices, num_nodes = processes(machine)
     fabric = Fabric(
         accelerator=machine.device,
@@ -101,8 +101,8 @@ def disconnect() -> None:
 
 def processes(machine: Machine) -> tuple[int, int]:
     """Processes on this node, and nodes; raises as ``launched``."""
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     found = 1, 1
     if TorchElasticEnvironment.detect():

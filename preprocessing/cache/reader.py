@@ -29,6 +29,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,10 +69,10 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 
 def package_version() -> str:
     """Version of the installed package, "0" where it is used from its folder without being installed."""
-    try:
-        return version("evglif")
-    except PackageNotFoundError:
-        return "0"
+    for distribution in ("evglif", "evglif-runtime"):
+        with suppress(PackageNotFoundError):
+            return version(distribution)
+    return "0"
 
 
 class Shard(NamedTuple):

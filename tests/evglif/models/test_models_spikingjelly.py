@@ -3,6 +3,9 @@
 Weights and inputs are sines of their index, so that they are the same everywhere.
 """
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 from torch import nn
@@ -106,6 +109,17 @@ def theirs(module, function, gain=2, **options):
     return fill(made, gain)
 
 
+@pytest.fixture
+def no_torchvision(monkeypatch):
+    """In torchvision's place the one function that SpikingJelly's network takes from it: how weights are downloaded."""
+    utils = ModuleType("torchvision.models.utils")
+    utils.load_state_dict_from_url = torch.hub.load_state_dict_from_url
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, utils.__name__, utils)
+
+
+@pytest.mark.usefixtures("no_torchvision")
 @pytest.mark.parametrize("connect", CONNECTS)
 def test_a_sew_block_is_spikingjellys(connect):
     sew_resnet = pytest.importorskip("spikingjelly.activation_based.model.sew_resnet", exc_type=ImportError)
