@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from deploy.exporting.verify import (
     made_up_samples,
 )
 from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.data import check_checkpoint
+from evglif.differences import add_accept
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 
@@ -65,7 +68,7 @@ def export(
             parity = _export(loaded, options, temporary, made_up_samples(loaded.model))
         else:
             with FrameCache(data) as cache:
-                parity = _export(loaded, options, temporary, cached_samples(cache, loaded))
+                parity = _export(loaded, options, temporary, cached_samples(cache, loaded, options.accept))
         temporary.replace(out)
         _write_report(out, checkpoint, options, parity)
     finally:
@@ -110,6 +113,14 @@ def parity_path(out: Path) -> Path:
     return out.with_suffix(".parity.json")
 
 
+def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) -> None:
+    loaded = read_checkpoint(checkpoint)
+    for path in sorted(caches):
+        with FrameCache(path) as cache:
+            for warning in check_checkpoint(cache, loaded, options.accept):
+                print(f"WARNING: {warning}", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.export",
@@ -129,15 +140,18 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("--scan", action="store_true", help="recurrences as Scan: a smaller graph, processors only")
     onnx.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of convolutions; default: fp32")
     onnx.add_argument("--calibration", type=Path, help="cache whose training split calibrates int8")
+    add_accept(parser)
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
     given = vars(_parser().parse_args(arguments))
+    given["accept"] = tuple(given["accept"])
     paths = [given.pop(name) for name in ("checkpoint", "out", "data")]
     try:
         options = ExportOptions(**given)
+        _warn(paths[0], options, {paths[2], options.calibration} - {None})
         out, parity = export(paths[0], options, *paths[1:])
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
+from evglif.differences import add_accept
 from evglif.evaluation.firing import count_spikes
 from evglif.layers import BasicBlock, ConvNorm, MSBlock
 from evglif.models import Network
@@ -243,11 +244,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
+    add_accept(parser)
     options = parser.parse_args(arguments)
     try:
         checkpoint = read_checkpoint(options.checkpoint)
         with FrameCache(options.data) as cache:
-            check_checkpoint(cache, checkpoint)
+            for warning in check_checkpoint(cache, checkpoint, options.accept):
+                print(f"WARNING: {warning}", file=sys.stderr)
             cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
         if options.json:
             options.json.write_text(json.dumps(cost.as_json(), indent=2, ensure_ascii=False) + "\n")

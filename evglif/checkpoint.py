@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evglif.models import Network, build_model, spec_to_dict
+from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, save_tensors
 
 FORMAT = "evglif-checkpoint"
@@ -41,11 +42,13 @@ class Checkpoint:
         model: in eval mode; ``model.spec`` says what it is.
         data: what it was trained on; None where it was saved without.
         metrics: figures of the training run, e.g. ``{"epoch": 12, "validation_accuracy": 0.96}``.
+        seen: the samples that it learnt from; None where it was saved without.
     """
 
     model: Network
     data: DataSpec | None
     metrics: dict[str, Any]
+    seen: Seen | None = None
 
 
 def save_checkpoint(
@@ -53,6 +56,7 @@ def save_checkpoint(
     model: Network,
     data: DataSpec | None = None,
     metrics: dict[str, Any] | None = None,
+    seen: Seen | None = None,
 ) -> None:
     """Write a checkpoint atomically: the file under ``path`` is the old one or the whole new one.
 
@@ -67,6 +71,7 @@ def save_checkpoint(
         "weights": {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()},
         "data": None if data is None else asdict(data),
         "metrics": metrics or {},
+        "seen": None if seen is None else seen.to_tensors(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, content)
@@ -88,9 +93,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         data = content["data"]
         if data is not None:
             data = DataSpec(**{**data, "classes": tuple(data["classes"]), "sensor": tuple(data["sensor"])})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        seen = Seen.from_tensors(content["seen"]) if content.get("seen") else None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: weights and specification of this checkpoint do not fit: {error}") from error
-    return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}))
+    return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}), seen)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Network:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from evglif.checkpoint import Checkpoint, DataSpec
+from evglif.differences import DECISIVE, differences
 from evglif.models import NetworkSpec
 from preprocessing.cache import FrameCache
 
@@ -172,29 +173,6 @@ def to_frames(stored: Tensor, scale: float) -> Tensor:
     return stored.to(torch.float32) * scale
 
 
-def cut_validation(
-    labels: NDArray[np.int64], indices: NDArray[np.int64], share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut a share of every class off the training split (PLIF, supplementary §7).
-
-    Args:
-        labels: of the whole cache, ``[N]``.
-        indices: the training split.
-        share: of each class, rounded down; a class of few samples may give none.
-        seed: which samples.
-
-    Returns:
-        Indices that stay and indices that were cut off, each sorted.
-    """
-    generator = np.random.default_rng(seed)
-    cut = [
-        generator.permutation(members)[: int(len(members) * share)]
-        for members in (indices[labels[indices] == label] for label in np.unique(labels[indices]))
-    ]
-    validation = np.sort(np.concatenate(cut)) if cut else indices[:0]
-    return np.setdiff1d(indices, validation), validation
-
-
 def data_spec(cache: FrameCache) -> DataSpec:
     """What a checkpoint keeps of the cache it was trained on."""
     return DataSpec(cache.classes, cache.scale, cache.sensor, cache.config, cache.fingerprint)
@@ -226,6 +204,31 @@ def check_fit(cache: FrameCache, spec: NetworkSpec, classes: tuple[str, ...] | N
         raise ValueError(f"class names: the model has {classes}, the data in {cache.path} have {cache.classes}")
 
 
-def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint) -> None:
-    """Make sure a checkpoint and a cache belong together, class names too where it knows them; as ``check_fit``."""
+def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint, accept: Collection[str] = ()) -> list[str]:
+    """Make sure a checkpoint and a cache belong together: shapes, class names, and how the frames were made.
+
+    Args:
+        cache: the data.
+        checkpoint: the model, with what it knows of the data it was trained on.
+        accept: names of differences that are meant, of ``DECISIVE``.
+
+    Returns:
+        What differs all the same, as warnings for people.
+
+    Raises:
+        ValueError: naming what differs, with both values, as ``check_fit``; and for a difference in how frames were
+            made after which their numbers mean something else, unless it is accepted.
+    """
     check_fit(cache, checkpoint.model.spec, checkpoint.data.classes if checkpoint.data else None)
+    if checkpoint.data is None:
+        return []
+    found = differences(data_spec(cache), checkpoint.data)
+    refused = [each for each in found if each.name in DECISIVE and each.name not in accept]
+    if refused:
+        said = "; ".join(map(str, refused))
+        names = " ".join(each.name for each in refused)
+        raise ValueError(
+            f"{cache.path} holds frames that mean something else than those that the model learnt from: {said}. Build "
+            f"it as the training data were, or add --accept {names} if this is meant"
+        )
+    return [f"{cache.path} was built otherwise than the data that the model learnt from: {each}" for each in found]

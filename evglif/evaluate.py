@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
+from evglif.differences import add_accept
 from evglif.evaluation.comparison import compare
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.firing import count_spikes
@@ -23,6 +24,7 @@ from evglif.evaluation.report import write_comparison, write_evaluation, write_j
 from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
+from evglif.provenance import familiar
 from preprocessing.cache import SPLITS, FrameCache
 
 
@@ -66,6 +68,7 @@ def evaluate_checkpoint(
     split: str = "test",
     config: LoaderConfig | None = None,
     device: str | None = None,
+    accept: Collection[str] = (),
 ) -> Evaluation:
     """Evaluate a checkpoint on a split of a cache.
 
@@ -75,19 +78,25 @@ def evaluate_checkpoint(
         split: ``"train"``, ``"validation"`` or ``"test"``.
         config: batch size and loader processes.
         device: None for a GPU where there is one.
+        accept: differences between these data and those of the training that are meant, as in ``check_checkpoint``.
+
+    Returns:
+        The figures; ``familiar`` says which samples the model has learnt from, where the checkpoint knows.
 
     Raises:
         ValueError: for a checkpoint that does not fit (``check_checkpoint``), an empty split (those with samples are
             named), or logits that are not finite.
     """
-    check_checkpoint(cache, checkpoint)
+    check_checkpoint(cache, checkpoint, accept)
     indices = cache.indices(split)
     if not len(indices):
         held = ", ".join(f"{len(cache.indices(name))} {name}" for name in SPLITS)
         raise ValueError(f"{cache.path}: the split holds no samples: {split!r}; the file has {held}")
-    return evaluate_model(
+    evaluation = evaluate_model(
         checkpoint.model, FrameDataset(cache, indices), config or LoaderConfig(), device or best_device()
     )
+    known = familiar(cache, indices, checkpoint.seen) if checkpoint.seen and split != "train" else None
+    return replace(evaluation, familiar=known)
 
 
 def best_device() -> str:
@@ -147,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
     parser.add_argument("--device", help="cpu, cuda, …; default: a GPU where there is one")
+    add_accept(parser)
     return parser
 
 
@@ -173,9 +183,13 @@ def _prepare(options: argparse.Namespace) -> None:
 def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: argparse.Namespace) -> None:
     config = LoaderConfig(batch_size=options.batch_size)
     evaluations = {
-        name: evaluate_checkpoint(checkpoint, cache, options.split, config, options.device)
+        name: evaluate_checkpoint(checkpoint, cache, options.split, config, options.device, options.accept)
         for name, checkpoint in checkpoints.items()
     }
+    for name, evaluation in evaluations.items():
+        told = check_checkpoint(cache, checkpoints[name], options.accept)
+        for warning in told + (evaluation.familiar.warnings() if evaluation.familiar else []):
+            print(f"WARNING: {name}: {warning}", file=sys.stderr)
     if options.compare:
         _report_several(checkpoints, evaluations, cache, options)
     else:

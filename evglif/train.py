@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-from evglif.data import FrameDataset, cut_validation, data_spec
+from evglif.data import FrameDataset, data_spec
 from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
+from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path, to_yaml
 from evglif.training.fit import Sets, fit
 from evglif.training.learner import Learner
@@ -17,6 +20,7 @@ from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, lau
 from evglif.training.outcome import outcome, plot_run, report
 from evglif.training.run import BOARD, Run, State, flat
 from evglif.training.watch import Watch
+from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
 
 
@@ -54,9 +58,11 @@ def train(
     """
     machine = machine or Machine()
     with FrameCache(data) as cache:
-        sets = split_samples(cache, recipe)
+        parts = split_training(cache, recipe.loader.validation, recipe.seed)
+        sets = samples_by_stage(cache, parts, recipe.track_test)
         spec = model_spec(recipe, cache)
-        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine))
+        seen = partial(Seen.of, cache, parts.training, parts.validation)
+        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine), seen)
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
         if finished is not None:
@@ -69,6 +75,8 @@ def train(
         try:
             if fabric.is_global_zero:
                 _begin(run, former, recipe, spec, progress)
+                if progress:
+                    print(parts, flush=True)
             learner = Learner(recipe, spec, cache.scale, fabric)
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         finally:
@@ -76,7 +84,7 @@ def train(
             disconnect()
         if not fabric.is_global_zero:
             return {}
-        results = outcome(recipe, run, history, cache, machine.device)
+        results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
         plot_run(run.folder, results, cache.classes)
         run.finish(results)
     if progress:
@@ -97,25 +105,21 @@ def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) ->
     del values["loader"]["workers"]
     devices, num_nodes = processes(machine)
     counts = {f"num_{stage}": len(samples) for stage, samples in sets.items()}
-    return flat({**values, "data": sets["train"].cache.fingerprint, "processes": devices * num_nodes, **counts})
+    chosen = crc32(sets["validation"].indices.tobytes())
+    others = {"data": sets["train"].cache.fingerprint, "processes": devices * num_nodes, "validation_samples": chosen}
+    return flat({**values, **others, **counts})
 
 
-def split_samples(cache: FrameCache, recipe: Recipe) -> dict[str, FrameDataset]:
-    """Samples by stage: those to train on, those to choose by and, with ``track_test``, those to report.
-
-    Where the file has no validation split, a part of the training split is cut off for it.
+def samples_by_stage(cache: FrameCache, parts: Parts, track_test: bool) -> dict[str, FrameDataset]:
+    """Samples to train on, to choose by and, with ``track_test``, to report after every epoch.
 
     Raises:
         ValueError: where there is nothing to train on.
     """
-    training, validation = cache.indices("train"), cache.indices("validation")
-    if not len(validation):
-        labels = cache.labels.astype("int64")
-        training, validation = cut_validation(labels, training, recipe.loader.validation, recipe.seed)
-    if not len(training):
+    if not len(parts.training):
         raise ValueError(f"{cache.path} holds no training samples")
-    stages = {"train": training, "validation": validation}
-    if recipe.track_test:
+    stages = {"train": parts.training, "validation": parts.validation}
+    if track_test:
         stages["test"] = cache.indices("test")
     return {stage: FrameDataset(cache, indices) for stage, indices in stages.items()}
 

@@ -25,6 +25,8 @@ class ExportOptions:
         scan: ONNX: recurrences as Scan rather than unrolled.
         precision: ONNX: ``"fp32"``, or ``"fp16"`` or ``"int8"`` for convolutions and linear layers.
         calibration: int8: cache whose training split gives the range of what is no spike.
+        accept: differences between the data given and those of the training that are meant, as in
+            ``evglif.data.check_checkpoint``.
 
     Raises:
         ValueError: for an unknown name, or options that do not go together; what to do is said.
@@ -37,6 +39,7 @@ class ExportOptions:
     scan: bool = False
     precision: str = "fp32"
     calibration: Path | None = None
+    accept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

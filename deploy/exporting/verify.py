@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from evglif.checkpoint import Checkpoint
 from evglif.data import check_checkpoint
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
+from evglif.provenance import familiar
 from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
 
@@ -112,18 +113,20 @@ def made_up_samples(model: Network) -> Samples:
     return Samples("made-up frames", lambda rows: frames[rows], None, len(frames))
 
 
-def cached_samples(cache: FrameCache, checkpoint: Checkpoint) -> Samples:
+def cached_samples(cache: FrameCache, checkpoint: Checkpoint, accept: Collection[str] = ()) -> Samples:
     """The whole test split of a cache, or all of a cache without one.
 
     Raises:
         ValueError: naming what differs, where the cache and the checkpoint do not belong together.
     """
-    check_checkpoint(cache, checkpoint)
+    check_checkpoint(cache, checkpoint, accept)
     test = cache.indices("test")
     indices, name = (test, "test split") if len(test) else (np.arange(len(cache)), "all samples")
+    known = 0 if checkpoint.seen is None else int((~familiar(cache, indices, checkpoint.seen).new).sum())
+    learnt = f", {known} of which the model has learnt from" if known else ""
     scale = np.float32(cache.scale)
     return Samples(
-        f"{name} of {Path(cache.path).name}",
+        f"{name} of {Path(cache.path).name}{learnt}",
         lambda rows: cache.stored(indices[rows]) * scale,
         cache.labels[indices].astype(np.int64),
         len(indices),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evglif.evaluation.firing import LayerFiring
 from evglif.evaluation.statistics import Calibration, calibrate, wilson_interval
+from evglif.provenance import Familiar
 
 TOP = 5
 
@@ -73,6 +74,7 @@ class Evaluation:
         top5: share of samples whose class is among the five largest logits; None where K ≤ 5.
         layers: name of a neuron layer → its firing; empty for a network without spiking neurons.
         seconds: that the pass over the samples took, reading included.
+        familiar: which samples the model has learnt from; None where nobody knows.
     """
 
     num_classes: int
@@ -82,6 +84,7 @@ class Evaluation:
     top5: float | None = None
     layers: dict[str, LayerFiring] = field(default_factory=dict)
     seconds: float = math.nan
+    familiar: Familiar | None = None
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -103,6 +106,18 @@ class Evaluation:
     def accuracy(self) -> float:
         """Share of samples classified right."""
         return self.num_right / self.num_samples
+
+    @property
+    def num_familiar(self) -> int:
+        """How many of the samples the model has learnt from, as far as is known."""
+        return 0 if self.familiar is None else int((~self.familiar.new).sum())
+
+    @property
+    def accuracy_on_new(self) -> float | None:
+        """Accuracy on the samples that the model has not learnt from; None where there are none."""
+        if self.familiar is None or not self.familiar.new.any():
+            return None
+        return float(self.predictions.right[self.familiar.new].mean())
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -150,6 +165,8 @@ class Evaluation:
             "top5": self.top5,
             "loss": self.loss,
             "num_samples": self.num_samples,
+            "num_learnt_from": self.num_familiar if self.familiar else None,
+            "accuracy_on_new_samples": self.accuracy_on_new,
             "accuracy_by_step": list(self.accuracy_by_step),
             "classes": {name: _plain(values) for name, values in vars(self.classes).items()},
             "calibration": {

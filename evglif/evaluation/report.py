@@ -109,9 +109,14 @@ def write_evaluation(
     write_json(folder / "evaluation.json", {**what, **evaluation.to_dict()})
     write_tables(folder, evaluation, cache.classes, cache.sources)
     model = f"{spec.name} with {spec.neuron.name}"
-    title = f"{cache.path.stem}, {split}: {model}, {evaluation.accuracy:.1%} of {evaluation.num_samples} right"
+    title = f"{cache.path.stem}, {split}: {model}, {_right(evaluation)}"
     write_pictures(folder, evaluation, cache.classes, title, model)
     write_values(folder, neuron_values(checkpoint.model), f"{cache.path.stem}: {model}, learnt values")
+
+
+def _right(evaluation: Evaluation) -> str:
+    right = f"{evaluation.accuracy:.1%} of {evaluation.num_samples} right"
+    return f"{right}, {evaluation.num_familiar} of them learnt from" if evaluation.num_familiar else right
 
 
 def write_comparison(

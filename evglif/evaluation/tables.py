@@ -24,6 +24,7 @@ def summary(evaluation: Evaluation) -> str:
     rows = {
         "accuracy": f"{evaluation.accuracy:.2%} of {evaluation.num_samples} samples "
         f"(95 % interval {low:.1%} to {high:.1%})",
+        **_familiar(evaluation),
         **({"top 5": f"{evaluation.top5:.2%}"} if evaluation.top5 is not None else {}),
         "loss": f"{evaluation.loss:.4f} nats, the cross-entropy of the time-mean",
         "confidence": f"{evaluation.mean_confidence:.1%} on average; expected calibration error {calibration:.1%}",
@@ -31,6 +32,15 @@ def summary(evaluation: Evaluation) -> str:
         "speed": f"{evaluation.samples_per_second:,.0f} samples/s, reading included",
     }
     return "\n".join(f"{name:<12}{text}" for name, text in rows.items())
+
+
+def _familiar(evaluation: Evaluation) -> dict[str, str]:
+    if not evaluation.num_familiar:
+        return {}
+    new, accuracy = evaluation.num_samples - evaluation.num_familiar, evaluation.accuracy_on_new
+    others = "none is new" if accuracy is None else f"on the {new} new ones {accuracy:.2%}"
+    told = f"the model has learnt from {evaluation.num_familiar} of these samples; {others}"
+    return {"": f"NO TEST ACCURACY: {told}"}
 
 
 def _spikes(evaluation: Evaluation) -> str:

@@ -15,13 +15,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from evglif.checkpoint import DataSpec, save_checkpoint
 from evglif.models import Network
+from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 
 FORMAT = "evglif-training-state"
@@ -68,17 +70,24 @@ class Run:
         folder: where they are.
         data: what the network is trained on, for the checkpoints.
         identity: all that decides what is learnt, plain values by dotted names; another one is another run.
+        seen: finds out which samples are learnt from, for the checkpoints; asked for once there is one to write.
 
     Raises:
         ValueError: where the folder is a file.
     """
 
-    def __init__(self, folder: Path, data: DataSpec, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, data: DataSpec, identity: Mapping[str, Any], seen: Callable[[], Seen]) -> None:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"--out {folder} is a file; give a folder")
         self.folder = folder
         self.data = data
         self.identity = dict(identity)
+        self._find_seen = seen
+
+    @cached_property
+    def seen(self) -> Seen:
+        """The samples that are learnt from."""
+        return self._find_seen()
 
     def former(self) -> State | None:
         """Where the run in the folder stands; None where there is no run.
@@ -127,9 +136,9 @@ class Run:
         """Write what follows from a state: ``last.pt``, ``metrics.csv`` and, if its epoch is the best, ``best.pt``."""
         for name in FILES:
             remove_leftovers(self.folder / name)
-        save_checkpoint(self.folder / "last.pt", weights, self.data, history[-1])
+        save_checkpoint(self.folder / "last.pt", weights, self.data, history[-1], self.seen)
         if best_row(history) is history[-1]:
-            save_checkpoint(self.folder / "best.pt", weights, self.data, history[-1])
+            save_checkpoint(self.folder / "best.pt", weights, self.data, history[-1], self.seen)
         replace_file(self.folder / METRICS, _table(history))
 
     def finish(self, results: Mapping[str, Any]) -> None:

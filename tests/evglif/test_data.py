@@ -12,7 +12,6 @@ from evglif.data import (
     HostFrames,
     LoaderConfig,
     check_fit,
-    cut_validation,
     data_spec,
     frame_loader,
     to_frames,
@@ -80,15 +79,6 @@ def test_a_dataset_survives_pickling(cache):
     dataset = FrameDataset(cache, cache.indices("test"))
     dataset[0]
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[3][0], dataset[3][0])
-
-
-def test_validation_is_cut_from_every_class_by_the_seed():
-    labels = np.repeat([0, 1, 2], [20, 40, 3])
-    kept, cut = cut_validation(labels, np.arange(63), 0.25, seed=0)
-    assert np.bincount(labels[cut], minlength=3).tolist() == [5, 10, 0]
-    assert np.array_equal(np.sort(np.concatenate([kept, cut])), np.arange(63))
-    assert np.array_equal(cut, cut_validation(labels, np.arange(63), 0.25, seed=0)[1])
-    assert not np.array_equal(cut, cut_validation(labels, np.arange(63), 0.25, seed=1)[1])
 
 
 def test_a_model_that_does_not_fit_is_refused_with_both_numbers(cache):

@@ -7,7 +7,7 @@ convolutions of what is no spike, such as the first. fp16 is for GPUs: spikes an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def reduced(model: OnnxModel, checkpoint: Checkpoint, options: ExportOptions) ->
     if options.precision == "fp16":
         return in_fp16(model)
     assert options.calibration is not None
-    return in_int8(model, calibration_frames(options.calibration, checkpoint))
+    return in_int8(model, calibration_frames(options.calibration, checkpoint, options.accept))
 
 
 def in_fp16(model: OnnxModel) -> OnnxModel:
@@ -74,10 +74,10 @@ def in_int8(model: OnnxModel, batches: Iterator[Frames]) -> OnnxModel:
     return OnnxModel(proto, model.spikes, model.states, model.steps)
 
 
-def calibration_frames(path: Path, checkpoint: Checkpoint) -> Iterator[Frames]:
+def calibration_frames(path: Path, checkpoint: Checkpoint, accept: Collection[str] = ()) -> Iterator[Frames]:
     """Some samples of a cache's training split, evenly spread, few at a time."""
     with FrameCache(path) as cache:
-        check_checkpoint(cache, checkpoint)
+        check_checkpoint(cache, checkpoint, accept)
         indices = cache.indices("train")
         if not len(indices):
             raise ValueError(f"{path} has no training split to calibrate on; give the cache the model was trained on")

@@ -1,0 +1,124 @@
+"""Which samples a model has learnt from, kept as digests: known again in any cache that holds them, under any split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from evglif.validation import recording_of
+from preprocessing.cache import FrameCache
+from preprocessing.progress import progress
+
+Rows = NDArray[np.int64]
+Digests = NDArray[np.int64]
+"""The first eight bytes of BLAKE2b, rising."""
+
+AT_ONCE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Digests of the samples that a model has learnt from.
+
+    A sample of events is its source, with the number of its events and their duration, which no other recording of
+    that name has; an image is its source with its pixels.
+
+    Attributes:
+        trained: of the samples that it was trained on.
+        chosen: of those by which its epoch was chosen, the validation split.
+        recordings: of the names of the recordings behind both.
+    """
+
+    trained: Digests
+    chosen: Digests
+    recordings: Digests
+
+    @classmethod
+    def of(cls, cache: FrameCache, training: Rows, validation: Rows) -> Self:
+        """The samples of a cache at these positions."""
+        both = np.concatenate([training, validation])
+        samples = sample_digests(cache, both)
+        trained, chosen = samples[: len(training)], samples[len(training) :]
+        return cls(np.unique(trained), np.unique(chosen), np.unique(recording_digests(cache, both)))
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """For a file."""
+        return {name: torch.from_numpy(digests) for name, digests in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """What ``to_tensors`` gave."""
+        return cls(*(tensors[name].numpy().astype(np.int64) for name in ("trained", "chosen", "recordings")))
+
+
+@dataclass(frozen=True, eq=False)
+class Familiar:
+    """Which samples of an evaluation a model has learnt from, each ``[N]``.
+
+    Attributes:
+        trained: it was trained on them.
+        chosen: its epoch was chosen by them.
+        named: neither, yet a recording of the same name was learnt from, with other events: another build of it, or
+            another recording.
+    """
+
+    trained: NDArray[np.bool_]
+    chosen: NDArray[np.bool_]
+    named: NDArray[np.bool_]
+
+    @property
+    def new(self) -> NDArray[np.bool_]:
+        """Samples that the model cannot know."""
+        return ~(self.trained | self.chosen)
+
+    def warnings(self) -> list[str]:
+        """What to know before an accuracy is called one of unseen samples."""
+        told, total = [], len(self.trained)
+        for what, known in (("model was trained on", self.trained), ("epoch was chosen by", self.chosen)):
+            if known.any():
+                told.append(f"the {what} {known.sum()} of these {total} samples: this is no test accuracy")
+        if self.named.any():
+            told.append(
+                f"{self.named.sum()} of these {total} samples have the name of a recording that the model has learnt "
+                "from, with other events; make sure that they are other recordings"
+            )
+        return told
+
+
+def familiar(cache: FrameCache, indices: Rows, seen: Seen) -> Familiar:
+    """Which samples of a cache, at these positions, a model has learnt from."""
+    digests = sample_digests(cache, indices)
+    trained, chosen = np.isin(digests, seen.trained), np.isin(digests, seen.chosen)
+    named = np.isin(recording_digests(cache, indices), seen.recordings) & ~trained & ~chosen
+    return Familiar(trained, chosen, named)
+
+
+def sample_digests(cache: FrameCache, indices: Rows) -> Digests:
+    """A digest of each sample at these positions, in their order."""
+    found = np.empty(len(indices), np.int64)
+    starts = range(0, len(indices), AT_ONCE)
+    for start in progress(starts, len(starts), "which samples these are", "batches"):
+        rows = indices[start : start + AT_ONCE]
+        pixels = cache.stored(rows) if cache.kind == "images" else None
+        for place, index in enumerate(rows.tolist()):
+            content = f"{cache.sources[index]}\0{cache.num_events[index]}\0{cache.duration_us[index]}\0".encode()
+            found[start + place] = _digest(content + (b"" if pixels is None else pixels[place].tobytes()))
+    return found
+
+
+def recording_digests(cache: FrameCache, indices: Rows) -> Digests:
+    """A digest of the name of the recording behind each sample at these positions, in their order."""
+    names = [recording_of(cache.sources[index]) for index in indices.tolist()]
+    known = {name: _digest(name.encode()) for name in set(names)}
+    return np.array([known[name] for name in names], np.int64)
+
+
+def _digest(content: bytes) -> int:
+    return int.from_bytes(blake2b(content, digest_size=8).digest(), "little", signed=True)
