@@ -73,7 +73,7 @@ def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json
             print(f"error: {prediction}", file=sys.stderr)
             status = 1
         elif as_json:
-            print(json.dumps(asdict(prediction), ensure_ascii=False), flush=True)
+            print(json.dumps(asdict(prediction), ensure_ascii=False, allow_nan=False), flush=True)
         else:
             answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
             print(f"{prediction.recording}: {answer}", flush=True)
@@ -131,7 +131,7 @@ def _print_update(classifier: Classifier, source: str, update: Update, steps: in
     if as_json:
         facts = {name: getattr(update, name) for name in _FACTS}
         answer = {"label": label, "probability": probability, "probabilities": named}
-        print(json.dumps({"source": source, **facts, **answer}, ensure_ascii=False), flush=True)
+        print(json.dumps({"source": source, **facts, **answer}, ensure_ascii=False, allow_nan=False), flush=True)
     else:
         last = "  final" if update.final else ""
         where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"

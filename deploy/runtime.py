@@ -139,11 +139,18 @@ class Classifier:
         frames = [each for each in waiting if isinstance(each, np.ndarray)]
         windows = np.concatenate(frames) if frames else np.empty((0, *self._session.frames_shape), np.float32)
         starts = range(0, len(windows), batch)
-        probabilities = (
-            row for start in starts for row in softmax(self._session.logits(windows[start : start + batch]))
-        )
+        logits = (row for start in starts for row in self._session.logits(windows[start : start + batch]))
         for each in waiting:
-            yield np.mean(list(islice(probabilities, len(each))), 0) if isinstance(each, np.ndarray) else each
+            yield _answer(list(islice(logits, len(each)))) if isinstance(each, np.ndarray) else each
+
+
+def _answer(logits: list[Floats]) -> Probabilities | ValueError:
+    """The mean of the probabilities of a recording's windows, or why there is none."""
+    try:
+        probabilities: Probabilities = softmax(np.stack(logits)).mean(0)
+    except ValueError as error:
+        return error
+    return probabilities
 
 
 def _windows(events: Events, settings: dict[str, Any], source: str) -> list[Events]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evglif.models import Network, build_model, spec_to_dict
+from evglif.neurons import SpikingNeuron
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, save_tensors
 
@@ -84,19 +85,46 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a checkpoint of this package, is damaged, or comes from a newer version.
+        ValueError: if it is not a checkpoint of this package, is damaged, holds weights that are not finite, or comes
+            from a newer version.
     """
     content = _read_content(Path(path))
     try:
         model = build_model(**content["spec"])
         model.load_state_dict(content["weights"])
+        _check_finite(model)
         data = content["data"]
         if data is not None:
             data = DataSpec(**{**data, "classes": tuple(data["classes"]), "sensor": tuple(data["sensor"])})
         seen = Seen.from_tensors(content["seen"]) if content.get("seen") else None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: weights and specification of this checkpoint do not fit: {error}") from error
+        raise ValueError(f"{path}: this checkpoint cannot be used: {_shortly(error)}") from error
     return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}), seen)
+
+
+def _shortly(error: Exception) -> str:
+    """What is wrong, in a line: of all the weights that do not fit a network, the first."""
+    first, *more = [line.strip() for line in str(error).splitlines()] or ["no reason given"]
+    others = f", and {len(more) - 1} more like it" if len(more) > 1 else ""
+    return f"{more[0].rstrip('.')}{others}" if more else first
+
+
+def _check_finite(model: Network) -> None:
+    neurons = (module for module in model.modules() if isinstance(module, SpikingNeuron))
+    fixed = {
+        buffer.data_ptr() for neuron in neurons for buffer in neuron.buffers()
+    }  # a gate of 1 is stored as infinite
+    weights = model.state_dict()
+    broken = [
+        name
+        for name, weight in weights.items()
+        if weight.isnan().any() or (weight.isinf().any() and weight.data_ptr() not in fixed)
+    ]
+    if broken:
+        raise ValueError(
+            f"{len(broken)} of {len(weights)} weights are NaN or infinite, the first is {broken[0]}: the training that "
+            "wrote it diverged; train with a lower learning rate, or take an earlier checkpoint"
+        )
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> Network:

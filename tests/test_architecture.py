@@ -39,7 +39,7 @@ ROOMS = {
         "models": "layers neurons preprocessing.arguments",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
-        "checkpoint": "models provenance tensor_files",
+        "checkpoint": "models neurons provenance tensor_files",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance",
@@ -159,6 +159,13 @@ def test_every_package_says_what_it_holds():
     fronts = [file for file in MODULES.values() if file.name == "__init__.py"]
     silent = [str(file) for file in fronts if not ast.get_docstring(ast.parse(file.read_text()))]
     assert silent == []
+
+
+def test_onnxruntime_is_imported_in_one_place():
+    """Wherever else it were imported first, it would write and ask before anybody could tell it not to."""
+    files = [file for folder in (*ROOMS, "scripts", "tests") for file in (ROOT / folder).rglob("*.py")]
+    named = {str(file.relative_to(ROOT)) for file in files if "onnxruntime" in imported(file)}
+    assert named == {"deploy/running/quiet.py"}
 
 
 def test_scripts_and_tests_import_by_full_names():

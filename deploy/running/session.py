@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from deploy.running.metadata import KEY, ModelMetadata
 from deploy.running.protobuf import external_files
+from deploy.running.quiet import onnxruntime
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
@@ -120,7 +120,16 @@ class Session:
 
 
 def softmax(logits: Floats) -> Floats:
-    """Probabilities ``[…, K]`` of logits."""
+    """Probabilities ``[…, K]`` of logits.
+
+    Raises:
+        ValueError: for logits that are not finite; there is no answer in them.
+    """
+    if not np.isfinite(logits).all():
+        raise ValueError(
+            "the model answers with NaN or infinite values: what it was given or its weights are not finite; export "
+            "it anew from a checkpoint that python -m evglif.evaluate takes"
+        )
     exponentials = np.exp(logits - logits.max(-1, keepdims=True))
     probabilities: Floats = exponentials / exponentials.sum(-1, keepdims=True)
     return probabilities

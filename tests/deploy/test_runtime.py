@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.infer import main
 from deploy.running.protobuf import external_files
 from deploy.runtime import Classifier
 from evglif.checkpoint import read_checkpoint
@@ -181,6 +182,18 @@ def test_external_weights_are_found_wherever_a_tensor_can_be():
 
 def test_an_export_stands_alone(exported):
     assert external_files(memoryview(exported.read_bytes())) == []
+
+
+def test_a_model_of_broken_weights_gives_no_answer(exported, recordings, tmp_path, capsys):
+    proto = onnx.load(exported)
+    head = next(tensor for tensor in proto.graph.initializer if len(tensor.dims) == 2)
+    head.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(head.dims), np.nan, np.float32), head.name))
+    onnx.save(proto, tmp_path / "broken.onnx")
+    paths = [str(path) for path in sorted((recordings / "test").glob("*/0.aedat"))]
+    assert main([str(tmp_path / "broken.onnx"), *paths, "--json"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("the model answers with NaN or infinite values") == len(paths)
 
 
 @given(st.binary(max_size=60))

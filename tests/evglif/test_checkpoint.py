@@ -98,8 +98,17 @@ def test_weights_of_another_network_are_refused(model, tmp_path):
     content = torch.load(path, weights_only=True)
     content["spec"]["width"] = 8
     torch.save(content, path)
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match=r"mixed\.pt: this checkpoint cannot be used: .*size mismatch"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(model, tmp_path, value):
+    with torch.no_grad():
+        model.head.weight[1, 0] = value
+    save_checkpoint(tmp_path / "lost.pt", model)
+    with pytest.raises(ValueError, match=r"lost\.pt.*1 of \d+ weights are NaN or infinite, the first is head\.weight"):
+        load_checkpoint(tmp_path / "lost.pt")
 
 
 def test_a_newer_version_is_refused(model, tmp_path):

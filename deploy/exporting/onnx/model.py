@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import TensorProto, helper
 from torch.export import ExportedProgram
@@ -22,6 +21,7 @@ from deploy.exporting.prepare import example_frames, freeze
 from deploy.exporting.step import FRAME, LOGITS, STEP, StepNetwork
 from deploy.exporting.verify import Frames, Run, Spikes
 from deploy.running.metadata import KEY, MembraneState, ModelMetadata
+from deploy.running.quiet import onnxruntime
 from evglif.models import Network
 
 FRAMES = "frames"

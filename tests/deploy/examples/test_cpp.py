@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from onnx import load, save
 
 from deploy.export import export
+from deploy.running.quiet import onnxruntime
 from deploy.runtime import Classifier
 from tests.helpers.examples import CONFIGS, EXAMPLES, REFERENCE, UNUSABLE, broken_recordings, linear_model
 from tests.helpers.onnx_models import step_model

@@ -1,5 +1,4 @@
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -7,6 +6,7 @@ from deploy.export import export
 from deploy.exporting.prepare import example_frames
 from deploy.exporting.step import StepNetwork, StepNeuron
 from deploy.running.metadata import KEY, ModelMetadata
+from deploy.running.quiet import onnxruntime
 from evglif.checkpoint import read_checkpoint
 from evglif.neurons import GLIF, LIF, PLIF
 from tests.helpers.checkpoints import lively, saved

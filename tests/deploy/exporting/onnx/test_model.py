@@ -1,6 +1,5 @@
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper
@@ -10,6 +9,7 @@ from deploy.exporting.onnx.graph import GraphBuilder
 from deploy.exporting.onnx.model import unrolled_model
 from deploy.exporting.onnx.neuron_nodes import NeuronConstants, scanned, unrolled
 from deploy.exporting.options import ExportOptions
+from deploy.running.quiet import onnxruntime
 from evglif.neurons import GLIF, IF, LIF, PLIF, GLIFf
 from evglif.recurrence import Coefficients
 from tests.helpers.checkpoints import lively, saved
