@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,15 @@ def read_recipe(name: str) -> Recipe:
     """
     path = recipe_path(name)
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no recipe: it holds {type(content).__name__}, not named values")
+    known = [field.name for field in fields(Recipe)]
+    foreign = sorted(set(map(str, content)) - set(known))
+    if foreign:
+        raise ValueError(
+            f"{path} is no recipe: {', '.join(foreign)} cannot stand in one; it holds {', '.join(known)}, and where a "
+            "run goes and what it replaces is said on the command line"
+        )
     try:
         return Recipe(**{key: PARTS[key](**_plain(part)) if key in PARTS else part for key, part in content.items()})
     except (AttributeError, TypeError) as error:

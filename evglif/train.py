@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from evglif.data import FrameDataset, data_spec
 from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
 from evglif.provenance import Seen
-from evglif.recipe import Recipe, model_spec, recipe_names, recipe_path, to_yaml
+from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
 from evglif.training.fit import Sets, fit
 from evglif.training.learner import Learner
 from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
@@ -22,6 +23,7 @@ from evglif.training.run import BOARD, Run, State, flat
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
+from preprocessing.files import BusyError
 
 
 def train(
@@ -54,15 +56,17 @@ def train(
         ValueError: for a cache that has no training samples or does not fit the recipe.
         FileExistsError: where ``out`` holds another run and ``overwrite`` is not set; what differs is named.
         FloatingPointError: where the loss becomes infinite or NaN.
+        BusyError: where another training works in ``out``.
         OSError: where there is no room for the run's files.
     """
     machine = machine or Machine()
-    with FrameCache(data) as cache:
+    with FrameCache(data) as cache, ExitStack() as held:
         parts = split_training(cache, recipe.loader.validation, recipe.seed)
         sets = samples_by_stage(cache, parts, recipe.track_test)
         spec = model_spec(recipe, cache)
         seen = partial(Seen.of, cache, parts.training, parts.validation)
         run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine), seen)
+        held.enter_context(run.alone())
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
         if finished is not None:
@@ -135,10 +139,12 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     class RecipeFile(ActionConfigFile):
-        """A config file that may also be named like a recipe of the package."""
+        """A config file of a recipe, and of nothing else; it may also be named like one of the package."""
 
         def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-            super().__call__(parser, namespace, str(recipe_path(values)), option_string)  # type: ignore[no-untyped-call]
+            path = recipe_path(values)
+            read_recipe(values)  # a file that says where to write, or what to overwrite, is no recipe
+            super().__call__(parser, namespace, str(path), option_string)  # type: ignore[no-untyped-call]
 
     parser = ArgumentParser(
         prog="python -m evglif.train",
@@ -183,7 +189,7 @@ def main() -> int:
     try:
         recipe, rest = parse_arguments()
         train(recipe, **rest)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (BusyError, ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

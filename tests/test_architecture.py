@@ -50,8 +50,9 @@ ROOMS = {
         "training.optim": "neurons",
         "recipe": "augment data models training.losses training.optim preprocessing.cache",
         "training": "augment checkpoint data evaluate models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache",
-        "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache",
+        "training.losses training.optim preprocessing.cache preprocessing.files",
+        "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
+        "preprocessing.files",
         "": "checkpoint models neurons",
     },
     "deploy": {

@@ -91,6 +91,11 @@ def launched(machine: Machine, precision: str) -> Fabric:
     return fabric
 
 
+def is_first() -> bool:
+    """Whether this is the one process that writes, as far as what started it has said; true where nothing did."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
+
+
 def disconnect() -> None:
     """Close the connection between the processes, where there is one."""
     from torch import distributed

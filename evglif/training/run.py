@@ -15,16 +15,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from evglif.checkpoint import DataSpec, save_checkpoint
+import torch
+
+from evglif.checkpoint import DataSpec, load_checkpoint, save_checkpoint
 from evglif.models import Network
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
+from evglif.training.machine import is_first
+from preprocessing.files import exclusive
 
 FORMAT = "evglif-training-state"
 VERSION = 1
@@ -34,6 +40,9 @@ FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "c
 
 Row = dict[str, float]
 """Figures of an epoch: ``epoch``, counted from 1, and what was measured in it."""
+
+LOCK = ".training"
+"""File that a training holds in its folder while it works there."""
 
 BOARD = "tensorboard"
 """Folder of TensorBoard's files."""
@@ -83,6 +92,7 @@ class Run:
         self.data = data
         self.identity = dict(identity)
         self._find_seen = seen
+        self._best = ""
 
     @cached_property
     def seen(self) -> Seen:
@@ -107,7 +117,39 @@ class Run:
         differences = _differences(content["identity"], self.identity)
         if differences:
             raise FileExistsError(f"{self.folder} holds another run: {differences}; {instead}")
+        self._best = content.get("best", "")
+        self._check_best(content["history"], instead)
         return State(content["history"], content["learner"])
+
+    def _check_best(self, history: Sequence[Row], instead: str) -> None:
+        """Make sure that ``best.pt`` is still what this run wrote; that of the last epoch is written anew."""
+        best = best_row(history)
+        if best is None or best is history[-1] or not self._best or (self.folder / RESULTS).exists():
+            return
+        path = self.folder / "best.pt"
+        if not path.exists():
+            raise FileExistsError(
+                f"{path}, of epoch {best['epoch']:.0f}, is missing, and the run cannot go on; {instead}"
+            )
+        if digest(load_checkpoint(path)) != self._best:
+            raise FileExistsError(f"{path} is not what this run wrote after epoch {best['epoch']:.0f}; {instead}")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other trainings out of the folder; one process of several does it for all.
+
+        Raises:
+            BusyError: another training is at work there.
+        """
+        if not is_first():
+            yield
+            return
+        try:
+            with exclusive(self.folder / LOCK, f"training in {self.folder}"):
+                yield
+        finally:
+            with suppress(OSError):  # which is what there is to say of one that holds a run
+                self.folder.rmdir()
 
     def begin(self, recipe: str) -> None:
         """Make the folder, remove the run that it holds, and write the recipe."""
@@ -128,7 +170,9 @@ class Run:
         Raises:
             OSError: where there is no room; what was written before is as it was.
         """
-        content = {"format": FORMAT, "version": VERSION, "identity": self.identity, **vars(state)}
+        if best_row(state.history) is state.history[-1]:
+            self._best = digest(weights)
+        content = {"format": FORMAT, "version": VERSION, "identity": self.identity, "best": self._best, **vars(state)}
         save_tensors(self.folder / STATE, content)
         self.follow(state.history, weights)
 
@@ -150,6 +194,15 @@ class Run:
         path = self.folder / RESULTS
         found: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
         return found
+
+
+def digest(model: Network) -> str:
+    """SHA-256 of a network's weights, in hexadecimal."""
+    found = sha256()
+    for name, weight in model.state_dict().items():
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

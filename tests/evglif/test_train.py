@@ -286,3 +286,17 @@ def test_all_that_a_recipe_can_ask_for_runs_together(cache_path, tmp_path):
     results = train(recipe, cache_path, tmp_path / "run", progress=False, machine=Machine("cpu", data_on_device=True))
     assert results["last"]["epoch"] == 2
     assert results["last"]["train_loss"] < 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("overwrite: true\nepochs: 1", "overwrite cannot stand in one"),
+        ("out: elsewhere\nneuron: lif", "neuron, out cannot stand in one"),
+        ("- epochs", "it holds list, not named values"),
+    ],
+)
+def test_a_recipe_says_nothing_of_where_a_run_goes(cache_path, tmp_path, text, said):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ValueError, match=f"mine.yaml is no recipe: {said}"):
+        parse_arguments(["--recipe", str(tmp_path / "mine.yaml"), "--data", str(cache_path), "--out", "run"])

@@ -1,22 +1,28 @@
 import csv
+import json
 import random
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
+from evglif import build_model
 from evglif import tensor_files as files
 from evglif.augment import AugmentConfig
 from evglif.checkpoint import read_checkpoint
-from evglif.data import LoaderConfig
+from evglif.data import LoaderConfig, data_spec
+from evglif.provenance import Seen
 from evglif.recipe import Recipe, to_yaml
 from evglif.train import train
 from evglif.training import run
 from evglif.training.optim import OptimConfig
 from evglif.training.run import BOARD, best_row
+from preprocessing.cache import FrameCache
+from tests.helpers import ROOT
 from tests.helpers.spots import small_recipe
 
 NOT_ALIKE = {"seconds", "samples_per_second"}
@@ -187,3 +193,44 @@ def test_the_best_epoch_is_the_first_of_highest_accuracy_and_lowest_loss():
     ]
     assert best_row(rows)["epoch"] == 3
     assert best_row([{"epoch": 1, "train_loss": 0.2}]) is None
+
+
+def test_two_trainings_do_not_share_a_folder(cache_path, tmp_path):
+    command = [sys.executable, "-m", "evglif.train", "--recipe", str(recipe_file(tmp_path)), "--data", str(cache_path)]
+    command += ["--out", str(tmp_path / "run"), "--quiet"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    statuses = [process.returncode for process in both]
+    assert 0 in statuses
+    for status, error in zip(statuses, said, strict=True):
+        assert status == 0 or (status == 1 and "another process is training in" in error)
+    assert not (tmp_path / "run" / ".training").exists()
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["last"]["epoch"] == recipe().epochs
+
+
+def recipe_file(folder):
+    (folder / "recipe.yaml").write_text(to_yaml(recipe()))
+    return folder / "recipe.yaml"
+
+
+def test_a_best_checkpoint_that_is_not_the_runs_own_is_noticed(cache_path, tmp_path):
+    def of_folder():
+        with FrameCache(cache_path) as cache:
+            nothing = np.empty(0, np.int64)
+            return run.Run(tmp_path, data_spec(cache), {"seed": 0}, lambda: Seen(nothing, nothing, nothing))
+
+    first, second = (build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2) for _ in range(2))
+    rows = [{"epoch": epoch, "validation_accuracy": 1 / epoch, "validation_loss": 0.0} for epoch in (1, 2)]
+    of_folder().save(run.State(rows[:1], {}), first)
+    resumed = of_folder()
+    resumed.former()
+    resumed.save(run.State(rows, {}), second)
+    assert of_folder().former().history == rows
+    best = tmp_path / "best.pt"
+    best.write_bytes((tmp_path / "last.pt").read_bytes())
+    with pytest.raises(FileExistsError, match=r"best\.pt is not what this run wrote after epoch 1; choose another"):
+        of_folder().former()
+    best.unlink()
+    with pytest.raises(FileExistsError, match=r"best\.pt, of epoch 1, is missing, and the run cannot go on"):
+        of_folder().former()
