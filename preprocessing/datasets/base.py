@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from preprocessing.cache.contents import LeftOut
-from preprocessing.events import Recording, RecordingError
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError
 from preprocessing.readers import decode_recording
 from preprocessing.readers.raw import RawRecording, open_raw
 
@@ -66,21 +66,22 @@ class Source:
         except _UNREADABLE as error:
             raise RecordingError(f"{self.name}: cannot be read ({error})") from error
 
-    def recording(self, sensor: tuple[int, int] | None = None) -> Recording:
+    def recording(self, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
         """The recording, decoded; a data set whose recordings are no files brings a source with its own way.
 
         Args:
             sensor: (width, height) in px, for formats that don't say it.
+            how: as in ``readers.read_recording``.
 
         Raises:
             RecordingError: it cannot be read or used.
         """
-        return decode_recording(self.read(), self.name, sensor)
+        return decode_recording(self.read(), self.name, sensor, how)
 
-    def opened(self, sensor: tuple[int, int] | None = None) -> Recording | RawRecording:
+    def opened(self, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording | RawRecording:
         """The recording as it lies in the file where it needs no decoding, else decoded; as ``recording``."""
         data = self.read()
-        return open_raw(data, self.name, sensor) or decode_recording(data, self.name, sensor)
+        return open_raw(data, self.name, sensor) or decode_recording(data, self.name, sensor, how)
 
     def num_bytes(self) -> int:
         """Size of the recording in bytes, unpacked."""

@@ -5,27 +5,32 @@ Knows no files and no frames; imports ``kernels`` alone.
 
 from preprocessing.events.array import (
     EVENT_DTYPE,
-    MAX_DISORDER_US,
     Events,
     Recording,
-    RecordingError,
     address_words,
     as_events,
     check_events,
+    joined,
     lies_outside,
     make_events,
     make_recording,
 )
+from preprocessing.events.clock import MAX_DISORDER_US
+from preprocessing.events.reading import AS_IS, Reading, RecordingError, RecordingWarning
 
 __all__ = [
+    "AS_IS",
     "EVENT_DTYPE",
     "MAX_DISORDER_US",
     "Events",
+    "Reading",
     "Recording",
     "RecordingError",
+    "RecordingWarning",
     "address_words",
     "as_events",
     "check_events",
+    "joined",
     "lies_outside",
     "make_events",
     "make_recording",

@@ -6,10 +6,14 @@ fall (``p`` False, OFF) at time ``t``. The origin is the top left pixel, as seen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocessing.events.clock import MAX_DISORDER_US, Followed, following, forward_jumps, set_clock_warnings
+from preprocessing.events.reading import AS_IS, Reading, RecordingError
 
 EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 """One event: ``t`` in µs, ``x`` and ``y`` in px from the top left, ``p`` True for ON."""
@@ -17,13 +21,7 @@ EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 Events = NDArray[np.void]
 """A one-dimensional array of ``EVENT_DTYPE``."""
 
-
-MAX_DISORDER_US = 10_000
-"""How far behind an earlier event a time may lie to be put in order, µs; beyond, the recording is damaged."""
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be used; the message names the file and the byte or event at fault."""
+_LONGEST_US = 1 << 62  # differences of times that lie further apart would not fit
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,11 @@ class Recording:
         source: where it came from: a path, or ``archive.zip/member``.
         num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
         num_backward: places where the file's times ran backwards, by ``MAX_DISORDER_US`` at most; put in order.
+        num_dropped: bad events that were dropped: outside the sensor, late, or damaged.
+        resets: indices of the events with which the clock was set back; their times, and those behind, were moved to
+            follow on the ones before.
+        jumps: indices of the events with which the clock jumped forward, as in ``clock``; their times stand.
+        warnings: what is doubtful about it, for people.
     """
 
     events: Events
@@ -45,10 +48,30 @@ class Recording:
     source: str
     num_special: int = 0
     num_backward: int = 0
+    num_dropped: int = 0
+    resets: tuple[int, ...] = ()
+    jumps: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Indices of the events with which the clock was set, so that a stretch of the recording begins; rising."""
+        return tuple(sorted((*self.resets, *self.jumps)))
+
+    def stretches(self) -> list[Events]:
+        """The events of each stretch between places where the clock was set, views."""
+        return np.split(self.events, list(self.starts)) if self.starts else [self.events]
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What to warn people of: ``warnings``, and how many events were dropped."""
+        num_events = len(self.events) + self.num_dropped
+        dropped = f"{self.num_dropped:,} of {num_events:,} events are bad and were dropped"
+        return (*self.warnings, dropped) if self.num_dropped else self.warnings
 
     @property
     def duration_us(self) -> int:
-        """Time from the first to the last event, µs."""
+        """Time from the first to the last event by the clock, µs."""
         return int(self.events["t"][-1] - self.events["t"][0]) if len(self.events) else 0
 
 
@@ -79,6 +102,16 @@ def as_events(events: NDArray[np.void]) -> Events:
     return packed
 
 
+def joined(stretches: Sequence[Events]) -> Events:
+    """Stretches of a recording as one, each following on the one before, as if the clock had never been set."""
+    starts = np.cumsum([len(stretch) for stretch in stretches if len(stretch)])[:-1].tolist()
+    if not starts:
+        return next((stretch for stretch in stretches if len(stretch)), stretches[0])
+    events: Events = np.concatenate(stretches)
+    events["t"] = following(events["t"], starts)
+    return events
+
+
 def address_words(events: Events) -> NDArray[np.uint64]:
     """The last eight bytes of each event as one number ``[N]``: x from bit 24, y from bit 40, p from bit 56.
 
@@ -93,9 +126,17 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     Raises:
         RecordingError: naming ``source``, the first event at fault and the value found there.
     """
-    at = _first_backward(events, sensor, source)
+    from preprocessing.kernels.check import first_backward, first_outside
+
+    if len(events) == 0:
+        raise RecordingError(f"{source}: holds no events")
+    outside = first_outside(address_words(events), *sensor)
+    if outside >= 0:
+        raise RecordingError(f"{source}: {lies_outside(events, outside, sensor)}")
+    at = first_backward(events["t"])
     if at >= 0:
-        raise RecordingError(_backwards(source, at, events["t"][at - 1], events["t"][at]))
+        before, after = int(events["t"][at - 1]), int(events["t"][at])
+        raise RecordingError(f"{source}: time runs backwards at event {at}, from {before} µs to {after} µs")
 
 
 def lies_outside(events: Events, at: int, sensor: tuple[int, int]) -> str:
@@ -104,45 +145,64 @@ def lies_outside(events: Events, at: int, sensor: tuple[int, int]) -> str:
     return f"event {at} at ({x}, {y}) lies outside the {sensor[0]}×{sensor[1]} sensor"
 
 
-def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int:
-    """The first event earlier than the one before it, -1 if there is none; all must lie inside the sensor.
-
-    Raises:
-        RecordingError: no events, or one outside.
-    """
-    from preprocessing.kernels.check import first_backward, first_outside
-
-    if len(events) == 0:
-        raise RecordingError(f"{source}: holds no events")
-    outside = first_outside(address_words(events), *sensor)
-    if outside >= 0:
-        raise RecordingError(f"{source}: {lies_outside(events, outside, sensor)}")
-    return int(first_backward(events["t"]))
-
-
 def make_recording(
-    events: Events, sensor: tuple[int, int], format: str, source: str, num_special: int = 0
+    events: Events,
+    sensor: tuple[int, int],
+    format: str,
+    source: str,
+    num_special: int = 0,
+    how: Reading = AS_IS,
+    num_dropped: int = 0,
 ) -> Recording:
     """Check the events that a reader has decoded and put them in order; every reader ends with it.
 
-    Cameras and drivers that merge several streams write times a little out of order: events up to
-    ``MAX_DISORDER_US`` late are moved to their place, equal times keep the order of the file, and the places
-    are counted as ``num_backward``.
+    Events outside ``sensor``, and those that are late by the rule of ``clock``, are bad: they are dropped and counted,
+    together with ``num_dropped`` that the reader has found, as long as they are no more than ``how`` lets be. Times
+    that are a little out of order are put in order, and the places are counted as ``num_backward``.
 
     Raises:
-        RecordingError: no events, one outside ``sensor``, or one that is later than that behind an earlier one.
+        RecordingError: no events, or more bad ones; names the first.
     """
-    if _first_backward(events, sensor, source) < 0:
-        return Recording(events, sensor, format, source, num_special)
-    t = events["t"]
+    from preprocessing.kernels.check import first_backward
+
+    if len(events) == 0:
+        raise RecordingError(f"{source}: holds no events")
+    num_read = len(events) + num_dropped
+    events = _inside(events, sensor, source, num_dropped, how)
+    num_backward, resets = 0, tuple[int, ...]()
+    if first_backward(events["t"]) >= 0:
+        order = _followed(events["t"], num_read, source, how)
+        events, num_backward, resets = events[order.kept], order.num_backward, order.resets
+        events["t"] = order.t
+    jumps = tuple(forward_jumps(events["t"]).tolist())
+    warnings = set_clock_warnings(events["t"], resets, jumps)
+    num_dropped = num_read - len(events)
+    return Recording(events, sensor, format, source, num_special, num_backward, num_dropped, resets, jumps, warnings)
+
+
+def _followed(t: NDArray[np.int64], num_read: int, source: str, how: Reading) -> Followed:
+    """The order of times ``[N]``, of ``num_read`` with those that were dropped before; raises as ``make_recording``."""
     latest = np.maximum.accumulate(t)
-    backward = np.flatnonzero(t[1:] < t[:-1]) + 1
-    too_late = latest[backward] - t[backward] > MAX_DISORDER_US
-    if too_late.any():
-        at = int(backward[too_late.argmax()])
-        raise RecordingError(_backwards(source, at, latest[at], t[at]))
-    return Recording(events[np.argsort(t, kind="stable")], sensor, format, source, num_special, len(backward))
+    too_long = int(t.max()) - int(t.min()) >= _LONGEST_US
+    late = t < latest if too_long else latest - t > MAX_DISORDER_US
+    at, num_dropped = int(late.argmax()), num_read - len(t)
+    problem = f"{source}: time runs backwards at event {at}, from {int(latest[at])} µs to {int(t[at])} µs"
+    if too_long:
+        raise RecordingError(problem)
+    order = Followed.of(t, how.most_bad(num_read) - num_dropped)
+    if num_read - len(order.kept) > how.most_bad(num_read):
+        how.allow(num_dropped + int(np.count_nonzero(late)), num_read, problem)
+    return order
 
 
-def _backwards(source: str, at: int, before: np.int64, after: np.int64) -> str:
-    return f"{source}: time runs backwards at event {at}, from {int(before)} µs to {int(after)} µs"
+def _inside(events: Events, sensor: tuple[int, int], source: str, num_dropped: int, how: Reading) -> Events:
+    """The events that lie inside the sensor; raises as ``make_recording``."""
+    from preprocessing.kernels.check import first_outside
+
+    outside = first_outside(address_words(events), *sensor)
+    if outside < 0:
+        return events
+    inside = (events["x"] < sensor[0]) & (events["y"] < sensor[1])
+    num_bad = num_dropped + len(events) - int(np.count_nonzero(inside))
+    how.allow(num_bad, len(events) + num_dropped, f"{source}: {lies_outside(events, outside, sensor)}")
+    return events[inside]

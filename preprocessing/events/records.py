@@ -7,14 +7,16 @@ by the bits of the record itself. So frames are made from the bytes of a file in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events.array import Events, address_words, as_events
+from preprocessing.events.clock import following
 
 Places = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
 """Columns x, y and p."""
@@ -91,10 +93,26 @@ class Records:
         events = as_events(events)
         return cls(address_words(events), event_layout(sensor), events["t"])
 
+    def stretches(self, starts: Sequence[int]) -> list[Records]:
+        """The parts that begin with the events ``starts``, and the first one before them."""
+        edges = [0, *starts, len(self)]
+        return [self[start:stop] for start, stop in pairwise(edges)]
+
+    @classmethod
+    def joined(cls, stretches: Sequence[Records]) -> Records:
+        """Stretches of one recording, with the times that ``array.joined`` gives them."""
+        stretches = [stretch for stretch in stretches if len(stretch)] or [*stretches[:1]]
+        if len(stretches) == 1:
+            return stretches[0]
+        t = np.concatenate([np.asarray(stretch.t) for stretch in stretches])
+        starts = np.cumsum([len(stretch) for stretch in stretches])[:-1].tolist()
+        words = np.concatenate([stretch.words for stretch in stretches])
+        return cls(words, stretches[0].layout, following(t, starts))
+
     def __len__(self) -> int:
         return len(self.words)
 
-    def __getitem__(self, part: slice) -> Records:
+    def __getitem__(self, part: slice | NDArray[np.integer]) -> Records:
         known = None if self.known_times is None else self.known_times[part]
         return Records(self.words[part], self.layout, known)
 
@@ -130,6 +148,9 @@ class RecordTimes:
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def __getitem__(self, part: slice | NDArray[np.integer]) -> NDArray[np.int64]:
+        return np.asarray(self.records[part].t)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.int64]:
         known, clock = self.records.known_times, self.records.layout.clock

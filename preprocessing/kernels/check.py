@@ -25,3 +25,27 @@ def first_backward(t: NDArray[np.int64]) -> int:
         if t[uint64(i)] < t[uint64(i) - uint64(1)]:
             return i
     return -1
+
+
+IN_TIME, LATE, RESET = 0, 1, 2
+"""What can be said of an event; see ``events.clock``."""
+
+
+@njit(cache=True, nogil=True)
+def follow(t: NDArray[np.int64], latest: int, disorder: int, reset: int, verdicts: NDArray[np.uint8]) -> None:
+    """Follow a clock by the rule of ``events.clock``.
+
+    Args:
+        t: times of the next events ``[N]`` in the order in which they came, µs.
+        latest: the latest time before them, of the stretch that they go on with.
+        disorder: how far behind an event may lie, µs.
+        reset: how far behind it says that the clock was set back, µs.
+        verdicts: what each event is, ``[N]``, written.
+    """
+    now = np.int64(latest)
+    for i in range(len(t)):
+        time = t[uint64(i)]
+        behind = now - time
+        verdict = RESET if behind > reset else LATE if behind > disorder else IN_TIME
+        verdicts[uint64(i)] = verdict
+        now = time if verdict == RESET else max(now, time)

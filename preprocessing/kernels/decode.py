@@ -52,16 +52,17 @@ def davis(
     x: NDArray[np.uint16],
     y: NDArray[np.uint16],
     p: NDArray[np.bool_],
-) -> int:
+) -> tuple[int, int]:
     """Decode the polarity events of a DAVIS's records, words ``[2N]`` as for ``dvs128``, into columns that hold them.
 
     Returns:
-        The first record with an event outside the sensor, where it ends; else −1.
+        The first record with an event outside the sensor, −1 if there is none; and the number of events inside.
     """
     width, height = uint32(sensor[0]), uint32(sensor[1])
     last = uint32(0)
     epoch = np.int64(0)
     event = uint64(0)
+    first_outside = -1
     for i in range(len(words) // 2):
         record = uint64(i)
         if words[uint64(2) * record] & _SWAPPED_NO_EVENT:
@@ -70,14 +71,15 @@ def davis(
         time = swapped(words[uint64(2) * record + uint64(1)])
         column, row = address >> uint32(12) & uint32(0x3FF), address >> uint32(22) & uint32(0x1FF)
         if column >= width or row >= height:
-            return i
+            first_outside = i if first_outside < 0 else first_outside
+            continue
         epoch += wrapped(time, last)
         last = time
         t[event] = epoch + np.int64(time)
         x[event], y[event] = width - uint32(1) - column, height - uint32(1) - row
         p[event] = address & uint32(1 << 11) != 0
         event += uint64(1)
-    return -1
+    return first_outside, int(event)
 
 
 @njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """Recordings in their wire formats, one module each; the format is told by signature, then by suffix.
 
-A reader module has ``SUFFIXES``, ``recognises(data)``, ``decode(data, source, sensor) -> Recording`` and, where we
+A reader module has ``SUFFIXES``, ``recognises(data)``, ``decode(data, source, sensor, how) -> Recording`` and, where we
 write the format, ``encode``.
 """
 
@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
-from preprocessing.events import Recording, RecordingError
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError
 from preprocessing.readers import (
     aedat1,
     aedat2,
@@ -36,7 +36,9 @@ class Reader(Protocol):
     def recognises(self, data: bytes) -> bool:
         """Whether the bytes of a file say that they are of this format; False where the format has no signature."""
 
-    def decode(self, data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+    def decode(
+        self, data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS
+    ) -> Recording:
         """See ``decode_recording``."""
 
 
@@ -61,12 +63,14 @@ SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
 """Suffixes (lower case, with the dot) of the files that can be read."""
 
 
-def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = None) -> Recording:
+def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Read one recording from a file, or from the folder that a ROS 2 bag is.
 
     Args:
         path: the file or folder.
         sensor: (width, height) in px, for formats that don't say it; without it the reader finds it.
+        how: the unit of the times, for formats that don't say it, and how many events may be bad,
+            e.g. ``Reading(time_unit="ns", drop_bad=0)``.
 
     Raises:
         FileNotFoundError: ``path`` is neither.
@@ -74,25 +78,27 @@ def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = N
     """
     path = Path(path)
     if rosbag.is_folder_of_bag(path):
-        return rosbag.decode_folder(path, sensor)
+        return rosbag.decode_folder(path, sensor, how)
     if not path.is_file():
         problem = "a folder; name a file in it" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {problem}; expected a recording ({', '.join(sorted(SUFFIXES))})")
-    return decode_recording(path.read_bytes(), str(path), sensor)
+    return decode_recording(path.read_bytes(), str(path), sensor, how)
 
 
-def decode_recording(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode_recording(
+    data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS
+) -> Recording:
     """Decode the bytes of one recording, e.g. of an archive's member.
 
     Args:
         data: the whole file.
         source: its name; the suffix tells the format where the bytes don't, and errors begin with it.
-        sensor: as in ``read_recording``.
+        sensor, how: as in ``read_recording``.
 
     Raises:
         RecordingError: as ``read_recording``.
     """
-    return reader_of(data, source).decode(data, source, sensor)
+    return reader_of(data, source).decode(data, source, sensor, how)
 
 
 def reader_of(data: bytes, source: str) -> Reader:

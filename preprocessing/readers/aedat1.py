@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
+from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import aedat
 from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed
@@ -27,7 +27,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURES)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the bytes of an AEDAT-1.0 file; external events are dropped and counted.
 
     Raises:
@@ -35,7 +35,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
             2³² µs).
     """
     try:
-        return _decode(data, source, sensor)
+        return _decode(data, source, sensor, how)
     except RecordingError as error:
         if recognises(data):
             raise
@@ -44,7 +44,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         ) from None
 
 
-def _decode(data: bytes, source: str, sensor: tuple[int, int] | None) -> Recording:
+def _decode(data: bytes, source: str, sensor: tuple[int, int] | None, how: Reading) -> Recording:
     camera = aedat.DVS128
     agreed(camera.sensor, sensor, source)
     start = aedat.end_of_header(data)
@@ -52,7 +52,7 @@ def _decode(data: bytes, source: str, sensor: tuple[int, int] | None) -> Recordi
     events, num_special = _decode_records(data, start)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} external ones")
-    return make_recording(events, camera.sensor, "aedat1", source, num_special)
+    return make_recording(events, camera.sensor, "aedat1", source, num_special, how)
 
 
 def _decode_records(data: bytes, start: int) -> tuple[Events, int]:

@@ -20,7 +20,16 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
+from preprocessing.events import (
+    AS_IS,
+    EVENT_DTYPE,
+    Events,
+    Reading,
+    Recording,
+    RecordingError,
+    check_events,
+    make_recording,
+)
 from preprocessing.readers import aedat
 from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed
@@ -38,7 +47,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(aedat.SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the bytes of an AEDAT-2.0 file of a DVS128 or a DAVIS, told by the header line ``AEChip``.
 
     Files without that line are from a DVS128, unless ``sensor`` is that of a DAVIS.
@@ -48,13 +57,11 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
             running backwards (other than the wrap of the clock at 2³² µs).
     """
     start, camera = body(data, source, sensor)
-    if camera.layout == "DVS128":
-        events, num_special = _decode_dvs128(data, start, source)
-    else:
-        events, num_special = _decode_davis(data, start, camera, source)
+    decode_records = _decode_dvs128 if camera.layout == "DVS128" else _decode_davis
+    events, num_special, num_bad = decode_records(data, start, camera, source, how)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} other records")
-    return make_recording(events, camera.sensor, "aedat2", source, num_special)
+    return make_recording(events, camera.sensor, "aedat2", source, num_special, how, num_bad)
 
 
 def body(data: bytes, source: str, sensor: tuple[int, int] | None) -> tuple[int, aedat.Camera]:
@@ -130,46 +137,54 @@ def _camera(header: bytes, source: str, sensor: tuple[int, int] | None) -> aedat
     return camera
 
 
-def _decode_dvs128(data: bytes, start: int, source: str) -> tuple[Events, int]:
-    """The events from byte ``start`` on, and the number of external events between them."""
+def _decode_dvs128(data: bytes, start: int, camera: aedat.Camera, source: str, how: Reading) -> tuple[Events, int, int]:
+    """The events from byte ``start`` on, and the numbers of external events and of bad records between them."""
     from preprocessing.kernels.decode import dvs128
 
-    words, num_special = _sensor_records(data, start, source)
+    words, num_special, num_bad = _sensor_records(data, start, camera, source, how)
     events = np.empty(len(words) // 2, EVENT_DTYPE)
     dvs128(words, events["t"], events["x"], events["y"], events["p"])
-    return events, num_special
+    return events, num_special, num_bad
 
 
-def _sensor_records(data: bytes, start: int, source: str) -> tuple[NDArray[np.uint32], int]:
-    """The DVS128's records from byte ``start`` on as words ``[2N]``, without the external events, which are counted."""
+def _sensor_records(
+    data: bytes, start: int, camera: aedat.Camera, source: str, how: Reading
+) -> tuple[NDArray[np.uint32], int, int]:
+    """The DVS128's records from byte ``start`` on as words ``[2N]``, without external events and bad records.
+
+    Behind them, the numbers of these.
+    """
     words = np.frombuffer(data, "<u4", offset=start)
     used_bits = int(np.bitwise_or.reduce(words[::2]).byteswap())
     if used_bits <= 0x7FFF:
-        return words, 0
+        return words, 0, 0
     address = words[::2].byteswap()
-    if used_bits > 0xFFFF:
-        raise _outside(int((address > 0xFFFF).argmax()), words, start, aedat.DVS128, source)
-    is_event = address <= 0x7FFF
+    bad, is_event = address > 0xFFFF, address <= 0x7FFF
+    num_events, num_bad = int(np.count_nonzero(is_event)), int(np.count_nonzero(bad))
+    if num_bad:
+        how.allow(num_bad, num_events + num_bad, _outside(int(bad.argmax()), words, start, camera, source))
     kept: NDArray[np.uint32] = words.reshape(-1, 2)[is_event].ravel()
-    return kept, len(is_event) - int(is_event.sum())
+    return kept, len(address) - num_events - num_bad, num_bad
 
 
-def _decode_davis(data: bytes, start: int, camera: aedat.Camera, source: str) -> tuple[Events, int]:
-    """The polarity events from byte ``start`` on, and the number of other records between them."""
+def _decode_davis(data: bytes, start: int, camera: aedat.Camera, source: str, how: Reading) -> tuple[Events, int, int]:
+    """The polarity events from byte ``start`` on, and the numbers of other and of bad records between them."""
     from preprocessing.kernels.decode import count_davis, davis
 
     words = np.frombuffer(data, "<u4", offset=start)
-    num_events = count_davis(words)
-    events = np.empty(num_events, EVENT_DTYPE)
-    at = davis(words, camera.sensor, events["t"], events["x"], events["y"], events["p"])
+    num_read = count_davis(words)
+    num_special = len(words) // 2 - num_read
+    events = np.empty(num_read, EVENT_DTYPE)
+    at, num_events = davis(words, camera.sensor, events["t"], events["x"], events["y"], events["p"])
     if at >= 0:
-        raise _outside(at, words, start, camera, source)
-    return events, len(words) // 2 - num_events
+        how.allow(num_read - num_events, num_read, _outside(at, words, start, camera, source))
+    return events[:num_events], num_special, num_read - num_events
 
 
-def _outside(at: int, words: NDArray[np.uint32], start: int, camera: aedat.Camera, source: str) -> RecordingError:
+def _outside(at: int, words: NDArray[np.uint32], start: int, camera: aedat.Camera, source: str) -> str:
+    """What is wrong with a record, in words."""
     width, height = camera.sensor
-    return RecordingError(
+    return (
         f"{source}: event {at} (byte {start + at * RECORD_BYTES}) has the address {words[2 * at].byteswap():#010x}, "
         f"outside the {width}×{height} sensor of a {camera.layout}; the file is damaged or from another camera"
         + ("" if camera.layout == "DAVIS" else " (a DAVIS whose header doesn't say so is read with --sensor)")

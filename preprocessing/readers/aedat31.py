@@ -18,7 +18,16 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
+from preprocessing.events import (
+    AS_IS,
+    EVENT_DTYPE,
+    Events,
+    Reading,
+    Recording,
+    RecordingError,
+    check_events,
+    make_recording,
+)
 from preprocessing.readers import aedat
 from preprocessing.readers.sensors import agreed, smallest
 
@@ -39,7 +48,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the bytes of an AEDAT-3.1 file.
 
     The sensor is that of the camera in the header, else ``sensor``, else the smallest of ``aedat.SENSORS`` that
@@ -63,7 +72,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     if num_valid == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} of other kinds or invalid")
     events = events[:num_valid]
-    return make_recording(events, known or smallest(events, aedat.SENSORS, source), "aedat31", source, num_special)
+    sensor = known or smallest(events, aedat.SENSORS, source, how)
+    return make_recording(events, sensor, "aedat31", source, num_special, how)
 
 
 def encode(events: Events, sensor: tuple[int, int]) -> bytes:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
+from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import aedat, compression, flatbuffer
 from preprocessing.readers.sensors import agreed, smallest
 
@@ -50,7 +50,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the bytes of an AEDAT-4.0 file; where it is compressed, this needs the extra ``aedat4``.
 
     The sensor is that of the header, else ``sensor``, else the smallest of ``aedat.SENSORS`` that holds all events.
@@ -71,7 +71,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     first, last = int(events["t"].min()), int(events["t"].max())
     if first < 0 or last >= 1 << 62:
         raise RecordingError(f"{source}: has times from {first} to {last} µs; the file is damaged")
-    return make_recording(events, known or smallest(events, aedat.SENSORS, source), "aedat4", source, num_special)
+    sensor = known or smallest(events, aedat.SENSORS, source, how)
+    return make_recording(events, sensor, "aedat4", source, num_special, how)
 
 
 def _decode_packets(data: bytes, header: _Header, wanted: int, source: str) -> tuple[Events, int]:

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.events import Events, Recording, RecordingError, check_events, make_events, make_recording
+from preprocessing.events import (
+    AS_IS,
+    Events,
+    Reading,
+    Recording,
+    RecordingError,
+    check_events,
+    make_events,
+    make_recording,
+)
 
 SUFFIXES: tuple[str, ...] = (".bin", ".bs2")
 EVENT_BYTES = 5
@@ -29,7 +38,7 @@ def recognises(data: bytes) -> bool:  # noqa: ARG001
     return False
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode 5-byte events; without ``sensor`` it is the smallest of ``SENSORS`` that holds all of them.
 
     Raises:
@@ -49,7 +58,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         events["t"] += np.cumsum(tick) * _TICK_US
         events = events[~tick]
     sensor = sensor or _smallest_sensor(events)
-    return make_recording(events, sensor, "atis", source, num_ticks)
+    return make_recording(events, sensor, "atis", source, num_ticks, how)
 
 
 def encode(events: Events) -> bytes:

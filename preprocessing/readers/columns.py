@@ -1,18 +1,21 @@
 """Events kept as four columns, under the names and in the units that people give them: text, HDF5 and NumPy files.
 
-Times are µs where they are integers and seconds where they are not. Polarities are 0 and 1, or −1 and 1; 1 is ON.
+A time is in the unit that its column or the caller says; else µs where times are integers and seconds where they are
+not. Polarities are 0 and 1, or −1 and 1; 1 is ON.
 Nobody but the writer knows which way the axes run: the origin is taken to be top left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import EVENT_DTYPE, Events, RecordingError
+from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, RecordingError
+from preprocessing.readers.units import US, microseconds, name_and_unit
 
 FIELDS: tuple[str, ...] = ("t", "x", "y", "p")
 ALIASES: dict[str, tuple[str, ...]] = {
@@ -38,62 +41,124 @@ def field_of(name: str) -> str | None:
 
 
 def fields_in(names: Iterable[str]) -> dict[str, str] | None:
-    """The name of each of t, x, y and p among ``names``; None unless each is there just once."""
-    found = [(field, name) for name in names if (field := field_of(name))]
-    return dict(found) if sorted(field for field, _ in found) == sorted(FIELDS) else None
+    """The name of each of t, x, y and p among ``names``, perhaps with a unit; None unless each is there once."""
+    names = list(names)
+    for found in (
+        [(field, name) for name in names if (field := field_of(name))],
+        [(field, name) for name in names if (field := field_of(name_and_unit(name)[0]))],
+    ):
+        if sorted(field for field, _ in found) == sorted(FIELDS):
+            return dict(found)
+    return None
 
 
-def pack(blocks: Iterable[Mapping[str, NDArray[Any]]], num_events: int, source: str) -> Events:
-    """Put blocks of columns t, x, y and p together to ``num_events`` events.
+class Packed(NamedTuple):
+    """Columns as events.
+
+    Attributes:
+        events: ``[N]``.
+        num_dropped: events that cannot be, and were dropped.
+        unit: that the times were in.
+        resolution_us: how far two times lie apart at least, for floats of 32 bits; else 0.
+    """
+
+    events: Events
+    num_dropped: int
+    unit: str
+    resolution_us: float
+
+
+def pack(
+    blocks: Iterable[Mapping[str, NDArray[Any]]],
+    num_events: int,
+    source: str,
+    unit: str | None = None,
+    how: Reading = AS_IS,
+) -> Packed:
+    """Put blocks of columns t, x, y and p together to ``num_events`` events; times are in ``unit``, if anybody says it.
 
     Raises:
-        RecordingError: a column is not of numbers of its kind, or holds one that an event cannot.
+        RecordingError: a column is not of numbers of its kind, or holds more that an event cannot than ``how`` allows.
     """
     events = np.empty(num_events, EVENT_DTYPE)
+    bad = _Bad(source, num_events)
     polarities: set[int] = set()
-    in_seconds = False
-    start = 0
+    used, resolution_us = unit or "us", 0.0
     for block in blocks:
-        part = events[start : start + len(block["t"])]
-        in_seconds |= block["t"].dtype.kind == "f"
-        part["t"] = _checked(block["t"], start, source, "t", _microseconds)
-        part["x"] = _checked(block["x"], start, source, "x", _place)
-        part["y"] = _checked(block["y"], start, source, "y", _place)
-        part["p"] = _checked(block["p"], start, source, "p", _polarity)
+        part, t = events[bad.start : bad.start + len(block["t"])], block["t"]
+        used = "s" if t.dtype.kind == "f" and not unit else used
+        part["t"] = bad.checked(t, "t", partial(microseconds, unit=used))
+        part["x"] = bad.checked(block["x"], "x", _place)
+        part["y"] = bad.checked(block["y"], "y", _place)
+        part["p"] = bad.checked(block["p"], "p", _polarity)
         polarities |= {value for value in (-1, 0) if (block["p"] == value).any()}
-        start += len(part)
+        resolution_us = max(resolution_us, _resolution_us(t, used))
+        bad.start += len(part)
     if len(polarities) == 2:
         raise RecordingError(f"{source}: holds the polarities -1 and 0; expected 0 and 1, or -1 and 1")
-    if in_seconds:
-        check_seconds(events, source)
-    return events
+    kept = bad.without(events, how)
+    if used == "s" and not unit:
+        check_seconds(kept, source)
+    return Packed(kept, num_events - len(kept), used, resolution_us)
 
 
-def _checked(
-    values: NDArray[Any],
-    start: int,
-    source: str,
-    field: str,
-    convert: Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[np.bool_] | None]],
-) -> NDArray[Any]:
-    """What ``convert`` makes of a block of a column; its second result says where it cannot."""
+def _resolution_us(t: NDArray[Any], unit: str) -> float:
+    """Of floats of 32 bits or fewer: how far two of the size of the largest lie apart, µs; of others 0."""
+    if t.dtype.kind != "f" or t.dtype.itemsize > 4 or not len(t):
+        return 0.0
+    largest = np.abs(t[np.isfinite(t)]).max(initial=t.dtype.type(0))
+    return float(np.spacing(largest)) * US[unit]
+
+
+class _Bad:
+    """Which events of columns that come in blocks can be none.
+
+    Attributes:
+        start: index of the first event of the block.
+    """
+
+    def __init__(self, source: str, num_events: int) -> None:
+        self.source, self.num_events = source, num_events
+        self.start = 0
+        self._places: list[NDArray[np.int64]] = []
+        self._problem = ""
+
+    def checked(
+        self,
+        values: NDArray[Any],
+        field: str,
+        convert: Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[np.bool_] | None]],
+    ) -> NDArray[Any]:
+        """What ``convert`` makes of a block of a column; its second result says where it cannot."""
+        _check_kind(values, field, self.source)
+        converted, wrong = convert(values)
+        if wrong is not None and wrong.any():
+            places = np.flatnonzero(wrong)
+            at = self.start + int(places[0])
+            self._problem = self._problem or (
+                f"{self.source}: event {at} has {field} = {values[places[0]]}, which no event can have"
+            )
+            self._places.append(self.start + places)
+        return converted
+
+    def without(self, events: Events, how: Reading) -> Events:
+        """The others.
+
+        Raises:
+            RecordingError: there are more than ``how`` allows.
+        """
+        if not self._places:
+            return events
+        places = np.unique(np.concatenate(self._places))
+        how.allow(len(places), self.num_events, self._problem)
+        return np.delete(events, places)
+
+
+def _check_kind(values: NDArray[Any], field: str, source: str) -> None:
     kinds = "iuf" if field == "t" else "iub"
     if values.dtype.kind not in kinds:
         expected = "integers (µs) or floats (s)" if field == "t" else "integers"
         raise RecordingError(f"{source}: {field} is of {values.dtype}; expected {expected}")
-    converted, wrong = convert(values)
-    if wrong is not None and wrong.any():
-        at = int(wrong.argmax())
-        raise RecordingError(f"{source}: event {start + at} has {field} = {values[at]}, which no event can have")
-    return converted
-
-
-def _microseconds(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    if values.dtype.kind == "f":
-        rounded = np.rint(values.astype(np.float64) * 1e6)
-        wrong = ~(np.abs(rounded) < 2.0**63)  # so that NaN is wrong, too
-        return np.where(wrong, 0, rounded).astype(np.int64), wrong
-    return values, values > 2**63 - 1 if values.dtype == np.uint64 else None
 
 
 def _place(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -115,5 +180,5 @@ def check_seconds(events: Events, source: str) -> None:
         first, last = int(events["t"][0]) / 1e6, int(events["t"][-1]) / 1e6
         raise RecordingError(
             f"{source}: times that are no integers are taken for seconds, and these run from {first} s to {last} s; if "
-            "they are µs, write them as integers"
+            "they are µs, write them as integers or say --time-unit us"
         )

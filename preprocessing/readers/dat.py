@@ -11,7 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, address_words, make_recording
+from preprocessing.events import (
+    AS_IS,
+    EVENT_DTYPE,
+    Events,
+    Reading,
+    Recording,
+    RecordingError,
+    address_words,
+    make_recording,
+)
 from preprocessing.readers import prophesee
 from preprocessing.readers.lengths import check_length
 from preprocessing.readers.sensors import agreed, smallest
@@ -31,7 +40,7 @@ def recognises(data: bytes) -> bool:
     return "Version" in fields or fields.get("Data", "").startswith("file containing")
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode a DAT file; where neither it nor ``sensor`` tells, it is the smallest of ``SENSORS`` that holds all.
 
     Raises:
@@ -41,8 +50,9 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     """
     start, stated = body(data, source)
     sensor = agreed(stated, sensor, source)
-    events = _decode_records(data, start, source)
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "dat", source)
+    events, num_bad = _decode_records(data, start, source, how)
+    sensor = sensor or smallest(events, SENSORS, source, how)
+    return make_recording(events, sensor, "dat", source, 0, how, num_bad)
 
 
 def body(data: bytes, source: str) -> tuple[int, tuple[int, int] | None]:
@@ -77,16 +87,18 @@ def _check_type(kind: bytes, at: int, source: str) -> None:
         raise RecordingError(f"{source}: records of {kind[1]} bytes (byte {at + 1}); expected {RECORD_BYTES}")
 
 
-def _decode_records(data: bytes, start: int, source: str) -> Events:
+def _decode_records(data: bytes, start: int, source: str, how: Reading) -> tuple[Events, int]:
+    """The events from byte ``start`` on, and the number of those whose polarity cannot be, which are dropped."""
     from preprocessing.kernels.prophesee import dat
 
     words = np.frombuffer(data, "<u4", offset=start)
     events = np.empty(len(words) // 2, EVENT_DTYPE)
     used_bits = dat(words, events["t"], address_words(events))
-    if used_bits >> 29:
-        polarity = words[1::2] >> 28
-        at = int((polarity > 1).argmax())
-        raise RecordingError(
-            f"{source}: event {at} (byte {start + at * RECORD_BYTES}) has the polarity {polarity[at]}; expected 0 or 1"
-        )
-    return events
+    if not used_bits >> 29:
+        return events, 0
+    polarity = words[1::2] >> 28
+    bad = polarity > 1
+    at, num_bad = int(bad.argmax()), int(np.count_nonzero(bad))
+    where = f"event {at} (byte {start + at * RECORD_BYTES})"
+    how.allow(num_bad, len(events), f"{source}: {where} has the polarity {polarity[at]}; expected 0 or 1")
+    return events[~bad], num_bad

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from preprocessing.events import EVENT_DTYPE, Recording, RecordingError, address_words, make_recording
+from preprocessing.events import AS_IS, EVENT_DTYPE, Reading, Recording, RecordingError, address_words, make_recording
 from preprocessing.readers.sensors import agreed
 
 SIGNATURE = b"Event Stream"
@@ -30,7 +30,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the events of a DVS or ATIS stream; threshold crossings are dropped and counted.
 
     Raises:
@@ -55,7 +55,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         )
     events = np.empty(num_events, EVENT_DTYPE)
     polarity_events(bytes_after_header, num_flags, stated[1], events["t"], address_words(events))
-    return make_recording(events, stated, "eventstream", source, num_special)
+    return make_recording(events, stated, "eventstream", source, num_special, how)
 
 
 def _stream_type(data: bytes, source: str) -> str:

@@ -24,7 +24,16 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, address_words, make_recording
+from preprocessing.events import (
+    AS_IS,
+    EVENT_DTYPE,
+    Events,
+    Reading,
+    Recording,
+    RecordingError,
+    address_words,
+    make_recording,
+)
 from preprocessing.readers import prophesee
 from preprocessing.readers.sensors import agreed, smallest
 
@@ -47,7 +56,7 @@ def recognises(data: bytes) -> bool:
     return "evt" in fields or "format" in fields
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode a RAW file; where neither it nor ``sensor`` tells, it is the smallest of ``SENSORS`` that holds all.
 
     Raises:
@@ -60,8 +69,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     events, num_special = _decode_words(_words(data, start, name, _is_legacy(fields, options, source), source), name)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} special words")
-    sensor = sensor or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, name.lower(), source, num_special)
+    sensor = sensor or smallest(events, SENSORS, source, how)
+    return make_recording(events, sensor, name.lower(), source, num_special, how)
 
 
 def _encoding(fields: dict[str, str], data: bytes, source: str) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,9 @@
 - The same under the names ts, xs, ys, ps, times in seconds as floats (e2vid, event_cnn_minimal).
 - One dataset ``events`` or ``CD/events`` of records with these fields.
 
-Integer times are µs, float times seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
+Times are in the unit that their name ends in (``t_ns``), that an attribute of theirs (``unit``, ``units``) or of what
+they are in (``time_unit``) states, or that the caller says; else integers are µs and floats seconds; rounded to the
+nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
 origin is top left. The sensor is ``width`` and ``height`` or ``sensor_resolution``, attributes or datasets of the root
 or of the group.
 
@@ -22,9 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import SENSORS, fields_in, pack
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
+from preprocessing.readers.columns import SENSORS, Packed, fields_in, pack
 from preprocessing.readers.sensors import Sensor, agreed, smallest
+from preprocessing.readers.units import US, name_and_unit, unit_named, with_doubts
 
 if TYPE_CHECKING:
     import h5py
@@ -43,7 +46,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the events of an HDF5 file; where nothing tells the sensor, it is the smallest of ``SENSORS`` for them.
 
     Raises:
@@ -54,17 +57,20 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
 
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            events, stated = _read(file, len(data), sensor, source)
+            packed, unit, stated = _read(file, len(data), sensor, source, how)
     except RecordingError:
         raise
     except Exception as error:  # HDF5 complains of damage in many ways
         raise RecordingError(f"{source}: cannot be read as HDF5, it may be damaged ({error})") from error
-    sensor = agreed(stated, sensor, source) or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, "hdf5", source)
+    sensor = agreed(stated, sensor, source) or smallest(packed.events, SENSORS, source, how)
+    recording = make_recording(packed.events, sensor, "hdf5", source, 0, how, packed.num_dropped)
+    return with_doubts(recording, packed.unit, not (unit or how.time_unit), packed.resolution_us)
 
 
-def _read(file: h5py.File, num_bytes: int, asked: Sensor | None, source: str) -> tuple[Events, Sensor | None]:
-    """The events, and the sensor that the file states."""
+def _read(
+    file: h5py.File, num_bytes: int, asked: Sensor | None, source: str, how: Reading
+) -> tuple[Packed, str | None, Sensor | None]:
+    """The events, and the unit of the times and the sensor that the file states."""
     if file.attrs.get("format") == _FRAME_CACHE:
         raise RecordingError(f"{source}: this is a frame cache, built from recordings; expected a recording")
     node, fields = _find(file, source)
@@ -75,12 +81,33 @@ def _read(file: h5py.File, num_bytes: int, asked: Sensor | None, source: str) ->
     if len(set(sizes.values())) > 1:
         raise RecordingError(f"{source}: the columns of {node.name} differ in length: {sizes}")
     num_events = min(sizes.values())
-    events = pack(_blocks(columns, fields, num_events), num_events, source)
+    unit = _stated_unit(node, fields["t"], file, source)
+    blocks = _blocks(columns, fields, num_events)
+    packed = pack(blocks, num_events, source, unit or how.time_unit, how)
     for place in (node.parent, file):
         if _is_dataset(place.get("t_offset")):
-            events["t"] += int(place["t_offset"][()])
+            packed.events["t"] += int(place["t_offset"][()] * US[packed.unit])
             break
-    return events, _stated_sensor((node, node.parent, file), asked)
+    return packed, unit, _stated_sensor((node, node.parent, file), asked)
+
+
+def _stated_unit(node: Any, time: str, file: h5py.File, source: str) -> str | None:
+    """The unit of the times that their name or an attribute states.
+
+    Raises:
+        RecordingError: it is none that can be read.
+    """
+    attributes = [(place, name) for place in (node, node.parent, file) for name in ("time_unit", "time_units")]
+    if not _is_dataset(node):
+        attributes = [(node[time], name) for name in ("unit", "units")] + attributes
+    for place, name in attributes:
+        if name in place.attrs:
+            text = place.attrs[name]
+            text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+            if unit_named(text) is None:
+                raise RecordingError(f"{source}: {name} of {place.name} is {text!r}; expected one of {', '.join(US)}")
+            return unit_named(text)
+    return name_and_unit(time)[1]
 
 
 def _is_dataset(node: Any) -> bool:

@@ -4,7 +4,8 @@
 - A plain array ``[N, 4]`` of integers, columns t x y p, x y t p or x y p t: which one is told by the times, that do
   not decrease, and the polarities. Where more than one order fits, it is refused.
 
-Integer times are µs, float times seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
+Times are in the unit that the name of their field ends in (``t_ns``), or that the caller says; else integers are µs and
+floats seconds; rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
 origin is top left. Arrays of Python objects are never loaded.
 
 Source: numpy.org, "numpy.lib.format".
@@ -21,9 +22,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, SENSORS, fields_in, pack
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
+from preprocessing.readers.columns import FIELDS, SENSORS, Packed, fields_in, pack
 from preprocessing.readers.sensors import smallest
+from preprocessing.readers.units import name_and_unit, with_doubts
 
 SUFFIXES: tuple[str, ...] = (".npy", ".npz")
 SIGNATURE = b"\x93NUMPY"
@@ -51,7 +53,7 @@ def recognises(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``SENSORS`` that holds all.
 
     Raises:
@@ -59,20 +61,24 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
             backwards.
     """
     try:
-        events = _read_archive(data, source) if data.startswith(_ZIP_SIGNATURE) else _read_array(data, source)
+        read = _read_archive if data.startswith(_ZIP_SIGNATURE) else _read_array
+        packed, stated = read(data, source, how)
     except RecordingError:
         raise
     except Exception as error:  # NumPy and zipfile complain of damage in many ways
         raise RecordingError(f"{source}: cannot be read as a NumPy file, it may be damaged ({error})") from error
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "numpy", source)
+    events = packed.events
+    sensor = sensor or smallest(events, SENSORS, source, how)
+    recording = make_recording(events, sensor, "numpy", source, 0, how, packed.num_dropped)
+    return with_doubts(recording, packed.unit, not (stated or how.time_unit), packed.resolution_us)
 
 
-def _read_array(data: bytes, source: str) -> Events:
-    return _unpack(_open(io.BytesIO(data), len(data), source), source)
+def _read_array(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
+    return _unpack(_open(io.BytesIO(data), len(data), source), source, how)
 
 
-def _read_archive(data: bytes, source: str) -> Events:
-    """The events of an ``.npz``: of its four arrays, or of its only one."""
+def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
+    """The events of an ``.npz``, of its four arrays, or of its only one; and the unit that names state."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         names = fields_in(members)
@@ -87,8 +93,10 @@ def _read_archive(data: bytes, source: str) -> Events:
                 )
             arrays[name] = _open(archive.open(info), info.file_size, f"{source}: {name}")
         if names is None:
-            return _unpack(arrays.popitem()[1], source)
-        return _pack_columns({field: arrays[name] for field, name in names.items()}, source)
+            return _unpack(arrays.popitem()[1], source, how)
+        stated = name_and_unit(names["t"])[1]
+        columns = {field: arrays[name] for field, name in names.items()}
+        return _pack_columns(columns, source, stated or how.time_unit, how), stated
 
 
 def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
@@ -108,29 +116,30 @@ def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
     return _Array(file, dtype, shape, fortran)
 
 
-def _unpack(array: _Array, source: str) -> Events:
-    """The events of one array, structured or plain."""
+def _unpack(array: _Array, source: str, how: Reading) -> tuple[Packed, str | None]:
+    """The events of one array, structured or plain, and the unit that its fields state."""
     fields = fields_in(array.dtype.names or ())
     if fields and len(array.shape) == 1:
         blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
-        return pack(blocks, array.shape[0], source)
+        stated = name_and_unit(fields["t"])[1]
+        return pack(blocks, array.shape[0], source, stated or how.time_unit, how), stated
     if array.dtype.kind in "iu" and len(array.shape) == 2 and array.shape[1] == 4:
         values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
-        order = _order(values, source)
+        order = _order(values, source, how)
         starts = range(0, len(values), _BLOCK)
         blocks = (dict(zip(order, values[start : start + _BLOCK].T, strict=True)) for start in starts)
-        return pack(blocks, len(values), source)
+        return pack(blocks, len(values), source, how.time_unit, how), None
     raise RecordingError(
         f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] integers: {_ADVICE}"
     )
 
 
-def _pack_columns(columns: dict[str, _Array], source: str) -> Events:
+def _pack_columns(columns: dict[str, _Array], source: str, unit: str | None, how: Reading) -> Packed:
     shapes = {field: array.shape for field, array in columns.items()}
     if len(set(shapes.values())) > 1 or len(shapes["t"]) != 1:
         raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
     blocks = zip(*(_blocks(columns[field]) for field in FIELDS), strict=True)
-    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), shapes["t"][0], source)
+    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), shapes["t"][0], source, unit, how)
 
 
 def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
@@ -140,11 +149,9 @@ def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
         yield np.frombuffer(array.file.read(length * array.dtype.itemsize), array.dtype, length)
 
 
-def _order(values: NDArray[np.integer], source: str) -> str:
-    """The only one of ``_ORDERS`` that the columns can have."""
-    rises = {i for i in (0, 2, 3) if (values[1:, i] >= values[:-1, i]).all()}
-    signs = {i for i in (2, 3) if ((values[:, i] >= -1) & (values[:, i] <= 1)).all()}
-    fitting = [order for order in _ORDERS if order.index("t") in rises and order.index("p") in signs]
+def _order(values: NDArray[np.integer], source: str, how: Reading) -> str:
+    """The only one of ``_ORDERS`` that the columns can have; if none, with as many bad events as ``how`` allows."""
+    fitting = _fitting(values, 0) or _fitting(values, how.most_bad(len(values)))
     if len(fitting) != 1:
         which = "more than one order" if fitting else "no order"
         raise RecordingError(
@@ -152,3 +159,10 @@ def _order(values: NDArray[np.integer], source: str) -> str:
             f"are 0 and 1, or -1 and 1; {_ADVICE}"
         )
     return fitting[0]
+
+
+def _fitting(values: NDArray[np.integer], most: int) -> list[str]:
+    """The orders in which no more than ``most`` times fall, and as many polarities are none."""
+    rises = {i for i in (0, 2, 3) if np.count_nonzero(values[1:, i] < values[:-1, i]) <= most}
+    signs = {i for i in (2, 3) if np.count_nonzero((values[:, i] < -1) | (values[:, i] > 1)) <= most}
+    return [order for order in _ORDERS if order.index("t") in rises and order.index("p") in signs]

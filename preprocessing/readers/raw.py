@@ -6,12 +6,13 @@ drops what is no event, follows a clock that wraps, puts late events in order, o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.events.clock import forward_jumps, set_clock_warnings
 from preprocessing.events.records import Clock, Field, Layout, Places, Records, places
 from preprocessing.readers import aedat2, atis, dat, reader_of
 from preprocessing.readers.sensors import agreed
@@ -28,6 +29,9 @@ class RawRecording:
         source: where it came from.
         num_special: none.
         num_backward: none.
+        num_dropped: none.
+        resets: none.
+        jumps, warnings: as in ``Recording``.
     """
 
     events: Records
@@ -36,6 +40,15 @@ class RawRecording:
     source: str
     num_special: int = 0
     num_backward: int = 0
+    num_dropped: int = 0
+    resets: tuple[int, ...] = ()
+    jumps: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """As of ``Recording``."""
+        return self.jumps
 
 
 def open_raw(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> RawRecording | None:
@@ -53,7 +66,13 @@ def open_raw(data: bytes, source: str, sensor: tuple[int, int] | None = None) ->
         opened = _dat(data, source, sensor)
     else:
         return None
-    return opened if opened and len(opened.events) and opened.events.are_clean() else None
+    if not (opened and len(opened.events) and opened.events.are_clean()):
+        return None
+    jumps = forward_jumps(opened.events.t)
+    if not len(jumps):
+        return opened
+    warnings = set_clock_warnings(opened.events.t, (), jumps.tolist())
+    return replace(opened, jumps=tuple(jumps.tolist()), warnings=warnings)
 
 
 def _aedat2(data: bytes, source: str, sensor: tuple[int, int] | None) -> RawRecording | None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from preprocessing.events import Recording, RecordingError, make_recording
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import evt, ros_messages
 from preprocessing.readers.columns import SENSORS
 from preprocessing.readers.sensors import Sensor, agreed, smallest
@@ -42,7 +42,7 @@ def is_folder_of_bag(path: Path) -> bool:
     return (path / "metadata.yaml").is_file()
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the events of a bag that is one file; rosbags wants a path, so that it goes through a temporary file.
 
     Raises:
@@ -55,19 +55,19 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     with tempfile.TemporaryDirectory(prefix="evglif-") as folder:
         path = Path(folder, f"bag{suffix}")
         path.write_bytes(data)
-        return _decode(path, source, sensor)
+        return _decode(path, source, sensor, how)
 
 
-def decode_folder(path: Path, sensor: tuple[int, int] | None = None) -> Recording:
+def decode_folder(path: Path, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode the events of a ROS 2 bag, a folder.
 
     Raises:
         RecordingError: as ``decode``.
     """
-    return _decode(path, str(path), sensor)
+    return _decode(path, str(path), sensor, how)
 
 
-def _decode(path: Path, source: str, sensor: Sensor | None) -> Recording:
+def _decode(path: Path, source: str, sensor: Sensor | None, how: Reading) -> Recording:
     try:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
@@ -81,7 +81,7 @@ def _decode(path: Path, source: str, sensor: Sensor | None) -> Recording:
         raise RecordingError(
             f"{source}: cannot be read as a bag, it may be damaged ({type(error).__name__}: {error})"
         ) from error
-    return _recording(messages, source, sensor)
+    return _recording(messages, source, sensor, how)
 
 
 def _messages(reader: Any, cdr: bool, source: str) -> list[ros_messages.Message]:
@@ -129,7 +129,7 @@ def _several(connections: list[Connection], source: str) -> str:
     )
 
 
-def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor | None) -> Recording:
+def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor | None, how: Reading) -> Recording:
     """Put the messages together."""
     stated = {message.sensor for message in messages if message.sensor}
     if len(stated) > 1:
@@ -139,9 +139,10 @@ def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor
     if stream:
         if any(len(message.events) for message in messages):
             raise RecordingError(f"{source}: packets are in the encodings mono and evt3; expected one of them")
-        return dataclasses.replace(evt.decode(_EVT3_HEADER + stream, source, sensor), format="rosbag")
+        return dataclasses.replace(evt.decode(_EVT3_HEADER + stream, source, sensor, how), format="rosbag")
     if not messages:
         raise RecordingError(f"{source}: holds no events")
     events = np.concatenate([message.events for message in messages])
     messages.clear()  # as large as the events
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "rosbag", source)
+    sensor = sensor or smallest(events, SENSORS, source, how)
+    return make_recording(events, sensor, "rosbag", source, how=how)

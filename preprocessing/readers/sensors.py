@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from preprocessing.events import Events, RecordingError
+import numpy as np
+
+from preprocessing.events import AS_IS, Events, Reading, RecordingError
 
 Sensor = tuple[int, int]
 """(width, height), px."""
@@ -21,8 +23,8 @@ def agreed(stated: Sensor | None, asked: Sensor | None, source: str) -> Sensor |
     return stated or asked
 
 
-def smallest(events: Events, sensors: tuple[Sensor, ...], source: str) -> Sensor:
-    """The first of ``sensors`` that holds all events.
+def smallest(events: Events, sensors: tuple[Sensor, ...], source: str, how: Reading = AS_IS) -> Sensor:
+    """The first of ``sensors`` that holds all events; if none does, all but those that ``how`` lets be bad.
 
     Raises:
         RecordingError: none does.
@@ -30,6 +32,10 @@ def smallest(events: Events, sensors: tuple[Sensor, ...], source: str) -> Sensor
     right, bottom = int(events["x"].max(initial=0)), int(events["y"].max(initial=0))
     for sensor in sensors:
         if right < sensor[0] and bottom < sensor[1]:
+            return sensor
+    for sensor in sensors:
+        outside = np.count_nonzero((events["x"] >= sensor[0]) | (events["y"] >= sensor[1]))
+        if outside <= how.most_bad(len(events)):
             return sensor
     raise RecordingError(
         f"{source}: the file doesn't give the size of the sensor, and events reach ({right}, {bottom}), beyond "

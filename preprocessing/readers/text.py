@@ -3,9 +3,9 @@
 The four numbers of a line stand between blanks, tabs, commas or semicolons, in the order t, x, y, p unless a line above
 them names the columns. A line ``width height`` may stand there too, and lines that begin with ``#`` or ``%``.
 
-A time is in the unit that the name of its column ends in (``t[us]``, ``t_s``, ``time (ns)``). Without one, times are
-seconds where any number of the file has a decimal point, else µs. They are rounded to µs from their digits, halves
-away from zero. Polarities are 0 and 1, or −1 and 1; 1 is ON. The origin is top left.
+A time is in the unit that the name of its column ends in (``t[us]``, ``t_s``, ``time (ns)``), or that the caller says.
+Without one, times are seconds where any number of the file has a decimal point, else µs. They are rounded to µs from
+their digits, halves away from zero. Polarities are 0 and 1, or −1 and 1; 1 is ON. The origin is top left.
 
 Source: E. Mueggler et al., "The event-camera dataset and simulator", IJRR 36(2), 2017, section 5.
 """
@@ -17,13 +17,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
+from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers.columns import FIELDS, SENSORS, check_seconds, field_of
 from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.units import unit_named, with_doubts
 
 SUFFIXES: tuple[str, ...] = (".txt", ".csv")
 
-_DECIMALS = {"s": 6, "sec": 6, "ms": 3, "us": 0, "µs": 0, "usec": 0, "ns": 0}  # down to µs; ns are divided behind
+_DECIMALS = {"s": 6, "ms": 3, "us": 0, "ns": 0}  # down to µs; ns are divided behind
 _TITLE = re.compile(r"(?P<name>[a-z]+)\s*(?:[\[(]\s*(?P<unit>\w*)\s*[\])]|_(?P<tail>\w+))?")
 _BYTES_PER_EVENT = 8  # at least: four digits, three separators and the end of the line
 
@@ -43,7 +44,7 @@ def recognises(data: bytes) -> bool:  # noqa: ARG001
     return False
 
 
-def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
+def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
     """Decode lines of text; where neither they nor ``sensor`` tell, it is the smallest of ``SENSORS`` that holds all.
 
     Raises:
@@ -51,17 +52,19 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
             or time running backwards.
     """
     layout = _read_layout(data, source)
-    unit = layout.unit or ("s" if data.find(b".", layout.start) >= 0 else "us")
-    events = _parse(data, layout, _DECIMALS[unit], source)
+    said = layout.unit or how.time_unit
+    unit = said or ("s" if data.find(b".", layout.start) >= 0 else "us")
+    events, num_bad = _parse(data, layout, _DECIMALS[unit], source, how)
     if unit == "ns":
         events["t"] = (events["t"] + 500) // 1000
-    if unit == "s" and not layout.unit:
+    if unit == "s" and not said:
         check_seconds(events, source)
-    sensor = agreed(layout.sensor, sensor, source) or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, "text", source)
+    sensor = agreed(layout.sensor, sensor, source) or smallest(events, SENSORS, source, how)
+    return with_doubts(make_recording(events, sensor, "text", source, 0, how, num_bad), unit, not said)
 
 
-def _parse(data: bytes, layout: _Layout, decimals: int, source: str) -> Events:
+def _parse(data: bytes, layout: _Layout, decimals: int, source: str, how: Reading) -> tuple[Events, int]:
+    """The events, and the number of lines that are none, which are dropped."""
     from preprocessing.kernels.text import parse
 
     if not data.endswith(b"\n"):
@@ -69,11 +72,22 @@ def _parse(data: bytes, layout: _Layout, decimals: int, source: str) -> Events:
     room = min(data.count(b"\n", layout.start), (len(data) - layout.start) // _BYTES_PER_EVENT)
     events = np.empty(room, EVENT_DTYPE)
     first, second, third, fourth = (FIELDS.index(field) for field in layout.order)
-    order, columns = (first, second, third, fourth), (events[field] for field in FIELDS)
-    num_events, problem, line = parse(np.frombuffer(data, np.uint8), layout.start, order, decimals, *columns)
-    if problem:
-        raise RecordingError(f"{_line(data, int(line), source)}, after {num_events} events: {_wrong(problem, layout)}")
-    return events[:num_events]
+    order, at = (first, second, third, fourth), layout.start
+    num_events, first_problem, num_bad = 0, "", 0
+    while True:
+        columns = (events[field][num_events:] for field in FIELDS)
+        num_more, problem, line = parse(np.frombuffer(data, np.uint8), at, order, decimals, *columns)
+        num_events += int(num_more)
+        if not problem:
+            break
+        first_problem = first_problem or (
+            f"{_line(data, int(line), source)}, after {num_events} events: {_wrong(problem, layout)}"
+        )
+        num_bad += 1
+        how.allow(num_bad, room, first_problem)
+        at = data.index(b"\n", int(line)) + 1
+    how.allow(num_bad, num_events + num_bad, first_problem)
+    return events[:num_events], num_bad
 
 
 def _line(data: bytes, at: int, source: str) -> str:
@@ -130,4 +144,4 @@ def _columns(text: str) -> tuple[tuple[str, ...], str | None] | None:
         return None
     time = titles[fields.index("t")]
     unit = time and (time["unit"] or time["tail"])
-    return None if unit and unit not in _DECIMALS else (tuple(map(str, fields)), unit)
+    return None if unit and not unit_named(unit) else (tuple(map(str, fields)), unit_named(unit) if unit else None)

@@ -17,7 +17,7 @@ import numpy as np
 
 from preprocessing.datasets.base import Dataset, Listing, Source, option
 from preprocessing.datasets.splits import check_fraction, held_out
-from preprocessing.events import Events, Recording, RecordingError, make_events, make_recording
+from preprocessing.events import AS_IS, Events, Reading, Recording, RecordingError, make_events, make_recording
 
 FIELDS = {"t", "x", "y", "p"}
 
@@ -44,7 +44,7 @@ class TonicSource(Source):
     index: int = field(kw_only=True)
     size: int = field(kw_only=True)
 
-    def recording(self, sensor: tuple[int, int] | None = None) -> Recording:
+    def recording(self, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
         """See ``Source.recording``."""
         data = _open(self.arguments)
         if self.index >= len(data) or _name(data, self.arguments, self.index) != self.name:
@@ -53,7 +53,7 @@ class TonicSource(Source):
             events = data[self.index][0]
         except Exception as error:  # tonic's readers let through whatever their libraries raise
             raise RecordingError(f"{self.name}: tonic cannot read it ({type(error).__name__}: {error})") from error
-        return make_recording(_packed(events, self.name), sensor or _sensor(data), "tonic", self.name)
+        return make_recording(_packed(events, self.name), sensor or _sensor(data), "tonic", self.name, how=how)
 
     opened = recording
 
