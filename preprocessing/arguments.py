@@ -12,6 +12,7 @@ from argparse import (
 )
 
 from preprocessing.events.filters import FORMS, parse_filter
+from preprocessing.events.reading import DROP_BAD, TIME_UNITS
 from preprocessing.events.slicing import SLICINGS, Slicing
 from preprocessing.frames.rasterize import RESIZES, VALUES
 
@@ -47,6 +48,37 @@ def filter_spec(text: str) -> str:
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
     return text
+
+
+def share(text: str) -> float:
+    """``"0.1%"`` or ``"0.001"`` as a share, from 0 to below 1."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(%?)", text, re.ASCII)
+    value = float(match[1]) / (100 if match[2] else 1) if match else 1.0
+    if value >= 1:
+        raise ArgumentTypeError(f"expected a share below 100%, such as 0.1% or 0.001, got {text!r}")
+    return value
+
+
+def add_reading_options(parser: ArgumentParser, as_built: str = "") -> None:
+    """Add how recordings are read: the unit of their times, and how many of their events may be bad.
+
+    Where ``as_built`` says what the default is, it is None.
+    """
+    add = parser.add_argument
+    add(
+        "--time-unit",
+        choices=TIME_UNITS,
+        help="of times in text, NumPy and HDF5 files that don't say it; without it "
+        f"{as_built or 'whole numbers are µs, others s'}",
+    )
+    add(
+        "--drop-bad",
+        type=share,
+        default=None if as_built else f"{DROP_BAD:.1%}",
+        metavar="SHARE",
+        help="how many of a recording's events may be bad (outside the sensor, late, damaged): these are dropped and "
+        f"counted, with more of them it is not used{f'; {as_built} by default' if as_built else ''}",
+    )
 
 
 def add_frame_options(parser: ArgumentParser) -> None:

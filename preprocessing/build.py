@@ -9,7 +9,7 @@ from dataclasses import MISSING, fields
 from inspect import cleandoc
 from pathlib import Path
 
-from preprocessing.arguments import Help, add_frame_options, positive
+from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive
 from preprocessing.building.pipeline import BuildResult, build
 from preprocessing.datasets import DATASETS, Dataset
 from preprocessing.download import download
@@ -95,11 +95,16 @@ def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
     add("--out", type=Path, default=Path(out), metavar="FILE", help="the file to write")
     if kind == "events":
         add_frame_options(parser)
+        add_reading_options(parser)
     add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
     add("--consolidate", action="store_true", help="with a cluster: one file instead of one that refers to shards")
     add("--limit", type=positive, metavar="N", help="at most so many recordings, spread over classes and splits")
-    add("--strict", action="store_true", help="stop at the first thing that cannot be used; nothing is written")
+    add(
+        "--strict",
+        action="store_true",
+        help="stop at the first thing that cannot be used, or bad event; nothing is written",
+    )
     add("--force", action="store_true", help="build even if FILE is up to date or no frame cache")
 
 

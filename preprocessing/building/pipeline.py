@@ -18,7 +18,8 @@ from preprocessing.building.summary import summary
 from preprocessing.cache import FrameCache
 from preprocessing.datasets import Dataset, Listing
 from preprocessing.datasets.splits import limited
-from preprocessing.events import RecordingError
+from preprocessing.events import Reading, RecordingError
+from preprocessing.events.reading import DROP_BAD
 from preprocessing.files import BusyError, WriteError, exclusive, now_ns, writing
 from preprocessing.frames.settings import FrameSettings
 
@@ -56,6 +57,8 @@ def build(
     resize: str = "bilinear",
     value: str = "count",
     filters: Sequence[str] = (),
+    time_unit: str | None = None,
+    drop_bad: float = DROP_BAD,
     workers: int | None = None,
     cluster: str | None = None,
     consolidate: bool = False,
@@ -79,12 +82,14 @@ def build(
         resize: how the sensor is brought to ``size``, see ``preprocessing.frames.resizing``.
         value: what a bin holds, see ``preprocessing.frames.rasterize``.
         filters: what is done to the events before, in this order, see ``preprocessing.events.filters``.
+        time_unit: of the times in files that don't say it, see ``preprocessing.events.reading``.
+        drop_bad: share of a recording's events that may be bad, and are dropped; with more it is left out.
         workers: number of processes; by default all cores, fewer for what is done in a moment.
         cluster: address or scheduler file of a Dask cluster that does the work instead, see
             ``preprocessing.building.cluster``; the file refers to shards in ``<out>.shards``.
         consolidate: make one file of the shards.
         limit: take at most this many recordings, spread over classes and splits.
-        strict: stop at the first recording that cannot be used.
+        strict: stop at the first recording that cannot be used as it is, or with any bad event.
         force: build even if it is up to date, and replace a file that is no frame cache.
 
     Raises:
@@ -98,12 +103,13 @@ def build(
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
     listing = dataset.listing()
     settings = FrameSettings(steps, size, slicing, resize, listing.transpose, value, tuple(filters))
+    how = Reading(time_unit, drop_bad)
     _check(dataset, settings, listing, strict)
     sources = limited(listing.sources, limit)
     if not sources:
         raise ValueError(f"{dataset.root}: nothing to build\n{first_ten(listing.left_out)}")
     dataset.prepare(sources, workers)
-    plan = make_plan(dataset, listing, settings, sources, out, strict)
+    plan = make_plan(dataset, listing, settings, sources, out, strict, how)
     current = None if force else plan.current()
     if current and not (consolidate and current.shards):
         remove_leftovers(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from preprocessing.cache.contents import LeftOut, Outcome, same_sensor
 from preprocessing.datasets import Dataset, Listing, Source
 from preprocessing.datasets.base import Cut
 from preprocessing.datasets.stills.base import PictureSource
-from preprocessing.events import RecordingError
+from preprocessing.events import AS_IS, Reading, RecordingError
 from preprocessing.files import WriteError
 from preprocessing.frames.pictures import PictureSettings
 from preprocessing.frames.settings import FrameSettings
@@ -63,12 +63,14 @@ class Plan:
         """The first outcome that has a sensor, once ``this`` is seen to go with it.
 
         Raises:
-            RecordingError: something of it is left out, and the build is strict.
+            RecordingError: something of it is left out or dropped, and the build is strict.
             ValueError: they are of different sensors.
         """
         if self.strict and this.left_out:
             source, reason = this.left_out[0]
             raise RecordingError(f"{source}: {reason} (strict)")
+        if self.strict and this.num_dropped:
+            raise RecordingError(f"{this.name}: {this.num_dropped} bad events were dropped (strict)")
         return same_sensor(first, this)
 
     def require_samples(self, outcome: Outcome) -> None:
@@ -95,23 +97,32 @@ class Plan:
             raise ValueError(f"{error}; it is not replaced without --force") from error
         except CacheError:
             return None
-        answers = cache.fingerprint == fingerprint(self.config) and not (self.strict and cache.left_out)
+        answers = cache.fingerprint == fingerprint(self.config) and not (
+            self.strict and (cache.left_out or cache.num_dropped)
+        )
         return cache if answers and not newer(self.sources, self.out) else None
 
 
 def make_plan(
-    dataset: Dataset, listing: Listing, settings: FrameSettings, sources: Sequence[Source], out: Path, strict: bool
+    dataset: Dataset,
+    listing: Listing,
+    settings: FrameSettings,
+    sources: Sequence[Source],
+    out: Path,
+    strict: bool,
+    how: Reading = AS_IS,
 ) -> Plan:
-    """The plan to build ``sources``, which are all or some of the listed recordings."""
-    config = _config(dataset, listing, settings, sources)
-    tasks = tuple(_task(listing, settings, source) for source in sources)
+    """The plan to build ``sources``, which are all or some of the listed recordings, read as ``how`` says."""
+    config = _config(dataset, listing, settings, sources, how)
+    how = replace(how, drop_bad=0) if strict else how
+    tasks = tuple(_task(listing, settings, source, how) for source in sources)
     return Plan(out, config, listing.classes, tasks, listing.left_out, strict)
 
 
-def _task(listing: Listing, settings: FrameSettings, source: Source) -> Task:
+def _task(listing: Listing, settings: FrameSettings, source: Source, how: Reading) -> Task:
     if isinstance(source, PictureSource) and listing.pictures:
         return PictureTask(source, listing.pictures)
-    return RecordingTask(source, settings, listing.sensor, listing.cut)
+    return RecordingTask(source, settings, listing.sensor, listing.cut, how)
 
 
 def newer(sources: Sequence[Source], path: Path) -> bool:
@@ -148,7 +159,9 @@ def first_ten(left_out: Sequence[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _config(dataset: Dataset, listing: Listing, settings: FrameSettings, sources: Sequence[Source]) -> dict[str, Any]:
+def _config(
+    dataset: Dataset, listing: Listing, settings: FrameSettings, sources: Sequence[Source], how: Reading
+) -> dict[str, Any]:
     """Everything that decides the content of the file. Contents of recordings are told by name, size and CRC-32."""
     listed = [(s.name, s.identity(), s.split, s.label, s.trials) for s in sources]
     return {
@@ -156,7 +169,7 @@ def _config(dataset: Dataset, listing: Listing, settings: FrameSettings, sources
         "version": package_version(),
         "dataset": dataset.name,
         "options": dataset.options(),
-        **(_of_pictures(listing.pictures) if listing.pictures else _of_events(settings, listing.cut)),
+        **(_of_pictures(listing.pictures) if listing.pictures else _of_events(settings, listing.cut, how)),
         "recordings": {
             "count": len(sources),
             "bytes": sum(source.num_bytes() for source in sources),
@@ -165,11 +178,12 @@ def _config(dataset: Dataset, listing: Listing, settings: FrameSettings, sources
     }
 
 
-def _of_events(settings: FrameSettings, cut: Cut | None) -> dict[str, Any]:
+def _of_events(settings: FrameSettings, cut: Cut | None, how: Reading) -> dict[str, Any]:
     return {
         "kind": "events",
         "channels": 2,
         **asdict(settings),
+        **asdict(how),
         "size": list(settings.size),
         "filters": list(settings.filters),
         "window_us": cut.window_us if cut else None,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from preprocessing.cache import StoredFrames
-from preprocessing.cache.contents import LeftOut, Outcome, Row
+from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.datasets.base import Cut, Source
-from preprocessing.events import Recording, RecordingError
+from preprocessing.events import AS_IS, Reading, Recording, RecordingError
 from preprocessing.events.records import Records
 from preprocessing.events.slicing import window_edges
 from preprocessing.frames.rasterize import Rasterizer
@@ -48,6 +48,8 @@ class RecordingSamples:
         num_filtered: events that the filters have dropped.
         samples: in order of time.
         left_out: parts without events.
+        num_dropped, warnings: as in ``Recording``.
+        num_resets, num_forward: how often the clock was set back, and jumped forward.
         sums: of a picture, as in ``preprocessing.cache``.
     """
 
@@ -58,6 +60,10 @@ class RecordingSamples:
     left_out: tuple[LeftOut, ...]
     num_backward: int = 0
     num_filtered: int = 0
+    num_dropped: int = 0
+    num_resets: int = 0
+    num_forward: int = 0
+    warnings: tuple[str, ...] = ()
     sums: tuple[tuple[int, ...], ...] = ()
 
 
@@ -87,11 +93,12 @@ class Task(ABC):
 
 @dataclass(frozen=True)
 class RecordingTask(Task):
-    """One recording to turn into samples; ``sensor`` and ``cut`` as in ``Listing``."""
+    """One recording to turn into samples; ``sensor`` and ``cut`` as in ``Listing``, ``how`` it is read."""
 
     settings: FrameSettings
     sensor: tuple[int, int] | None
     cut: Cut | None
+    how: Reading = AS_IS
 
     @property
     def gives_one(self) -> bool:
@@ -117,11 +124,16 @@ def make_samples(task: Task) -> RecordingSamples:
 
 
 def _recording_samples(task: RecordingTask) -> RecordingSamples:
-    recording, num_filtered = _opened(task)
+    recording, stretches = _opened(task)
+    if task.source.trials and recording.resets:
+        raise RecordingError(
+            f"{task.source.name}: its clock was set back at event {recording.resets[0]}, so that the times of its "
+            "labels can mean two places"
+        )
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []
     left_out: list[LeftOut] = []
-    for name, label, part in _parts(_records(recording), task.source, task.cut):
+    for name, label, part in _parts(stretches, task.source, task.cut):
         if len(part) == 0:
             left_out.append(LeftOut(name, "no events in this part"))
             continue
@@ -135,50 +147,67 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         tuple(samples),
         tuple(left_out),
         recording.num_backward,
-        num_filtered,
+        len(recording.events) - sum(map(len, stretches)),
+        recording.num_dropped,
+        len(recording.resets),
+        len(recording.jumps),
+        recording.warnings,
     )
 
 
-def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, int]:
-    """The recording of a task, and the number of events that the filters have dropped."""
+def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, list[Records]]:
+    """The recording of a task, and what passes the filters of each stretch between places where its clock was set."""
     source, settings = task.source, task.settings
     if not settings.filters:
-        return source.opened(task.sensor), 0
-    recording = source.recording(task.sensor)
-    events = settings.filtered(recording.events, recording.sensor)
-    if not len(events):
+        opened = source.opened(task.sensor, task.how)
+        return opened, _stretches(opened)
+    recording = source.recording(task.sensor, task.how)
+    stretches = settings.filtered(recording.stretches(), recording.sensor)
+    if not any(map(len, stretches)):
         raise RecordingError(
             f"{source.name}: none of {len(recording.events)} events passes {', '.join(settings.filters)}"
         )
-    return replace(recording, events=events), len(recording.events) - len(events)
+    return recording, [Records.from_events(stretch, recording.sensor) for stretch in stretches if len(stretch)]
 
 
-def _records(recording: Recording | RawRecording) -> Records:
+def _stretches(recording: Recording | RawRecording) -> list[Records]:
     events = recording.events
-    return events if isinstance(events, Records) else Records.from_events(events, recording.sensor)
+    records = events if isinstance(events, Records) else Records.from_events(events, recording.sensor)
+    return records.stretches(recording.starts)
 
 
-def _parts(events: Records, source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Records]]:
-    """Name, class and events of each sample in a recording."""
-    for name, label, trial in _trials(events, source):
-        if cut is None:
-            yield name, label, trial
-            continue
-        windows = window_edges(trial.t, cut.window_us, cut.hop_us)
-        if not windows:
-            raise RecordingError(f"{name}: {trial.duration_us} µs long, shorter than the window of {cut.window_us} µs")
+def _parts(stretches: Sequence[Records], source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Records]]:
+    """Name, class and events of each sample in a recording; windows begin anew with each stretch."""
+    if source.trials:
+        yield from _trials(stretches, source, cut)
+    elif cut is None:
+        yield source.name, source.label, Records.joined(stretches)
+    else:
+        yield from _windows(source.name, source.label, stretches, cut)
+
+
+def _windows(name: str, label: int, stretches: Sequence[Records], cut: Cut) -> Iterator[tuple[str, int, Records]]:
+    found = [(stretch, window_edges(stretch.t, cut.window_us, cut.hop_us)) for stretch in stretches]
+    if not any(windows for _, windows in found):
+        longest = max((stretch.duration_us for stretch in stretches), default=0)
+        raise RecordingError(f"{name}: {longest} µs long, shorter than the window of {cut.window_us} µs")
+    first = int(stretches[0].t[:1][0])
+    for stretch, windows in found:
+        begins = int(stretch.t[:1][0]) - first
         for k, (start, stop) in enumerate(windows):
-            yield f"{name}@{k * cut.hop_us}us", label, trial[start:stop]
+            yield f"{name}@{begins + k * cut.hop_us}us", label, stretch[start:stop]
 
 
-def _trials(events: Records, source: Source) -> Iterator[tuple[str, int, Records]]:
-    if not source.trials:
-        yield source.name, source.label, events
-        return
-    times = np.asarray(events.t)
+def _trials(stretches: Sequence[Records], source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Records]]:
+    times = [np.asarray(stretch.t) for stretch in stretches]
     for trial in source.trials:
-        start, stop = np.searchsorted(times, (trial.start_us, trial.stop_us)).tolist()
-        yield f"{source.name}@{trial.start_us}us", trial.label, events[start:stop]
+        name = f"{source.name}@{trial.start_us}us"
+        edges = [np.searchsorted(t, (trial.start_us, trial.stop_us)).tolist() for t in times]
+        inside = [stretch[start:stop] for stretch, (start, stop) in zip(stretches, edges, strict=True)]
+        if cut is None:
+            yield name, trial.label, Records.joined(inside)
+        else:
+            yield from _windows(name, trial.label, [part for part in inside if len(part)], cut)
 
 
 @lru_cache(maxsize=4)  # its axes are made once per worker and camera
@@ -202,6 +231,10 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         num_special=result.num_special,
         num_backward=result.num_backward,
         num_filtered=result.num_filtered,
+        num_dropped=result.num_dropped,
+        num_resets=result.num_resets,
+        num_forward=result.num_forward,
+        warnings=tuple(Doubt(source.name, text) for text in result.warnings),
         num_unused=sum(sample.num_unused for sample in result.samples),
     )
     return outcome, [sample.frames for sample in result.samples]

@@ -22,7 +22,7 @@ from preprocessing.building.journal import beside, code_stamp
 from preprocessing.building.plan import Plan, newer
 from preprocessing.building.samples import Task, make_samples, outcome_of
 from preprocessing.cache import COUNTS, CacheError, FrameCache, StoredFrames, fingerprint
-from preprocessing.cache.contents import LeftOut, Outcome, Row, joined, same_sensor
+from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row, joined, same_sensor
 from preprocessing.cache.writer import describe, frame_layout, publish, write_cache
 from preprocessing.events import RecordingError
 from preprocessing.files import writing
@@ -187,4 +187,5 @@ def _outcome(cache: FrameCache) -> Outcome:
         cache.scale,
         cache.sums,
         **{count: getattr(cache, count) for count in COUNTS},
+        warnings=tuple(Doubt(*doubt) for doubt in cache.warnings),
     )

@@ -21,7 +21,14 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
     lines = balance(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
-    return "\n".join(lines + [f"note: {note}" for note in notes] + [f"WARNING: {gap}" for gap in gaps(cache)])
+    lines += [f"note: {note}" for note in notes] + _doubts(cache)
+    return "\n".join(lines + [f"WARNING: {gap}" for gap in gaps(cache)])
+
+
+def _doubts(cache: FrameCache) -> list[str]:
+    lines = [f"WARNING: {source}: {text}" for source, text in cache.warnings[:_SHOWN]]
+    more = len(cache.warnings) - len(lines)
+    return [*lines, f"WARNING: … and {more:,} more doubts, all listed in the file"] if more else lines
 
 
 def _of_images(cache: FrameCache, seconds: float) -> dict[str, str]:
@@ -41,6 +48,9 @@ def _of_events(cache: FrameCache, seconds: float) -> dict[str, str]:
         "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",
         "special": f"{cache.num_special:,} records that are no events of the sensor, not used",
         "backward": f"{cache.num_backward:,} places where times were put in order",
+        "dropped": f"{cache.num_dropped:,} bad events: outside the sensor, late, or damaged",
+        "set back": f"{cache.num_resets:,} places where a clock was set back",
+        "forward": f"{cache.num_forward:,} places where a clock jumped forward",
         "filtered": f"{cache.num_filtered:,} events dropped by the filters",
         "unused": f"{cache.num_unused:,} events behind the last time step",
     }

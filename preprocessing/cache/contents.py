@@ -16,6 +16,13 @@ class LeftOut(NamedTuple):
     reason: str
 
 
+class Doubt(NamedTuple):
+    """What is doubtful about a recording that is used."""
+
+    source: str
+    text: str
+
+
 class Row(NamedTuple):
     """What a cache says about one sample; see ``preprocessing.cache``."""
 
@@ -42,6 +49,10 @@ class Outcome:
         num_backward: places where times were put in order.
         num_filtered: events that the filters have dropped.
         num_unused: events behind the last slice.
+        num_dropped: bad events: outside the sensor, late, or damaged.
+        num_resets: how often a clock was set back.
+        num_forward: how often a clock jumped forward.
+        warnings: what is doubtful about recordings that are used.
     """
 
     name: str
@@ -55,6 +66,10 @@ class Outcome:
     num_backward: int = 0
     num_filtered: int = 0
     num_unused: int = 0
+    num_dropped: int = 0
+    num_resets: int = 0
+    num_forward: int = 0
+    warnings: tuple[Doubt, ...] = ()
 
 
 def joined(outcomes: Iterable[Outcome]) -> Outcome:
@@ -71,6 +86,7 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
             tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(p.sums for p in parts if p.sums), strict=True)
         ),
         **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
+        warnings=tuple(doubt for part in parts for doubt in part.warnings),
     )
 
 

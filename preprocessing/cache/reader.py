@@ -11,6 +11,7 @@
 ``num_events``   ``[N]`` int64               events behind the frames; 0 of images
 ``duration_us``  ``[N]`` int64               from the first to the last of them, µs; 0 of images
 ``left_out``     ``[M, 2]`` string           what the build left out, and why
+``warnings``     ``[M, 2]`` string           recordings that are used, and what is doubtful about them
 ===============  ==========================  ==============================================================
 
 Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``version`` (of the package),
@@ -18,8 +19,9 @@ Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``v
 images that of the frames), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
 of their squares, from which ``mean`` and ``std`` come), ``num_saturated`` (bins clipped at 65535), ``num_special``
 (records that are no events of the sensor), ``num_backward`` (places where times were put in order),
-``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the last slice). The same input
-gives the same bytes: no dates, no absolute paths.
+``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the last slice), ``num_dropped`` (bad
+events: outside the sensor, late, damaged), ``num_resets`` and ``num_forward`` (places where a clock was set back, and
+where one jumped forward). The same input gives the same bytes: no dates, no absolute paths.
 """
 
 from __future__ import annotations
@@ -40,13 +42,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "evglif frame cache"
-SCHEMA = 3
+SCHEMA = 4
 KINDS = ("events", "images")
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 StoredFrames = NDArray[np.unsignedinteger]
 """Frames as a cache keeps them: uint16 of events, uint8 of images."""
 
-COUNTS = ("num_saturated", "num_special", "num_backward", "num_filtered", "num_unused")
+COUNTS = (
+    "num_saturated",
+    "num_special",
+    "num_backward",
+    "num_filtered",
+    "num_unused",
+    "num_dropped",
+    "num_resets",
+    "num_forward",
+)
 
 
 class CacheError(ValueError):
@@ -117,8 +128,16 @@ class FrameCache:
         self.fingerprint = str(attributes["fingerprint"])
         self.version = str(attributes["version"])
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
-        counts = (int(attributes[count]) for count in COUNTS)
-        self.num_saturated, self.num_special, self.num_backward, self.num_filtered, self.num_unused = counts
+        (
+            self.num_saturated,
+            self.num_special,
+            self.num_backward,
+            self.num_filtered,
+            self.num_unused,
+            self.num_dropped,
+            self.num_resets,
+            self.num_forward,
+        ) = (int(attributes[count]) for count in COUNTS)
         self.kind = str(attributes["kind"])
         self.sums: tuple[tuple[int, ...], ...] = _rows(attributes.get("sums", ()))
         self.scale = float(frames.attrs["scale"])
@@ -129,6 +148,7 @@ class FrameCache:
         self.duration_us: NDArray[np.int64] = _frozen(file["duration_us"][:])
         self._split = _frozen(file["split"][:])
         self.left_out: tuple[tuple[str, str], ...] = tuple((s, why) for s, why in file["left_out"].asstr()[:])
+        self.warnings: tuple[tuple[str, str], ...] = tuple((s, text) for s, text in file["warnings"].asstr()[:])
         self.shards: tuple[Shard, ...] = _shards(self.path.parent, frames)
 
     @property

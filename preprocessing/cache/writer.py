@@ -158,7 +158,7 @@ def describe(
 
 def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequence[str], outcome: Outcome) -> None:
     text = h5py.string_dtype()
-    rows, left_out = outcome.rows, outcome.left_out
+    rows, left_out, warnings = outcome.rows, outcome.left_out, outcome.warnings
     file["frames"].attrs["scale"] = outcome.scale
     file.attrs.update(format=FORMAT, schema=SCHEMA, kind=config.get("kind", "events"), version=package_version())
     file.attrs.update(sensor=outcome.sensor or (0, 0), **({"sums": outcome.sums} if outcome.sums else {}))
@@ -172,6 +172,7 @@ def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequen
     file.create_dataset("source", (len(rows),), text, data=[row.source for row in rows] or None)
     file.create_dataset("classes", data=list(classes), dtype=text)
     file.create_dataset("left_out", (len(left_out), 2), text, data=list(left_out) or None)
+    file.create_dataset("warnings", (len(warnings), 2), text, data=list(warnings) or None)
 
 
 def publish(written: Path, target: Path, begun_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
@@ -46,6 +46,9 @@ class FrameSettings:
         """
         return Rasterizer(sensor, self.steps, self.size, self.slicing, self.resize, self.transpose, self.value)
 
-    def filtered(self, events: Events, sensor: tuple[int, int]) -> Events:
-        """The events ``[N]`` of a recording that pass the filters, one after the other ``[M]``."""
-        return apply_filters(self.filters, events, sensor)
+    def filtered(self, stretches: Iterable[Events], sensor: tuple[int, int]) -> list[Events]:
+        """The events ``[N]`` of each stretch of a recording that pass the filters, one after the other ``[M]``.
+
+        Filters begin anew with each stretch, as they do in a live stream whose clock was set back.
+        """
+        return [apply_filters(self.filters, stretch, sensor) for stretch in stretches]
