@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
 
-from preprocessing.arguments import Help, add_frame_options, size
-from preprocessing.events import Recording
+from preprocessing.arguments import Help, add_frame_options, add_reading_options, size
+from preprocessing.events import Reading, Recording
 from preprocessing.frames.settings import FrameSettings
 from preprocessing.inspection.facts import Facts, Unreadable, cache_facts, recording_facts, sample_facts
 from preprocessing.inspection.text import (
@@ -75,6 +75,7 @@ def _parser() -> ArgumentParser:
     add("--gif", type=Path, metavar="FILE", help="draw the frames of a recording as an animation")
     add("--sample", type=int, metavar="N", help="of a cache this sample only, counted from 0")
     add("--sensor", type=size, metavar="WxH", help="width and height of the camera, where the format doesn't say it")
+    add_reading_options(parser)
     add_frame_options(parser)
     return parser
 
@@ -83,7 +84,7 @@ def _show_table(options: Namespace) -> int:
     """A line for each path."""
     found: list[Facts] = []
     for path in progress(options.paths, len(options.paths), "reading", "files"):
-        opened = _opened(path, options.sensor)
+        opened = _opened(path, options)
         if isinstance(opened, Recording):
             found.append(recording_facts(opened, _settings(options))[0])
         else:
@@ -95,7 +96,7 @@ def _show_table(options: Namespace) -> int:
 def _show_one(path: Path, options: Namespace) -> int:
     """Everything about one path, and its pictures."""
     with _patience(f"reading {path}"):
-        opened = _opened(path, options.sensor)
+        opened = _opened(path, options)
     if isinstance(opened, Unreadable):
         print(_json([opened]) if options.json else unreadable_text(opened))
         return 1
@@ -106,7 +107,7 @@ def _show_one(path: Path, options: Namespace) -> int:
     return 0
 
 
-def _opened(path: Path, sensor: tuple[int, int] | None) -> Recording | FrameCache | Unreadable:
+def _opened(path: Path, options: Namespace) -> Recording | FrameCache | Unreadable:
     start = b""
     try:
         if path.is_file():
@@ -117,7 +118,7 @@ def _opened(path: Path, sensor: tuple[int, int] | None) -> Recording | FrameCach
 
             with suppress(NotACacheError):
                 return FrameCache(path)
-        return read_recording(path, sensor)
+        return read_recording(path, options.sensor, Reading(options.time_unit, options.drop_bad))
     except (ValueError, OSError, ImportError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         return Unreadable(str(path), reason, signature(start) if path.is_file() else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events import Events, Recording
+from preprocessing.events import Events, Recording, joined
 from preprocessing.events.filters import apply_filters, count_image
 from preprocessing.events.slicing import slice_edges
 from preprocessing.frames.resizing import RESIZE_AXES
@@ -30,14 +30,15 @@ class RecordingFacts:
         format: name of the wire format.
         sensor: (width, height), px.
         num_events: events of the sensor.
-        duration_us: from the first to the last, µs.
+        duration_us: from the first to the last, µs; without the time that a jump of the clock skips.
         rate: events/s on average.
         peak_rate: events/s in the busiest of the stretches of ``PEAK_US`` that follow on each other.
         on_share: share of ON events, from 0 to 1.
         num_active: pixels with at least one event.
         hottest: (x, y) of the pixel with the most events, the first one from the top left.
         hottest_share: its share of all events.
-        num_backward, num_special: as in ``Recording``.
+        num_backward, num_special, num_dropped, warnings: as in ``Recording``.
+        num_resets, num_forward: how often its clock was set back, and jumped forward.
         filtered: each filter and how many events are left behind it.
         frames: (steps T, width, height) of the frames.
         resize: how the sensor is brought to their size.
@@ -63,6 +64,10 @@ class RecordingFacts:
     resize: str
     num_unused: int
     fed_share: float
+    num_dropped: int
+    num_resets: int
+    num_forward: int
+    warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -76,22 +81,24 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         ValueError: a setting that isn't known or possible, as ``Rasterizer``.
     """
     settings.rasterizer(recording.sensor)
-    events, (width, _) = recording.events, recording.sensor
+    stretches = recording.stretches()
+    events, (width, _) = joined(stretches), recording.sensor
     counts = count_image(events, recording.sensor)
     hottest = int(counts.argmax())
-    recorded_us = recording.duration_us + 1  # to the end of the last event's microsecond
+    recorded_us = int(events["t"][-1] - events["t"][0]) + 1  # to the end of the last event's microsecond
     stretch_us = min(PEAK_US, recorded_us)
-    kept, filtered = events, []
+    filtered = []
     for spec in settings.filters:
-        kept = apply_filters([spec], kept, recording.sensor)
-        filtered.append((spec, len(kept)))
+        stretches = [apply_filters([spec], stretch, recording.sensor) for stretch in stretches]
+        filtered.append((spec, sum(map(len, stretches))))
+    kept = joined(stretches)
     in_slices = kept[: int(slice_edges(kept["t"], settings.steps, settings.slicing)[-1])]
     facts = RecordingFacts(
         path=recording.source,
         format=recording.format,
         sensor=recording.sensor,
         num_events=len(events),
-        duration_us=recording.duration_us,
+        duration_us=recorded_us - 1,
         rate=len(events) / recorded_us * 1e6,
         peak_rate=_most_in(events["t"], stretch_us) / stretch_us * 1e6,
         on_share=float(events["p"].mean()),
@@ -105,6 +112,10 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         resize=settings.resize,
         num_unused=len(kept) - len(in_slices),
         fed_share=_num_fed(in_slices, recording.sensor, settings) / max(len(in_slices), 1),
+        num_dropped=recording.num_dropped,
+        num_resets=len(recording.resets),
+        num_forward=len(recording.jumps),
+        warnings=recording.warnings,
     )
     return facts, kept
 
@@ -159,6 +170,7 @@ class CacheFacts:
         num_short: samples with fewer events than time steps.
         counts: what happened to events and bins, by the names of ``cache.COUNTS``.
         left_out: (recording, reason) of all that the build left out.
+        warnings: (recording, text) of what is doubtful about those that it used.
     """
 
     path: str
@@ -177,6 +189,7 @@ class CacheFacts:
     num_short: int
     counts: dict[str, int]
     left_out: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -276,4 +289,5 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
         num_short=int((cache.num_events < cache.steps).sum()),
         counts={name: getattr(cache, name) for name in COUNTS},
         left_out=cache.left_out,
+        warnings=cache.warnings,
     )

@@ -61,6 +61,8 @@ def recording_text(facts: RecordingFacts) -> str:
         "hottest": f"pixel ({x}, {y}) with {facts.hottest_share:.2%} of all events",
         "special": f"{facts.num_special:,} records that are no events of the sensor, not used",
         "backward": f"{facts.num_backward:,} places where time ran backwards, put in order",
+        "dropped": f"{facts.num_dropped:,} bad events: outside the sensor, late, or damaged",
+        "clock": f"set back {facts.num_resets:,} times, jumped forward {facts.num_forward:,} times",
     }
     for i, (spec, num) in enumerate(facts.filtered):
         lines["filters" if i == 0 else " " * i] = f"{num:,} events ({num / facts.num_events:.1%}) left by {spec}"
@@ -68,7 +70,7 @@ def recording_text(facts: RecordingFacts) -> str:
     how = f"{steps} × 2 × {height} × {width} by {facts.resize}"
     lines["frames"] = f"{how}, {facts.fed_share:.1%} of the events feed them{_advice(facts)}"
     lines["unused"] = f"{facts.num_unused:,} events behind the last slice"
-    return _titled(facts.path, lines)
+    return "\n".join([_titled(facts.path, lines), *(f"WARNING: {text}" for text in facts.warnings)])
 
 
 def recording_title(facts: RecordingFacts) -> str:
@@ -110,7 +112,18 @@ def table(found: Sequence[Facts]) -> str:
     columns = zip_longest(*(row for row in rows if len(row) > 2), fillvalue="")
     widths = [max(map(len, column)) for column in columns]
     widths[0] = max(len(row[0]) for row in rows)
-    return "\n".join(_line(row, widths) for row in rows)
+    warnings = (
+        f"WARNING: {facts.path}: {text}"
+        for facts in found
+        if isinstance(facts, RecordingFacts)
+        for text in _doubts(facts)
+    )
+    return "\n".join([*(_line(row, widths) for row in rows), *warnings])
+
+
+def _doubts(facts: RecordingFacts) -> list[str]:
+    dropped = f"{facts.num_dropped:,} bad events were dropped"
+    return [*facts.warnings, dropped] if facts.num_dropped else [*facts.warnings]
 
 
 def _line(row: list[str], widths: list[int]) -> str:
@@ -169,7 +182,8 @@ def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
         "left out": f"{len(facts.left_out):,}",
     }
     parts = [_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
-    return "\n".join([*parts, "", *balance(cache), *(f"WARNING: {gap}" for gap in gaps(cache))])
+    parts += ["", *balance(cache), *(f"WARNING: {source}: {text}" for source, text in facts.warnings)]
+    return "\n".join([*parts, *(f"WARNING: {gap}" for gap in gaps(cache))])
 
 
 def _of_images(facts: CacheFacts) -> dict[str, str]:
@@ -187,6 +201,8 @@ def _of_events(facts: CacheFacts) -> dict[str, str]:
         "saturated": f"{counts['num_saturated']:,} bins",
         "special": f"{counts['num_special']:,} records that are no events of the sensor, not used",
         "backward": f"{counts['num_backward']:,} places where time ran backwards, put in order",
+        "dropped": f"{counts['num_dropped']:,} bad events: outside the sensor, late, or damaged",
+        "clock": f"set back {counts['num_resets']:,} times, jumped forward {counts['num_forward']:,} times",
         "filtered": f"{counts['num_filtered']:,} events dropped by the filters",
         "unused": f"{counts['num_unused']:,} events behind the last slice",
     }
