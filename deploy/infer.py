@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,9 +15,8 @@ from pathlib import Path
 from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
 from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
-from preprocessing.arguments import Help, positive
-from preprocessing.events import Events
-from preprocessing.readers import read_recording
+from preprocessing.arguments import Help, add_reading_options, positive
+from preprocessing.events import Events, RecordingWarning
 
 BATCH = 8
 """Recordings that are read and run together."""
@@ -88,11 +88,12 @@ def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_
             for update in _updates(stream, packets):
                 _print_update(classifier, source, update, stream.steps, as_json)
         late = f", {stream.num_late} came too late" if stream.num_late else ""
-        resets = f", its clock was set back {stream.num_resets} times" if stream.num_resets else ""
+        clock = f", its clock was set back {stream.num_resets} times" if stream.num_resets else ""
+        clock += f", its clock jumped forward {stream.num_forward} times" if stream.num_forward else ""
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{source}: {received or 'ended'}{late}{resets}", file=sys.stderr)
+    print(f"{source}: {received or 'ended'}{late}{clock}", file=sys.stderr)
     return 0
 
 
@@ -118,7 +119,7 @@ def _packets(classifier: Classifier, source: str, idle_s: float | None) -> Itera
         decoder = AddressDecoder(sensor)
         yield aedat_packets(chunks(sys.stdin.fileno()), decoder, "standard input"), decoder.received
     elif idle_s is None:
-        events = read_recording(source, sensor=sensor).events
+        events = classifier.read(source).events
         yield (events[at : at + PACKET_EVENTS] for at in range(0, len(events), PACKET_EVENTS)), None
     else:
         decoder = AddressDecoder(sensor)
@@ -167,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
     )
+    add_reading_options(parser, as_built="as in the training data")
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
     return parser
 
@@ -175,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; what cannot be used gets its own line and exit status 1, and the rest goes on."""
     options = _parser().parse_args(arguments)
     try:
-        classifier = Classifier(options.model, options.threads, options.provider)
+        classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -183,11 +185,21 @@ def main(arguments: list[str] | None = None) -> int:
     if live and not options.stream:
         print(f"error: {live[0]} is a live source; add --stream", file=sys.stderr)
         return 1
-    if not options.stream:
-        return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
-    return max(
-        print_stream(classifier, source, options.slice, options.idle, options.json) for source in options.recordings
-    )
+    with _warnings_told():
+        if not options.stream:
+            return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
+        return max(
+            print_stream(classifier, source, options.slice, options.idle, options.json) for source in options.recordings
+        )
+
+
+@contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Print what is doubtful about recordings on the error stream, a line each."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RecordingWarning)
+        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        yield
 
 
 if __name__ == "__main__":

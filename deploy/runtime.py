@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -12,7 +13,17 @@ from numpy.typing import NDArray
 
 from deploy.running.session import Floats, Session, softmax
 from deploy.running.stream import EventStream
-from preprocessing.events import EVENT_DTYPE, MAX_DISORDER_US, Events, check_events
+from preprocessing.events import (
+    EVENT_DTYPE,
+    MAX_DISORDER_US,
+    Events,
+    Reading,
+    Recording,
+    RecordingWarning,
+    check_events,
+    joined,
+)
+from preprocessing.events.clock import forward_jumps
 from preprocessing.events.slicing import window_edges
 from preprocessing.frames.settings import FrameSettings
 from preprocessing.readers import read_recording
@@ -32,6 +43,8 @@ class Classifier:
         path: an ONNX file written by ``python -m deploy.export``.
         threads: threads of onnxruntime; its own choice by default.
         providers: onnxruntime's execution providers, best first; the CPU by default.
+        time_unit: of the times in recordings that don't say it; that of the training data by default.
+        drop_bad: share of a recording's events that may be bad, and are dropped; as in the training data by default.
 
     Attributes:
         metadata: the model's description.
@@ -43,8 +56,15 @@ class Classifier:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], threads: int | None = None, providers: Sequence[str] | None = None
+        self,
+        path: str | os.PathLike[str],
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        time_unit: str | None = None,
+        drop_bad: float | None = None,
     ) -> None:
+        asked = {"time_unit": time_unit, "drop_bad": drop_bad}
+        self._asked = {name: value for name, value in asked.items() if value is not None}
         self._session = Session(path, threads, providers)
         self.path = self._session.path
         self.metadata = self._session.metadata
@@ -112,19 +132,33 @@ class Classifier:
             return recording[None]
         sensor, config = self._session.frame_config()
         if isinstance(recording, np.ndarray):
-            events, source = recording, "these events"
+            check_events(recording, sensor, "these events")
+            jumps = forward_jumps(recording["t"]).tolist()
+            read = Recording(recording, sensor, "events", "these events", jumps=tuple(jumps))
         else:
             # A format that doesn't tell its sensor is taken as the model's; one that does is held to it.
-            events, source = read_recording(recording, sensor=sensor).events, str(recording)
-        check_events(events, sensor, source)
-        settings = FrameSettings.from_config(config)
+            read = self.read(recording)
+            check_events(read.events, sensor, read.source)
+        settings, source = FrameSettings.from_config(config), read.source
         rasterizer = settings.rasterizer(sensor)
-        events = settings.filtered(events, sensor)
-        if not len(events):
+        stretches = [stretch for stretch in settings.filtered(read.stretches(), sensor) if len(stretch)]
+        if not stretches:
             raise ValueError(
                 f"{source}: no event passes the filters that the model was trained with ({config['filters']})"
             )
-        return np.stack([rasterizer.frames(part) for part in _windows(events, config, source)])
+        return np.stack([rasterizer.frames(part) for part in _windows(stretches, config, source)])
+
+    def read(self, recording: str | os.PathLike[str]) -> Recording:
+        """A recording, read as those of the training data were; warns of what is doubtful about it.
+
+        Raises:
+            FileNotFoundError, ValueError: as ``predict``.
+        """
+        sensor, config = self._session.frame_config()
+        read = read_recording(recording, sensor, Reading.from_config({**config, **self._asked}))
+        for doubt in read.doubts:
+            warnings.warn(f"{read.source}: {doubt}", RecordingWarning, stacklevel=3)
+        return read
 
     def _frames_or_error(self, recording: Source) -> Floats | ValueError | OSError:
         try:
@@ -153,13 +187,14 @@ def _answer(logits: list[Floats]) -> Probabilities | ValueError:
     return probabilities
 
 
-def _windows(events: Events, settings: dict[str, Any], source: str) -> list[Events]:
+def _windows(stretches: Sequence[Events], settings: dict[str, Any], source: str) -> list[Events]:
+    """The samples of a recording, as a build cuts it: windows begin anew where the clock was set."""
     window_us, hop_us = settings.get("window_us"), settings.get("hop_us")
     if not window_us or not hop_us:
-        return [events]
-    parts = [events[start:stop] for start, stop in window_edges(events["t"], window_us, hop_us)]
-    parts = [part for part in parts if len(part)]
+        return [joined(stretches)]
+    edges = [(each, *edge) for each in stretches for edge in window_edges(each["t"], window_us, hop_us)]
+    parts = [stretch[start:stop] for stretch, start, stop in edges if start < stop]
     if not parts:
-        duration = int(events["t"][-1] - events["t"][0])
+        duration = max(int(stretch["t"][-1] - stretch["t"][0]) for stretch in stretches)
         raise ValueError(f"{source} spans {duration} µs, the model was trained on windows of {window_us} µs")
     return parts

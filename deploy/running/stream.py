@@ -90,6 +90,11 @@ class EventStream:
         """How often the camera's clock was set back, which begins the stream anew."""
         return self._order.num_resets
 
+    @property
+    def num_forward(self) -> int:
+        """How often it jumped forward, see ``preprocessing.events.clock``."""
+        return self._order.num_forward
+
     def feed(self, events: Events) -> list[Update]:
         """Take a packet, events ``[N]`` of ``EVENT_DTYPE``; give the answers after the slices that it ends.
 
