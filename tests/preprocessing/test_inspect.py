@@ -216,3 +216,43 @@ def test_matplotlib_is_left_alone_without_a_picture(path):
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[-1] == "False"
+
+
+def doubtful(path, t, x=1, **more):
+    np.savez(path, t=t, x=np.full(len(t), x), y=np.full(len(t), 2), p=np.zeros(len(t), int), **more)
+    return path
+
+
+def test_jumps_of_the_clock_are_told_and_do_not_count_as_time(tmp_path, capsys):
+    steady = np.arange(0, 1_000_000, 500)
+    path = doubtful(tmp_path / "jump.npz", np.concatenate([np.zeros(40, int), 3_000_000_000 + steady]))
+
+    _, text = run(capsys, path, "--sensor", "4x3")
+    told = lines(text)
+    assert told["span"] == "999.5 ms"
+    assert told["rate"].startswith("2.04 k events/s")
+    assert told["clock"] == "set back 0 times, jumped forward 1 times"
+    assert text.splitlines()[-1].startswith("WARNING: its clock jumps forward, by 3000 s, at event 40")
+
+    _, text = run(capsys, path, path, "--sensor", "4x3")
+    assert sum(line.startswith(f"WARNING: {path}: its clock jumps forward") for line in text.splitlines()) == 2
+
+
+def test_units_and_bad_events_are_told_and_can_be_said(tmp_path, capsys):
+    t = np.arange(0, 1_000_000_000, 500_000)  # ns
+    path = doubtful(tmp_path / "ns.npz", t)
+    x = np.ones(len(t), int)
+    x[5] = 190
+    np.savez(tmp_path / "bad.npz", t=t, x=x, y=x * 0, p=x * 0)
+
+    _, text = run(capsys, path, "--sensor", "100x80", "--json")
+    (warning,) = json.loads(text)[0]["warnings"]
+    assert warning.startswith("times are taken for us, so that it lasts 999.5 s with 2 events/s")
+    _, text = run(capsys, path, "--sensor", "100x80", "--time-unit", "ns", "--json")
+    assert (json.loads(text)[0]["warnings"], json.loads(text)[0]["duration_us"]) == ([], 999_500)
+
+    _, text = run(capsys, tmp_path / "bad.npz", "--sensor", "100x80", "--time-unit", "ns")
+    assert lines(text)["dropped"] == "1 bad events: outside the sensor, late, or damaged"
+    code, text = run(capsys, tmp_path / "bad.npz", "--sensor", "100x80", "--drop-bad", "0")
+    assert code == 1
+    assert "event 5 at (190, 0) lies outside the 100×80 sensor" in text
