@@ -34,7 +34,7 @@ class Update:
         window: how many windows of T slices were begun before.
         step: of its window, 1 … T.
         final: whether it is the last one, or the stream ended with it.
-        start_us, stop_us: of the slice, µs of the stream's clock, as in ``deploy.running.slices.Slice``.
+        start_us, stop_us: of the slice, µs of the clock behind the filters, as in ``deploy.running.slices.Slice``.
         num_events: in the slice.
         logits: the mean over the steps of the window so far, ``[K]``.
         probabilities: of the classes, ``[K]``.
@@ -121,10 +121,11 @@ class EventStream:
         past_us = self._order.past_us
         if past_us is None:
             return
-        if len(events):
-            self._last_us = int(events["t"][-1])
+        last_us = int(events["t"][-1]) if len(events) else None
         for passing in self._filters:
-            events = passing(events)
+            events, past_us = passing(events), passing.behind(past_us)
+            last_us = None if last_us is None else passing.behind(last_us)
+        self._last_us = self._last_us if last_us is None else last_us
         for piece in self._slicer.feed(events, past_us):
             yield self._answer(piece)
 

@@ -127,6 +127,8 @@ def build(
 def _check(dataset: Dataset, settings: FrameSettings, listing: Listing, strict: bool) -> None:
     if listing.pictures and settings != FrameSettings():
         raise ValueError(f"{dataset.name} holds images: steps, size, slicing, resize, value and filters are for events")
+    if settings.moves_times and any(source.trials for source in listing.sources):
+        raise ValueError(f"{dataset.name} tells its samples by times of the recordings, which the filter gap moves")
     settings.rasterizer(listing.sensor or (128, 128))  # says what is wrong with the settings, if anything
     if strict and listing.left_out:
         source, reason = listing.left_out[0]

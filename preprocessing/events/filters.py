@@ -7,6 +7,7 @@ causal but ``hot``, so that they can run on a live stream as well:
     refractory:1ms      of a pixel's events, those less than 1 ms after its last kept one are dropped
     noise:10ms          events are dropped unless one of the 8 neighbours had one less than 10 ms before
     hot:3               pixels with more than 3 times the events of almost any other are dropped
+    gap:1s              a silence of more than 1 s lasts 1 s: what comes behind it moves up, and nothing is dropped
 
 Times must not decrease, as in every ``Recording``. Among equal times the order of the array is the order in time.
 """
@@ -29,8 +30,14 @@ _LONGEST_US = 1 << 62
 _USUAL = 0.99
 
 
-LiveFilter = Callable[[Events], Events]
-"""A filter that remembers what it has seen: the next events ``[N]`` of a stream → those that pass ``[M]``."""
+class LiveFilter(Protocol):
+    """A filter that remembers what it has seen."""
+
+    def __call__(self, events: Events) -> Events:
+        """Those of the next events ``[N]`` of a stream that pass ``[M]``."""
+
+    def behind(self, past_us: int) -> int:
+        """Where no event comes before ``past_us``, µs, the time before which none leaves the filter."""
 
 
 class Filter(Protocol):
@@ -83,19 +90,7 @@ class Crop:
 
     def live(self, sensor: tuple[int, int]) -> LiveFilter:  # noqa: ARG002
         """See ``Filter``."""
-        first: int | None = None
-
-        def passing(events: Events) -> Events:
-            nonlocal first
-            if len(events) == 0:
-                return events
-            t = events["t"]  # not searchsorted, which would copy the column
-            first = int(t[0]) if first is None else first
-            start = bisect_left(t, first + self.start_us)
-            stop = len(t) if self.stop_us is None else bisect_left(t, first + self.stop_us)
-            return events[start:stop]
-
-        return passing
+        return _Cropping(self)
 
 
 @dataclass(frozen=True)
@@ -202,8 +197,33 @@ class Hot:
         return hot
 
 
-_FILTERS: dict[str, type[Crop] | type[Refractory] | type[Noise] | type[Hot]] = {
-    kind.form.partition(":")[0]: kind for kind in (Crop, Refractory, Noise, Hot)
+@dataclass(frozen=True)
+class Gap:
+    """Cuts long silences short: where no event came for more than ``longest_us``, those behind move up to that.
+
+    For recordings with pauses, or a clock that jumped by less than ``clock`` can tell from one. No event is dropped,
+    but the times behind a silence are no more those of the clock.
+    """
+
+    longest_us: int
+    form: ClassVar[str] = "gap:TIME"
+
+    @classmethod
+    def parse(cls, argument: str) -> Self:
+        """Read ``TIME``."""
+        return cls(_duration(argument))
+
+    def __call__(self, events: Events, sensor: tuple[int, int]) -> Events:
+        """See ``Filter``; events outside the sensor are not looked for."""
+        return self.live(sensor)(events)
+
+    def live(self, sensor: tuple[int, int]) -> LiveFilter:  # noqa: ARG002
+        """See ``Filter``."""
+        return _Closing(self.longest_us)
+
+
+_FILTERS: dict[str, type[Crop] | type[Refractory] | type[Noise] | type[Hot] | type[Gap]] = {
+    kind.form.partition(":")[0]: kind for kind in (Crop, Refractory, Noise, Hot, Gap)
 }
 
 FILTERS = tuple(_FILTERS)
@@ -259,6 +279,56 @@ def _duration(text: str) -> int:
     return duration
 
 
+class _Cropping:
+    """``Crop`` with the time of the stream's first event."""
+
+    def __init__(self, crop: Crop) -> None:
+        self.crop = crop
+        self.first: int | None = None
+
+    def __call__(self, events: Events) -> Events:
+        """The events of the next packet that pass."""
+        if len(events) == 0:
+            return events
+        t = events["t"]  # not searchsorted, which would copy the column
+        self.first = int(t[0]) if self.first is None else self.first
+        start_us, stop_us = self.crop.start_us, self.crop.stop_us
+        start = bisect_left(t, self.first + start_us)
+        stop = len(t) if stop_us is None else bisect_left(t, self.first + stop_us)
+        return events[start:stop]
+
+    def behind(self, past_us: int) -> int:
+        """See ``LiveFilter``."""
+        return past_us
+
+
+class _Closing:
+    """``Gap`` with the last event's time by the clock, and how far it was moved, µs."""
+
+    def __init__(self, longest_us: int) -> None:
+        self.longest_us = longest_us
+        self.last: int | None = None
+        self.moved_us = 0
+
+    def __call__(self, events: Events) -> Events:
+        """The events of the next packet, moved."""
+        if len(events) == 0:
+            return events
+        t = events["t"]
+        silences = np.diff(t, prepend=t[0] if self.last is None else self.last)
+        moved_us = self.moved_us + np.cumsum(np.maximum(silences - self.longest_us, 0))
+        self.last, self.moved_us = int(t[-1]), int(moved_us[-1])
+        if not self.moved_us:
+            return events
+        moved = events.copy()
+        moved["t"] -= moved_us
+        return moved
+
+    def behind(self, past_us: int) -> int:
+        """See ``LiveFilter``; the next event is ``longest_us`` behind the last one at most."""
+        return past_us if self.last is None else min(past_us, self.last + self.longest_us) - self.moved_us
+
+
 class _Remembering:
     """A kernel of ``kernels.filters`` with what its pixels remember, from packet to packet of a stream."""
 
@@ -277,6 +347,10 @@ class _Remembering:
             return events
         self.first = int(events["t"][0]) if self.first is None else self.first
         return _passing(self.kernel, events, self.sensor, self.duration_us, self.first, self.memory)
+
+    def behind(self, past_us: int) -> int:
+        """See ``LiveFilter``."""
+        return past_us
 
 
 def _passing(kernel: Callable[..., int], events: Events, sensor: tuple[int, int], *state: object) -> Events:

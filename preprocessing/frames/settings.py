@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from preprocessing.events import Events
-from preprocessing.events.filters import apply_filters, parse_filter
+from preprocessing.events.filters import Gap, apply_filters, parse_filter
 from preprocessing.frames.rasterize import Rasterizer
 
 
@@ -37,6 +37,11 @@ class FrameSettings:
         known: dict[str, Any] = {f.name: config[f.name] for f in fields(cls) if f.name in config}
         known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
         return cls(**known)
+
+    @property
+    def moves_times(self) -> bool:
+        """Whether a filter moves events in time."""
+        return any(isinstance(parse_filter(text), Gap) for text in self.filters)
 
     def rasterizer(self, sensor: tuple[int, int]) -> Rasterizer:
         """The rasterizer that makes these frames of this camera's events, without the filters.

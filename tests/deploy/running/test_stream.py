@@ -127,6 +127,15 @@ def models_with_filters(tmp_path_factory):
     return Classifier(step_model(tmp_path_factory.mktemp("models") / "filters.onnx", config), threads=1)
 
 
+def test_silences_that_a_filter_cuts_short_make_no_slices(tmp_path):
+    model = Classifier(step_model(tmp_path / "gap.onnx", {**CONFIG, "filters": ["gap:5ms"]}), threads=1)
+    events = events_at([*range(0, 50_000, 1000), *range(900_000, 905_000, 1000)])
+    whole = fed(model.stream(), [events])
+    assert as_rows(fed(model.stream(), np.array_split(events, 20))) == as_rows(whole)
+    assert [(update.window, update.step, update.num_events) for update in whole] == [(0, 1, 20), (0, 2, 20), (0, 3, 15)]
+    np.testing.assert_allclose(whole[-1].logits, logits_of(model.frames(events)[0])[-1], atol=1e-6)
+
+
 def test_live_filters_are_those_of_whole_recordings(models_with_filters):
     generator = np.random.default_rng(0)
     events = make_events(

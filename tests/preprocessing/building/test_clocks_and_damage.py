@@ -1,12 +1,15 @@
 """Recordings whose clock was set, and recordings with a few bad events: what a build makes of them, and says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from preprocessing.build import build, main
+from preprocessing.building.pipeline import _check
 from preprocessing.building.samples import RecordingTask
 from preprocessing.cache import FrameCache
-from preprocessing.datasets.base import Source, Trial
+from preprocessing.datasets.base import Listing, Source, Trial
 from preprocessing.datasets.recordings.folder import Folder
 from preprocessing.events import RecordingError, make_events
 from preprocessing.frames.rasterize import rasterize
@@ -209,3 +212,22 @@ def test_labelled_parts_of_a_clock_set_back_are_refused(tmp_path):
 
     with pytest.raises(RecordingError, match="set back at event 4000, so that the times of its labels can mean two"):
         trials_of(tmp_path, events, (1, 0, SECOND)).samples()
+
+
+def test_pauses_can_be_cut_short(root):
+    t = np.concatenate([STEADY, 21 * SECOND + STEADY])
+    aedat(root / "box" / "pause.aedat", events_at(t))
+
+    cache, _ = built(root, slicing="time", filters=["gap:250us"])
+
+    follows_on = events_at(np.concatenate([STEADY, SECOND + STEADY]))
+    expected = rasterize(follows_on, steps=4, size=(12, 8), slicing="time")
+    np.testing.assert_allclose(frames_of(cache, "box/pause.aedat"), expected, atol=1e-6)
+    assert cache.num_filtered == 0
+
+
+def test_times_that_tell_samples_are_not_moved():
+    listing = Listing(("a",), (Source(Path("r"), None, 0, "train", "r", (Trial(0, 0, 1),)),))
+
+    with pytest.raises(ValueError, match="folder tells its samples by times of the recordings, which the filter gap"):
+        _check(Folder(Path("root")), FrameSettings(filters=("gap:1s",)), listing, strict=False)

@@ -1,14 +1,26 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocessing.events import EVENT_DTYPE, make_events
-from preprocessing.events.filters import FILTERS, Crop, Hot, Noise, Refractory, apply_filters, count_image, parse_filter
+from preprocessing.events.filters import (
+    FILTERS,
+    Crop,
+    Gap,
+    Hot,
+    Noise,
+    Refractory,
+    apply_filters,
+    count_image,
+    parse_filter,
+)
 from preprocessing.readers import read_recording
 
 SENSOR = (5, 4)
-SPECS = ["crop:3us-20us", "refractory:4us", "noise:4us", "hot:1"]
+SPECS = ["crop:3us-20us", "refractory:4us", "noise:4us", "hot:1", "gap:2us"]
 
 
 def events(*rows):
@@ -174,7 +186,7 @@ def test_no_events_give_no_events(spec):
     assert len(apply_filters([spec], np.empty(0, EVENT_DTYPE), SENSOR)) == 0
 
 
-@pytest.mark.parametrize("spec", SPECS[1:])
+@pytest.mark.parametrize("spec", SPECS[1:4])
 def test_events_outside_the_sensor_are_refused(spec):
     with pytest.raises(ValueError, match=r"event 1 at \(5, 3\) lies outside the 5×4 sensor"):
         apply_filters([spec], events((0, 4, 3), (1, 5, 3)), SENSOR)
@@ -220,6 +232,7 @@ def test_counts_stand_where_the_pixels_are():
         ("refractory:1ms", Refractory(1000)),
         (" noise:10ms ", Noise(10_000)),
         ("hot:3", Hot(3.0)),
+        ("gap:1.5s", Gap(1_500_000)),
         ("hot:2.5", Hot(2.5)),
     ],
 )
@@ -246,13 +259,15 @@ def test_filters_are_read_from_text(text, filter_):
     ],
 )
 def test_what_is_no_filter_is_refused_with_the_forms(text, why):
-    with pytest.raises(ValueError, match="write crop:START-STOP, refractory:TIME, noise:TIME, hot:FACTOR") as caught:
+    with pytest.raises(
+        ValueError, match="write crop:START-STOP, refractory:TIME, noise:TIME, hot:FACTOR, gap:TIME"
+    ) as caught:
         parse_filter(text)
     assert str(caught.value).startswith(f"cannot read the filter {text!r}: ")
     assert why in str(caught.value)
 
 
-@given(st.text(max_size=20) | st.from_regex(r"(crop|hot|noise|refractory):[\d.msu\-]{0,8}", fullmatch=True))
+@given(st.text(max_size=20) | st.from_regex(r"(crop|hot|noise|refractory|gap):[\d.msu\-]{0,8}", fullmatch=True))
 def test_any_text_is_a_filter_or_a_value_error(text):
     try:
         parsed = parse_filter(text)
@@ -264,7 +279,7 @@ def test_any_text_is_a_filter_or_a_value_error(text):
 @given(
     streams(),
     st.lists(st.integers(0, 60), max_size=5),
-    st.sampled_from(["crop:3us-20us", "refractory:4us", "noise:4us"]),
+    st.sampled_from(["crop:3us-20us", "refractory:4us", "noise:4us", "gap:2us"]),
 )
 def test_a_live_filter_lets_pass_of_packets_what_it_does_of_all(stream, places, spec):
     live = parse_filter(spec).live(SENSOR)
@@ -276,3 +291,37 @@ def test_a_live_filter_lets_pass_of_packets_what_it_does_of_all(stream, places, 
 def test_hot_pixels_cannot_be_known_of_a_live_stream():
     with pytest.raises(ValueError, match=r"hot:1.5 looks for pixels that fire too often in a whole recording"):
         Hot(1.5).live(SENSOR)
+
+
+def gap_twin(stream, longest):
+    """The times of a stream whose silences last ``longest`` at most."""
+    t = stream["t"].tolist()
+    times = t[:1]
+    for before, now in pairwise(t):
+        times.append(times[-1] + min(now - before, longest))
+    return times
+
+
+@given(streams(), st.integers(1, 12))
+def test_gap_follows_its_definition(stream, longest):
+    before = stream.copy()
+    closed = Gap(longest)(stream, SENSOR)
+
+    assert closed["t"].tolist() == gap_twin(stream, longest)
+    np.testing.assert_array_equal(closed[["x", "y", "p"]], stream[["x", "y", "p"]])
+    np.testing.assert_array_equal(stream, before)
+
+
+def test_a_silence_of_just_that_time_stays():
+    assert Gap(10)(events((0, 0, 0), (10, 0, 0), (21, 0, 0), (22, 0, 0)), SENSOR)["t"].tolist() == [0, 10, 20, 21]
+
+
+@given(streams(), st.integers(1, 5), st.integers(1, 4))
+def test_nothing_leaves_a_filter_before_the_time_that_it_promises(stream, num_packets, longest):
+    live, promised = Gap(longest).live(SENSOR), -(1 << 62)
+    for packet in np.array_split(stream, num_packets):
+        left = live(packet)
+        assert not len(left) or left["t"][0] >= promised
+        if len(packet):
+            promised = live.behind(int(packet["t"][-1]))
+            assert promised == left["t"][-1]
