@@ -132,20 +132,23 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         )
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []
-    left_out: list[LeftOut] = []
-    for name, label, part in _parts(stretches, task.source, task.cut):
-        if len(part) == 0:
-            left_out.append(LeftOut(name, "no events in this part"))
-            continue
-        frames, num_saturated, num_used = rasterizer.stored(part)
-        num_unused = len(part) - num_used
-        samples.append(Sample(frames, label, name, num_used, part[:num_used].duration_us, num_saturated, num_unused))
+    empty: list[tuple[int, str]] = []
+    try:
+        for number, (name, label, part) in enumerate(_parts(stretches, task.source, task.cut)):
+            if len(part) == 0:
+                empty.append((number, name))
+                continue
+            frames, num_saturated, num_used = rasterizer.stored(part)
+            duration_us, num_unused = part[:num_used].duration_us, len(part) - num_used
+            samples.append(Sample(frames, label, name, num_used, duration_us, num_saturated, num_unused))
+    except RecordingError as error:
+        raise RecordingError("; ".join([str(error), *recording.warnings])) from error
     return RecordingSamples(
         recording.sensor,
         rasterizer.scale,
         recording.num_special,
         tuple(samples),
-        tuple(left_out),
+        tuple(_left_out(empty, one_line=task.cut is not None)),
         recording.num_backward,
         len(recording.events) - sum(map(len, stretches)),
         recording.num_dropped,
@@ -153,6 +156,21 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         len(recording.jumps),
         recording.warnings,
     )
+
+
+def _left_out(empty: Sequence[tuple[int, str]], one_line: bool) -> Iterator[LeftOut]:
+    """What is left out where parts, of these numbers and names, have no events; ``one_line`` for those in a row."""
+    rows: list[list[str]] = []
+    last = -2
+    for number, name in empty:
+        if one_line and number == last + 1:
+            rows[-1].append(name)
+        else:
+            rows.append([name])
+        last = number
+    for first, *others in rows:
+        more = f" and in the {len(others):,} behind it" if others else ""
+        yield LeftOut(first, f"no events in this part{more}")
 
 
 def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, list[Records]]:

@@ -231,3 +231,24 @@ def test_times_that_tell_samples_are_not_moved():
 
     with pytest.raises(ValueError, match="folder tells its samples by times of the recordings, which the filter gap"):
         _check(Folder(Path("root")), FrameSettings(filters=("gap:1s",)), listing, strict=False)
+
+
+def test_empty_windows_in_a_row_are_one_line(root):
+    aedat(root / "box" / "pause.aedat", events_at(np.concatenate([STEADY, 21 * SECOND + STEADY])))
+
+    cache, _ = built(root, window="1ms")
+
+    assert cache.left_out == (("box/pause.aedat@1000000us", "no events in this part and in the 19,999 behind it"),)
+
+
+def test_a_recording_that_is_too_short_says_what_is_doubtful_about_it(root):
+    npz(root / "box" / "ms.npz", events_at(STEADY // 1000))
+
+    cache, _ = built(root, window="100ms")
+
+    ((name, reason),) = cache.left_out
+    assert name == "box/ms.npz"
+    assert reason.startswith(
+        "999 µs long, shorter than the window of 100000 µs; times are taken for us, so that it lasts"
+    )
+    assert reason.endswith("say so: --time-unit ms")
