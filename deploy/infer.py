@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
 from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, add_reading_options, positive
-from preprocessing.events import Events, RecordingWarning
+from preprocessing.events import Events, Recording, RecordingWarning
 
 BATCH = 8
 """Recordings that are read and run together."""
@@ -97,19 +99,24 @@ def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_
     return 0
 
 
-def _updates(stream: EventStream, packets: Iterator[Events]) -> Iterator[Update]:
-    """All answers; Ctrl-C ends the stream like the source's own end."""
+def _updates(stream: EventStream, packets: Iterator[Events | None]) -> Iterator[Update]:
+    """All answers; Ctrl-C ends the stream like the source's own end, None begins it anew."""
     try:
         for packet in packets:
-            yield from stream.feed(packet)
+            yield from stream.begin_anew() if packet is None else stream.feed(packet)
     except KeyboardInterrupt:
         pass
     yield from stream.finish()
 
 
 @contextmanager
-def _packets(classifier: Classifier, source: str, idle_s: float | None) -> Iterator[tuple[Iterator[Events], object]]:
-    """Packets of a source, and what counts them: jAER's UDP, standard input, a growing file, or any recording."""
+def _packets(
+    classifier: Classifier, source: str, idle_s: float | None
+) -> Iterator[tuple[Iterator[Events | None], object]]:
+    """Packets of a source, and what counts them: jAER's UDP, standard input, a growing file, or any recording.
+
+    None stands where the clock of a recording was set back.
+    """
     sensor = classifier.metadata.sensor or (0, 0)
     address = parse_udp(source)
     if address:
@@ -119,12 +126,18 @@ def _packets(classifier: Classifier, source: str, idle_s: float | None) -> Itera
         decoder = AddressDecoder(sensor)
         yield aedat_packets(chunks(sys.stdin.fileno()), decoder, "standard input"), decoder.received
     elif idle_s is None:
-        events = classifier.read(source).events
-        yield (events[at : at + PACKET_EVENTS] for at in range(0, len(events), PACKET_EVENTS)), None
+        yield _packets_of(classifier.read(source)), None
     else:
         decoder = AddressDecoder(sensor)
         with Path(source).open("rb") as file:
             yield aedat_packets(chunks(file.fileno(), idle_s), decoder, source), decoder.received
+
+
+def _packets_of(recording: Recording) -> Iterator[Events | None]:
+    for number, stretch in enumerate(np.split(recording.events, list(recording.resets))):
+        if number:
+            yield None
+        yield from (stretch[at : at + PACKET_EVENTS] for at in range(0, len(stretch), PACKET_EVENTS))
 
 
 def _print_update(classifier: Classifier, source: str, update: Update, steps: int, as_json: bool) -> None:

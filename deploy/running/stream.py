@@ -106,6 +106,10 @@ class EventStream:
             updates += self._restart() if ready is None else self._take(ready)
         return updates
 
+    def begin_anew(self) -> list[Update]:
+        """End the stream and begin another, as where the clock was set back; the answers as of ``finish``."""
+        return [*self._take(self._order.rest()), *self._restart()]
+
     def finish(self) -> list[Update]:
         """End the stream: the answers after what was held back, and after the slice that was begun."""
         return [*self._take(self._order.rest()), *self._end()]

@@ -108,6 +108,23 @@ def test_recordings_are_read_as_those_of_the_training_data(tmp_path):
         assert Classifier(said, time_unit="us").read(path).duration_us == STEADY[-1] * 1000
 
 
+def test_a_recording_as_a_stream_begins_anew_where_its_clock_was_set_back(model, tmp_path, capsys):
+    half = STEADY[: len(STEADY) // 2]
+    events = events_at(np.concatenate([100 * SECOND + half, 5 * SECOND + STEADY]))
+    stream = Classifier(model).stream()
+    live = [*stream.feed(events), *stream.finish()]
+
+    assert main([str(model), str(save(tmp_path / "r.npz", events)), "--stream", "--json"]) == 0
+    of_file = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [(line["window"], line["step"], line["final"]) for line in of_file] == [
+        (update.window, update.step, update.final) for update in live
+    ]
+    assert [(update.window, update.step) for update in live] == [(0, 1), (0, 2), (1, 1), (1, 2), (1, 3)]
+    for line, update in zip(of_file, live, strict=True):
+        np.testing.assert_allclose([*line["probabilities"].values()], update.probabilities, atol=1e-6)
+
+
 def test_what_is_doubtful_is_told_beside_the_answers(model, tmp_path, capsys):
     events = events_at(np.concatenate([STEADY, [WINDOW_US + 50]]))
     events["y"][9] = 128
