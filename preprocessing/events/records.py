@@ -2,7 +2,7 @@
 
 Decoding a record to (t, x, y, p) only to look its pixel up in a table is work that the table can do: it is indexed
 by the bits of the record itself. So frames are made from the bytes of a file in two passes without a temporary:
-``Records.are_clean`` checks every record, ``kernels.raster.accumulate`` adds it to its bins.
+``Records.clean_span_us`` checks every record, ``kernels.raster.accumulate`` adds it to its bins.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ class Records:
 
     def stretches(self, starts: Sequence[int]) -> list[Records]:
         """The parts that begin with the events ``starts``, and the first one before them."""
+        if not starts:
+            return [self]
         edges = [0, *starts, len(self)]
         return [self[start:stop] for start, stop in pairwise(edges)]
 
@@ -126,18 +128,21 @@ class Records:
         """Time from the first to the last event, µs."""
         return int(np.ptp(np.asarray(self[:: len(self) - 1].t))) if len(self) > 1 else 0
 
-    def are_clean(self) -> bool:
-        """Whether every record is an event inside the sensor, and times don't decrease.
+    def clean_span_us(self) -> int | None:
+        """Time from the first to the last record, µs, if all are events inside the sensor whose times don't decrease.
 
         If not, ``readers.decode_recording`` says what is wrong, or does what is needed: drops records that are no
         events, follows a clock that wraps, puts late events in order.
         """
-        from preprocessing.kernels.raster import are_clean
+        from preprocessing.kernels.raster import clean_span
 
+        if not len(self):
+            return None
         layout, clock = self.layout, self.layout.clock or Clock(False, Field(0, 0))
         x, y = ((field.shift, field.mask, limit) for field, limit in (layout.x, layout.y))
         time = (clock.bits.shift, clock.bits.mask)
-        return bool(are_clean(self.words, clock.swapped, time, np.uint64(layout.unset), x, y))
+        span_us = clean_span(self.words, clock.swapped, time, np.uint64(layout.unset), x, y)
+        return None if span_us < 0 else int(span_us)
 
 
 @dataclass(frozen=True)

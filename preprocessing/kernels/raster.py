@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 
 
 @njit(cache=True, nogil=True)
-def are_clean(
+def clean_span(
     words: NDArray[np.uint64],
     swapped: bool,
     time: tuple[int, int],
     unset: np.uint64,
     x: tuple[int, int, int],
     y: tuple[int, int, int],
-) -> bool:
-    """Whether bits ``unset`` are zero, x and y (shift, mask, limit) below their limits, and times don't decrease."""
+) -> int:
+    """The time from the first to the last of words ``[N]``, N > 0, µs, if every one is an event; else −1.
+
+    That is, if bits ``unset`` are zero, x and y (shift, mask, limit) below their limits, and times don't decrease.
+    """
     if (x[1] or y[1]) and not _are_inside(words, x, y):
-        return False
+        return -1
     time_shift, time_mask = uint64(time[0]), uint64(time[1])
     last, used = uint64(0), uint64(0)
     backward: np.bool_ = np.bool_(False)
@@ -28,7 +31,10 @@ def are_clean(
         now = (_swapped(word) if swapped else word) >> time_shift & time_mask
         backward |= now < last
         last = now
-    return bool(not backward and used & unset == 0)
+    if backward or used & unset:
+        return -1
+    first = (_swapped(words[0]) if swapped else words[0]) >> time_shift & time_mask
+    return int(last - first)
 
 
 @njit(cache=True, nogil=True)

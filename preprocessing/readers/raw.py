@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.events.clock import forward_jumps, set_clock_warnings
+from preprocessing.events.clock import CLOCK_JUMP_US, forward_jumps, set_clock_warnings
 from preprocessing.events.records import Clock, Field, Layout, Places, Records, places
 from preprocessing.readers import aedat2, atis, dat, reader_of
 from preprocessing.readers.sensors import agreed
@@ -66,8 +66,11 @@ def open_raw(data: bytes, source: str, sensor: tuple[int, int] | None = None) ->
         opened = _dat(data, source, sensor)
     else:
         return None
-    if not (opened and len(opened.events) and opened.events.are_clean()):
+    span_us = opened.events.clean_span_us() if opened else None
+    if opened is None or span_us is None:
         return None
+    if span_us < CLOCK_JUMP_US:
+        return opened
     jumps = forward_jumps(opened.events.t)
     if not len(jumps):
         return opened
