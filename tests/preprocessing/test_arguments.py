@@ -2,7 +2,8 @@ from argparse import ArgumentParser
 
 import pytest
 
-from preprocessing.arguments import Help, add_frame_options
+from preprocessing.arguments import Help, add_frame_options, add_reading_options
+from preprocessing.events import Reading
 from preprocessing.frames.settings import FrameSettings
 
 
@@ -51,3 +52,23 @@ def test_wrong_options_are_named(arguments, why, capsys):
     with pytest.raises(SystemExit):
         parse(*arguments)
     assert why in capsys.readouterr().err
+
+
+def read_options(*arguments, **options):
+    parser = ArgumentParser(formatter_class=Help)
+    add_reading_options(parser, **options)
+    return vars(parser.parse_args(arguments))
+
+
+def test_options_of_the_reading():
+    assert Reading(**read_options()) == Reading()
+    assert read_options("--time-unit", "ns", "--drop-bad", "0.5%") == {"time_unit": "ns", "drop_bad": 0.005}
+    assert read_options("--drop-bad", "0.02")["drop_bad"] == 0.02
+    assert read_options(as_built="as in the training data") == {"time_unit": None, "drop_bad": None}
+
+
+@pytest.mark.parametrize("share", ["100%", "1", "5 percent", "-1%", "", "nan"])
+def test_what_is_no_share_is_named(share, capsys):
+    with pytest.raises(SystemExit):
+        read_options(f"--drop-bad={share}")
+    assert f"expected a share below 100%, such as 0.1% or 0.001, got {share!r}" in capsys.readouterr().err
