@@ -19,6 +19,7 @@ import numpy as np
 from deploy.measuring.contenders import EXPORTED, FROM_CHECKPOINT, Contender
 from deploy.running.session import Floats
 from preprocessing.arguments import Help, positive
+from preprocessing.terminal import take_any_text
 
 NUM_COMPARED, COMPARED_AT_ONCE = 32, 8
 AGREEMENT = 0.95
@@ -200,17 +201,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; exit status 1 for what cannot run, and where the answers disagree."""
+    take_any_text()
     options = _parser().parse_args(arguments)
     where = machine(sorted({PACKAGES[EXPORTED], *(["torch"] if options.checkpoint else [])}))
     try:
         timings = print_timings(options)
+        print(where)
+        if options.json:
+            text = json.dumps({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
+            options.json.write_text(text + "\n", encoding="utf-8")
+            print(f"written to {options.json}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(where)
-    if options.json:
-        text = json.dumps({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
-        options.json.write_text(text + "\n")
     disagreeing = sorted({timing.name for timing in timings if timing.agreement < AGREEMENT})
     if disagreeing:
         print(f"error: {', '.join(disagreeing)} disagree on more than {1 - AGREEMENT:.0%} of samples", file=sys.stderr)

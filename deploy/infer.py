@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +18,10 @@ from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, add_reading_options, positive
 from preprocessing.events import Events, Recording, RecordingWarning
+from preprocessing.terminal import take_any_text
 
 BATCH = 8
-"""Recordings that are read and run together."""
+"""Windows that are run together."""
 
 PACKET_EVENTS = 4096
 STDIN = "-"
@@ -37,28 +37,26 @@ class Prediction:
         label: the likeliest class.
         probability: of that class.
         probabilities: of every class.
-        milliseconds: from the raw file to the answer; of recordings that were run together, their share.
+        windows: that it was cut into, as the training data were; the probabilities are the mean over them.
+        milliseconds: from the raw file to the answer, its own; of a run of several together, its windows' share.
     """
 
     recording: str
     label: str
     probability: float
     probabilities: dict[str, float]
+    windows: int
     milliseconds: float
 
 
 def classify(classifier: Classifier, recordings: Sequence[Path]) -> Iterator[Prediction | ValueError | OSError]:
     """Classify recordings, some at a time; one that cannot be used yields the error that says why."""
-    for start in range(0, len(recordings), BATCH):
-        together = recordings[start : start + BATCH]
-        started = time.perf_counter()
-        outcomes = list(classifier.predict_each(together))
-        milliseconds = 1e3 * (time.perf_counter() - started) / len(together)
-        for recording, outcome in zip(together, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                yield outcome
-            else:
-                yield Prediction(str(recording), *_named(classifier, outcome), milliseconds)
+    for recording, answer in zip(recordings, classifier.answer_each(recordings, BATCH), strict=True):
+        if isinstance(answer, Exception):
+            yield answer
+        else:
+            named = _named(classifier, answer.probabilities)
+            yield Prediction(str(recording), *named, answer.num_windows, 1e3 * answer.seconds)
 
 
 def _named(classifier: Classifier, probabilities: Probabilities) -> tuple[str, float, dict[str, float]]:
@@ -75,9 +73,10 @@ def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json
             print(f"error: {prediction}", file=sys.stderr)
             status = 1
         elif as_json:
-            print(json.dumps(asdict(prediction), ensure_ascii=False, allow_nan=False), flush=True)
+            print(json.dumps(asdict(prediction), allow_nan=False), flush=True)
         else:
             answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
+            answer += f"  mean of {prediction.windows} windows" if prediction.windows > 1 else ""
             print(f"{prediction.recording}: {answer}", flush=True)
     return status
 
@@ -145,7 +144,7 @@ def _print_update(classifier: Classifier, source: str, update: Update, steps: in
     if as_json:
         facts = {name: getattr(update, name) for name in _FACTS}
         answer = {"label": label, "probability": probability, "probabilities": named}
-        print(json.dumps({"source": source, **facts, **answer}, ensure_ascii=False, allow_nan=False), flush=True)
+        print(json.dumps({"source": source, **facts, **answer}, allow_nan=False), flush=True)
     else:
         last = "  final" if update.final else ""
         where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"
@@ -188,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; what cannot be used gets its own line and exit status 1, and the rest goes on."""
+    take_any_text()
     options = _parser().parse_args(arguments)
     try:
         classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)

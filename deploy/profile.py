@@ -25,6 +25,7 @@ from evglif.neurons import SpikingNeuron
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.progress import progress
+from preprocessing.terminal import take_any_text
 
 _MOST_POOLINGS = 8
 """Average pools by four in a row behind which a count of spikes is still told from a real value."""
@@ -233,6 +234,7 @@ def _short(count: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
+    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
@@ -252,12 +254,14 @@ def main(arguments: list[str] | None = None) -> int:
             for warning in check_checkpoint(cache, checkpoint, options.accept):
                 print(f"WARNING: {warning}", file=sys.stderr)
             cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
+        print(table(cost))
         if options.json:
-            options.json.write_text(json.dumps(cost.as_json(), indent=2, ensure_ascii=False) + "\n")
+            text = json.dumps(cost.as_json(), indent=2, ensure_ascii=False)
+            options.json.write_text(text + "\n", encoding="utf-8")
+            print(f"\nwritten to {options.json}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(table(cost))
     return 0
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,21 @@ from preprocessing.readers import read_recording
 Probabilities = Floats
 Source = str | os.PathLike[str] | NDArray[Any]
 """Path of a recording; its events, ``[N]`` of ``EVENT_DTYPE``; or frames in events per pixel, ``[T, C, H, W]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a model says of one recording.
+
+    Attributes:
+        probabilities: of the classes, ``[K]``, the mean over its windows.
+        num_windows: that it was cut into; 1 where it is one sample.
+        seconds: to read it and make its frames, and its windows' share of the run that they were in.
+    """
+
+    probabilities: Probabilities
+    num_windows: int
+    seconds: float
 
 
 class Classifier:
@@ -100,15 +117,22 @@ class Classifier:
             recordings: as for ``predict``; frames are those of one sample.
             batch: windows that are run together, at most; at least one recording is.
         """
-        waiting: list[Floats | ValueError | OSError] = []
+        for answer in self.answer_each(recordings, batch):
+            yield answer.probabilities if isinstance(answer, Answer) else answer
+
+    def answer_each(self, recordings: Iterable[Source], batch: int = 8) -> Iterator[Answer | ValueError | OSError]:
+        """As ``predict_each``, with the number of windows behind each answer and the time it took."""
+        waiting: list[_Waiting] = []
         num_windows = 0
         for recording in recordings:
+            started = time.perf_counter()
             frames = self._frames_or_error(recording)
             length = len(frames) if isinstance(frames, np.ndarray) else 0
+            seconds = time.perf_counter() - started
             if num_windows + length > batch and num_windows:
                 yield from self._run(waiting, batch)
                 waiting, num_windows = [], 0
-            waiting.append(frames)
+            waiting.append(_Waiting(frames, seconds))
             num_windows += length
         yield from self._run(waiting, batch)
 
@@ -166,25 +190,36 @@ class Classifier:
         except (ValueError, OSError) as error:
             return error
 
-    def _run(
-        self, waiting: list[Floats | ValueError | OSError], batch: int
-    ) -> Iterator[Probabilities | ValueError | OSError]:
+    def _run(self, waiting: Sequence[_Waiting], batch: int) -> Iterator[Answer | ValueError | OSError]:
         """Run the windows of several recordings together; each gets the mean over its own."""
-        frames = [each for each in waiting if isinstance(each, np.ndarray)]
+        started = time.perf_counter()
+        frames = [each.frames for each in waiting if isinstance(each.frames, np.ndarray)]
         windows = np.concatenate(frames) if frames else np.empty((0, *self._session.frames_shape), np.float32)
         starts = range(0, len(windows), batch)
-        logits = (row for start in starts for row in self._session.logits(windows[start : start + batch]))
+        runs = [self._session.logits(windows[start : start + batch]) for start in starts]
+        logits = (row for rows in runs for row in rows)
+        of_a_window = (time.perf_counter() - started) / max(1, len(windows))
         for each in waiting:
-            yield _answer(list(islice(logits, len(each)))) if isinstance(each, np.ndarray) else each
+            if isinstance(each.frames, np.ndarray):
+                num = len(each.frames)
+                yield _answer(list(islice(logits, num)), each.seconds + num * of_a_window)
+            else:
+                yield each.frames
 
 
-def _answer(logits: list[Floats]) -> Probabilities | ValueError:
+class _Waiting(NamedTuple):
+    """A recording's windows, or why it cannot be used, and the seconds that it took to know."""
+
+    frames: Floats | ValueError | OSError
+    seconds: float
+
+
+def _answer(logits: list[Floats], seconds: float) -> Answer | ValueError:
     """The mean of the probabilities of a recording's windows, or why there is none."""
     try:
-        probabilities: Probabilities = softmax(np.stack(logits)).mean(0)
+        return Answer(softmax(np.stack(logits)).mean(0), len(logits), seconds)
     except ValueError as error:
         return error
-    return probabilities
 
 
 def _windows(stretches: Sequence[Events], settings: dict[str, Any], source: str) -> list[Events]:

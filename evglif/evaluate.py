@@ -26,6 +26,7 @@ from evglif.evaluation.tally import Tally
 from evglif.models import Network
 from evglif.provenance import familiar
 from preprocessing.cache import SPLITS, FrameCache
+from preprocessing.terminal import take_any_text
 
 
 def evaluate_model(model: Network, dataset: FrameDataset, config: LoaderConfig, device: str = "cpu") -> Evaluation:
@@ -120,6 +121,7 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
+    take_any_text()
     options = _parser().parse_args(arguments)
     try:
         _prepare(options)
@@ -205,6 +207,7 @@ def _report_one(
         write_evaluation(options.out, checkpoint, evaluation, cache, options.split)
     if options.json:
         write_json(options.json, evaluation.to_dict())
+    _say_where(options)
 
 
 def _report_several(
@@ -226,6 +229,13 @@ def _report_several(
         figures = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
         against = {name: comparison.to_dict() for name, comparison in comparisons.items()}
         write_json(options.json, {"models": figures, "comparisons": against})
+    _say_where(options)
+
+
+def _say_where(options: argparse.Namespace) -> None:
+    written = [str(path) for path in (options.out, options.json) if path]
+    if written:
+        print(f"\nwritten to {' and '.join(written)}")
 
 
 if __name__ == "__main__":

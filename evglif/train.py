@@ -24,6 +24,7 @@ from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
 from preprocessing.files import BusyError
+from preprocessing.terminal import take_any_text
 
 
 def train(
@@ -37,8 +38,9 @@ def train(
     """Train a network, then evaluate it on the test split, which plays no part in any choice.
 
     Writes to ``out``: ``recipe.yaml``; after every epoch ``state.pt``, ``last.pt``, ``metrics.csv`` and, where it is
-    the best by validation, ``best.pt``; at the end ``results.json`` and pictures of the curves and of the confusion
-    matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again.
+    the best by validation, ``best.pt``; at the end ``results.json``, and then pictures of the curves and of the
+    confusion matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again; of
+    one that is finished, pictures that are missing are drawn.
 
     Args:
         recipe: what to do.
@@ -70,6 +72,7 @@ def train(
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
         if finished is not None:
+            plot_run(run.folder, finished, cache.classes)
             if progress:
                 print(f"{out} holds this run, finished after {recipe.epochs} epochs; pass --overwrite to begin anew")
             return finished
@@ -89,8 +92,8 @@ def train(
         if not fabric.is_global_zero:
             return {}
         results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
-        plot_run(run.folder, results, cache.classes)
         run.finish(results)
+        plot_run(run.folder, results, cache.classes)
     if progress:
         report(run.folder, results)
     return results
@@ -186,6 +189,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
 
 def main() -> int:
     """The command line; errors a user can mend end in one line."""
+    take_any_text()
     try:
         recipe, rest = parse_arguments()
         train(recipe, **rest)

@@ -14,6 +14,7 @@ from preprocessing.building.pipeline import BuildResult, build
 from preprocessing.datasets import DATASETS, Dataset
 from preprocessing.download import download
 from preprocessing.files import BusyError
+from preprocessing.terminal import take_any_text
 from preprocessing.workers import WorkerError
 
 __all__ = ["BuildResult", "build", "main"]
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: built or up to date, 1: nothing usable or a strict failure, 2: wrong usage."""
+    take_any_text()
     parser = _parser()
     options = vars(parser.parse_args(_expanded(sys.argv[1:] if arguments is None else arguments)))
     kind = DATASETS[options.pop("dataset")]

@@ -28,6 +28,7 @@ from preprocessing.inspection.text import (
 )
 from preprocessing.progress import progress
 from preprocessing.readers import read_recording
+from preprocessing.terminal import take_any_text
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -51,6 +52,7 @@ class _UsageError(ValueError):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: everything could be read, 1: something could not, or not be drawn, 2: wrong usage."""
+    take_any_text()
     parser = _parser()
     options = parser.parse_args(arguments)
     alone = [name for name in ("picture", "gif", "sample") if getattr(options, name) is not None]
@@ -137,10 +139,11 @@ def _show_recording(recording: Recording, options: Namespace) -> None:
 
     rasterizer = _settings(options).rasterizer(recording.sensor)
     if options.picture:
-        with _patience(f"drawing {options.picture}"):
+        with _drawing(options.picture, options):
             draw_recording(options.picture, events, rasterizer, recording_title(facts))
     if options.gif:
-        animate(options.gif, events, rasterizer, Path(recording.source).name)
+        with _drawing(options.gif, options):
+            animate(options.gif, events, rasterizer, Path(recording.source).name)
 
 
 def _settings(options: Namespace) -> FrameSettings:
@@ -170,14 +173,29 @@ def _show_cache(cache: FrameCache, options: Namespace) -> None:
     if options.picture:
         from preprocessing.inspection.plots import draw_cache, draw_sample
 
-        if options.sample is None:
-            draw_cache(options.picture, cache, cache_title(cache))
-        else:
-            draw_sample(options.picture, cache, options.sample, sample_title(sample))
+        with _drawing(options.picture, options):
+            if options.sample is None:
+                draw_cache(options.picture, cache, cache_title(cache))
+            else:
+                draw_sample(options.picture, cache, options.sample, sample_title(sample))
 
 
 def _json(found: Sequence[Facts]) -> str:
-    return json.dumps([facts.as_json() for facts in found], indent=2, ensure_ascii=False)
+    """In ASCII, which every terminal takes and which stands for the same names."""
+    return json.dumps([facts.as_json() for facts in found], indent=2)
+
+
+@contextmanager
+def _drawing(picture: Path, options: Namespace) -> Iterator[None]:
+    """Say where a picture is once it is drawn; what goes wrong is an error of ours, whatever the library calls it."""
+    try:
+        with _patience(f"drawing {picture}"):
+            yield
+    except (ValueError, OSError):
+        raise
+    except Exception as error:  # a drawing library may raise anything
+        raise ValueError(f"{picture} could not be drawn: {error}") from error
+    print(f"drawn: {picture}", file=sys.stderr if options.json else sys.stdout)
 
 
 @contextmanager

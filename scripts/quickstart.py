@@ -25,12 +25,14 @@ from evglif.train import parse_arguments, train
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
 from preprocessing.datasets.simulated.digits import Digits
+from preprocessing.terminal import take_any_text
 
 STEPS, SIZE = 4, (16, 16)
 NUM_TIMED = 50
 
 
 def main() -> None:
+    take_any_text()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder for recordings and frames")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder of the run")
@@ -74,7 +76,7 @@ def trained(data: Path, out: Path) -> dict[str, Any]:
     recipe, _ = parse_arguments(["--recipe", "digits", "--data", str(data), "--out", str(out)])
     results_file = out / "results.json"
     if results_file.exists():
-        results: dict[str, Any] = json.loads(results_file.read_text())
+        results: dict[str, Any] = json.loads(results_file.read_text(encoding="utf-8"))
         with FrameCache(data) as cache:
             if (results["recipe"], results["fingerprint"]) == (recipe.to_dict(), cache.fingerprint):
                 print(f"{out} holds this run already; remove the folder to train anew")

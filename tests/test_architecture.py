@@ -10,13 +10,14 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "kernels files progress workers": "",
+        "kernels files progress workers terminal": "",
+        "drawing": "terminal",
         "events": "kernels",
         "readers frames": "events kernels",
         "cache": "files",
         "download": "files progress",
         "arguments": "events frames",
-        "datasets.base": "cache download events frames readers",
+        "datasets.base": "cache download events frames readers terminal",
         "datasets.splits": "cache datasets.base",
         "datasets.recordings": "cache datasets.base datasets.splits download events readers",
         "datasets.stills": "arguments cache datasets.base datasets.recordings datasets.splits download events frames",
@@ -25,9 +26,9 @@ ROOMS = {
         "datasets": "datasets.base datasets.recordings datasets.simulated datasets.stills",
         "building": "cache datasets datasets.base datasets.splits datasets.stills events files frames progress readers "
         "workers",
-        "inspection": "cache events frames progress",
-        "build": "arguments building datasets download files workers",
-        "inspect": "arguments cache events frames inspection progress readers",
+        "inspection": "cache drawing events frames progress",
+        "build": "arguments building datasets download files terminal workers",
+        "inspect": "arguments cache drawing events frames inspection progress readers terminal",
         "": "cache events frames readers",
     },
     "evglif": {
@@ -36,37 +37,40 @@ ROOMS = {
         "recurrence": "surrogate",
         "neurons": "recurrence surrogate",
         "layers": "neurons",
-        "models": "layers neurons preprocessing.arguments",
+        "models": "layers neurons preprocessing.arguments preprocessing.terminal",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance",
-        "plots": "evaluation",
-        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache",
+        "plots": "evaluation preprocessing.drawing",
+        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing",
+        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
+        "preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "recipe": "augment data models training.losses training.optim preprocessing.cache",
-        "training": "augment checkpoint data evaluate models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.files",
+        "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
+        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files",
         "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
-        "preprocessing.files",
+        "preprocessing.files preprocessing.terminal",
         "": "checkpoint models neurons",
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers",
         "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
-        "infer": "running runtime preprocessing.arguments preprocessing.events preprocessing.readers",
+        "infer": "running runtime preprocessing.arguments preprocessing.events preprocessing.readers "
+        "preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
         "measuring": "exporting exporting.formats running evglif.*",
-        "export": "exporting exporting.formats evglif.* preprocessing.cache",
-        "bench": "measuring running preprocessing.arguments",
-        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress",
+        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.terminal",
+        "bench": "measuring running preprocessing.arguments preprocessing.terminal",
+        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress "
+        "preprocessing.terminal",
         "": "",
     },
 }

@@ -13,6 +13,10 @@ FIRST_OPSET = 18
 """The first whose Split divides by a number of outputs; onnxruntime 1.16 knows it."""
 
 
+AGREEMENT = 0.99
+"""Least share of samples that must get the same class; one rounding near a threshold may turn a close decision."""
+
+
 @dataclass(frozen=True)
 class ExportOptions:
     """How a checkpoint is exported.
@@ -27,6 +31,8 @@ class ExportOptions:
         calibration: int8: cache whose training split gives the range of what is no spike.
         accept: differences between the data given and those of the training that are meant, as in
             ``evglif.data.check_checkpoint``.
+        bound: least share of samples on which the file must say what the checkpoint says; refused is one whose 95 %
+            interval lies below.
 
     Raises:
         ValueError: for an unknown name, or options that do not go together; what to do is said.
@@ -40,6 +46,7 @@ class ExportOptions:
     precision: str = "fp32"
     calibration: Path | None = None
     accept: tuple[str, ...] = ()
+    bound: float = AGREEMENT
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -48,6 +55,8 @@ class ExportOptions:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
         if not FIRST_OPSET <= self.opset <= onnx_opset_version():
             raise ValueError(f"opset {self.opset}: choose one from {FIRST_OPSET} to {onnx_opset_version()}")
+        if not 0 <= self.bound <= 1:
+            raise ValueError(f"bound {self.bound}: a share of samples from 0 to 1, such as 0.97")
         if self.compat and self.opset != FIRST_OPSET:
             raise ValueError(f"onnxruntime 1.16 loads opset {FIRST_OPSET}, not {self.opset}; leave out --opset")
         self._check_format()

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from deploy.exporting.prepare import FrozenNeuron, example_frames
 from evglif.checkpoint import Checkpoint
 from evglif.data import check_checkpoint
+from evglif.evaluation.statistics import wilson_interval
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from evglif.provenance import familiar
 from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
 
-AGREEMENT = 0.99
-"""Least share of samples that must get the same class; one rounding near a threshold may turn a close decision."""
 NUM_MADE_UP = 64
 NUM_OBSERVED, OBSERVED_AT_ONCE = 16, 4
 
@@ -88,9 +87,18 @@ class Parity:
     num_observed: int = 0
     flipped: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the agreement: what the choice of samples leaves open."""
+        return wilson_interval(round(self.agreement * self.num_samples), self.num_samples)
+
     def summary(self) -> dict[str, Any]:
         """As plain values, with the worst layer in place of all."""
-        return {**asdict(self), "flipped": max(self.flipped.values(), default=0.0)}
+        return {**self.to_dict(), "flipped": max(self.flipped.values(), default=0.0)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain values."""
+        return {**asdict(self), "agreement_interval_95": list(self.interval)}
 
     def __str__(self) -> str:
         accuracies = ""
@@ -101,10 +109,12 @@ class Parity:
         if worst:
             flips = f"; on {self.num_observed} of them at most {self.flipped[worst]:.1e} of a layer's spikes flipped"
             flips += f" ({worst})" if self.flipped[worst] else ""
-        return (
-            f"same class on {self.agreement:.1%} of {self.num_samples} samples, "
-            f"|Δ logit| median {self.median_difference:.1e}, max {self.max_difference:.1e}{accuracies}{flips}"
+        low, high = self.interval
+        same = (
+            f"same class on {self.agreement:.1%} of {self.num_samples} samples (95 % interval {low:.1%} to {high:.1%})"
         )
+        difference = f"|Δ logit| median {self.median_difference:.1e}, max {self.max_difference:.1e}"
+        return f"{same}, {difference}{accuracies}{flips}"
 
 
 def made_up_samples(model: Network) -> Samples:

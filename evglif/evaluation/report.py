@@ -20,23 +20,43 @@ from evglif.evaluation.figures import Evaluation, Predictions
 from evglif.evaluation.learnt import NeuronValue, ValueRow, neuron_values, value_rows
 from evglif.models import spec_to_dict
 from preprocessing.cache import FrameCache, package_version
+from preprocessing.drawing import optional_picture
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What spreadsheets begin a formula by; the list is OWASP's for CSV injection."""
+
+AGAIN = "all figures are written; the same command draws it"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values as JSON."""
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table; what is not defined (NaN, None) is left empty."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        writer.writerows([[_cell(value) for value in row] for row in rows])
+    """Write a table in UTF-8; what is not defined (NaN, None) is left empty.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it, which the spreadsheet hides.
+    """
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        csv.writer(file).writerows([[_cell(value) for value in row] for row in (head, *rows)])
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, str):
+        return f"'{value}" if _looks_like_a_formula(value) else value
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _looks_like_a_formula(text: str) -> bool:
+    if not text.startswith(FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False  # a class may be called -1
 
 
 def write_tables(folder: Path, evaluation: Evaluation, classes: Sequence[str], sources: Sequence[str]) -> None:
@@ -91,9 +111,10 @@ def _write_columns(path: Path, head: Sequence[str], columns: Sequence[Sequence[A
 def write_evaluation(
     folder: Path, checkpoint: Checkpoint, evaluation: Evaluation, cache: FrameCache, split: str
 ) -> None:
-    """Write all there is to an evaluation: ``evaluation.json``, the CSV files, the neurons' values, the pictures.
+    """Write all there is to an evaluation: ``evaluation.json``, the CSV files, the neurons' values, then the pictures.
 
-    Files of the same names are replaced. The folder is made where there is none.
+    Files of the same names are replaced. The folder is made where there is none. A picture that cannot be drawn is a
+    warning.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec = checkpoint.model.spec
@@ -109,9 +130,12 @@ def write_evaluation(
     write_json(folder / "evaluation.json", {**what, **evaluation.to_dict()})
     write_tables(folder, evaluation, cache.classes, cache.sources)
     model = f"{spec.name} with {spec.neuron.name}"
-    title = f"{cache.path.stem}, {split}: {model}, {_right(evaluation)}"
-    write_pictures(folder, evaluation, cache.classes, title, model)
-    write_values(folder, neuron_values(checkpoint.model), f"{cache.path.stem}: {model}, learnt values")
+    values = neuron_values(checkpoint.model)
+    write_values(folder, values)
+    draw_evaluation(
+        folder, evaluation, cache.classes, f"{cache.path.stem}, {split}: {model}, {_right(evaluation)}", model
+    )
+    draw_values(folder, values, f"{cache.path.stem}: {model}, learnt values")
 
 
 def _right(evaluation: Evaluation) -> str:
@@ -123,11 +147,9 @@ def write_comparison(
     folder: Path, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison], title: str
 ) -> None:
     """Write ``comparison.csv``, a row per model, and ``steps.png``, all of them in one picture."""
-    from evglif.plots import plot_steps
-
     rows = [_compared(name, evaluation, comparisons.get(name)) for name, evaluation in evaluations.items()]
     write_csv(folder / "comparison.csv", list(rows[0]), (list(row.values()) for row in rows))
-    plot_steps(evaluations, folder / "steps.png", title)
+    _draw("plot_steps", folder / "steps.png", title, evaluations)
 
 
 def _compared(name: str, evaluation: Evaluation, comparison: Comparison | None) -> dict[str, Any]:
@@ -142,22 +164,30 @@ def _compared(name: str, evaluation: Evaluation, comparison: Comparison | None) 
     return row | dict(zip(names, values, strict=True))
 
 
-def write_pictures(folder: Path, evaluation: Evaluation, classes: Sequence[str], title: str, model: str) -> None:
+def draw_evaluation(folder: Path, evaluation: Evaluation, classes: Sequence[str], title: str, model: str) -> None:
     """Draw an evaluation: ``confusion.png``, ``steps.png``, ``reliability.png`` and, with spikes, ``firing.png``."""
-    from evglif.plots import plot_confusion, plot_firing, plot_reliability, plot_steps
-
-    plot_confusion(evaluation.confusion, classes, folder / "confusion.png", title)
-    plot_steps({model: evaluation}, folder / "steps.png", title)
-    plot_reliability(evaluation, folder / "reliability.png", title)
+    _draw("plot_confusion", folder / "confusion.png", title, evaluation.confusion, classes)
+    _draw("plot_steps", folder / "steps.png", title, {model: evaluation})
+    _draw("plot_reliability", folder / "reliability.png", title, evaluation)
     if evaluation.layers:
-        plot_firing(evaluation.layers, folder / "firing.png", title)
+        _draw("plot_firing", folder / "firing.png", title, evaluation.layers)
 
 
-def write_values(folder: Path, values: Sequence[NeuronValue], title: str) -> None:
-    """Write ``values.csv`` of the neurons' values and, where any is learnt, ``values.png``."""
-    from evglif.plots import plot_values
+def _draw(kind: str, out: Path, title: str, *what: Any) -> None:
+    """Draw by a function of ``evglif.plots``, which loads matplotlib; a picture that fails is a warning."""
+    with optional_picture(out, AGAIN):
+        from evglif import plots
 
+        getattr(plots, kind)(*what, out, title)
+
+
+def write_values(folder: Path, values: Sequence[NeuronValue]) -> None:
+    """Write ``values.csv`` of the neurons' values."""
     names = [field.name for field in fields(ValueRow)]
     write_csv(folder / "values.csv", names, (list(asdict(row).values()) for row in value_rows(values)))
+
+
+def draw_values(folder: Path, values: Sequence[NeuronValue], title: str) -> None:
+    """Draw ``values.png`` of the neurons' values, where any is learnt."""
     if any(value.learnt for value in values):
-        plot_values(values, folder / "values.png", title)
+        _draw("plot_values", folder / "values.png", title, values)

@@ -18,6 +18,7 @@ from evglif.models.registry import MODELS, build_model
 from evglif.models.summary import Summary, summarise
 from evglif.neurons import NEURONS
 from preprocessing.arguments import Help, positive, size
+from preprocessing.terminal import take_any_text
 
 EXAMPLES = """examples:
   python -m evglif.models
@@ -31,6 +32,7 @@ EXAMPLES = """examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: printed, 2: wrong usage."""
+    take_any_text()
     parser = _parser()
     options = parser.parse_args(arguments)
     names = [options.name] if options.name else list(MODELS)

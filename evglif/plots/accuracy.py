@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.statistics import Calibration, wilson_interval
 from evglif.plots.style import BLUE, COLOURS, GREY, MARKERS, ORANGE, integer_ticks, new_figure, save, tidy
+from preprocessing.drawing import literal
 
 
 def plot_steps(evaluations: Mapping[str, Evaluation], out: Path, title: str = "") -> None:
@@ -39,7 +40,9 @@ def _draw_steps(axes: Axes, name: str, evaluation: Evaluation, number: int) -> N
     low, high = zip(*(wilson_interval(round(share * samples), samples) for share in reached), strict=True)
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(steps, reached, marker=marker, markersize=4, color=colour, label=f"{name}, {reached[-1]:.1%} at the end")
+    shown = f" {name}" if name.startswith("_") else name  # a legend leaves out what begins with "_"
+    label = f"{literal(shown)}, {reached[-1]:.1%} at the end"
+    axes.plot(steps, reached, marker=marker, markersize=4, color=colour, label=label)
 
 
 def plot_reliability(evaluation: Evaluation, out: Path, title: str = "") -> None:

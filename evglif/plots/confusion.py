@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from evglif.plots.style import new_figure, save
+from preprocessing.drawing import literal
 
 MOST_NUMBERED = 30
 """Classes up to which every cell has its count; beyond, the pairs most often confused are listed instead."""
@@ -55,8 +56,9 @@ def _name_classes(
     """Names left and below; to the right of every row its recall."""
     ticks = range(len(names))
     rotation = 90 if size < 9 else 45 if max(len(name) for name in names) > 4 else 0
-    axes.set_xticks(ticks, names, rotation=rotation, ha="right" if rotation == 45 else "center", fontsize=size)
-    axes.set_yticks(ticks, names, fontsize=size)
+    shown = [literal(name) for name in names]
+    axes.set_xticks(ticks, shown, rotation=rotation, ha="right" if rotation == 45 else "center", fontsize=size)
+    axes.set_yticks(ticks, shown, fontsize=size)
     axes.set(xlabel="predicted", ylabel="true")
     right = axes.secondary_yaxis("right")
     right.set_yticks(ticks, [f"{r:.0%}" if n else "–" for r, n in zip(recall, support, strict=True)], fontsize=size)
@@ -81,4 +83,4 @@ def _list_pairs(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float6
         if wrong[row, column]:
             share = f"{wrong[row, column]} of {counts[row].sum()}, {shares[row, column]:.0%}"
             lines.append(f"{classes[row]} → {classes[column]}\n    {share}")
-    axes.text(0, 1, "\n".join(lines), va="top", fontsize=11, transform=axes.transAxes)
+    axes.text(0, 1, literal("\n".join(lines)), va="top", fontsize=11, transform=axes.transAxes)

@@ -8,6 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from preprocessing import drawing
+from preprocessing.drawing import literal
+
 OFF_COLOUR, ON_COLOUR = np.array([0.13, 0.40, 0.67]), np.array([0.84, 0.38, 0.10])
 
 
@@ -29,7 +32,7 @@ def plot_frames(
     left, right = figure, None
     if probabilities:
         left, right = figure.subfigures(1, 2, width_ratios=(1.35 * columns, 3))  # type: ignore[misc]
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(literal(title), fontsize=10)
     strength = frames / max(float(np.quantile(frames, 0.995)), 1e-9)
     for step, axes in enumerate(left.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
@@ -38,10 +41,10 @@ def plot_frames(
             axes.set_title(f"t = {step}", fontsize=7)
     if right is not None and probabilities:
         axes = right.subplots()
-        axes.barh(list(probabilities), list(probabilities.values()), color=ON_COLOUR)
+        axes.barh([literal(name) for name in probabilities], list(probabilities.values()), color=ON_COLOUR)
         axes.set(xlim=(0, 1), xlabel="probability")
         axes.invert_yaxis()
-    figure.savefig(out, dpi=120)
+    drawing.save(figure, out, dpi=120)
 
 
 def _colour(strength: NDArray[np.float32]) -> NDArray[np.float64]:

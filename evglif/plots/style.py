@@ -8,6 +8,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from preprocessing import drawing
+from preprocessing.drawing import literal
+
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
 """From the palette of Okabe and Ito."""
@@ -20,10 +23,10 @@ CHARACTERS_PER_INCH = 11
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """A figure of so many inches; a long title is broken into lines."""
+    """A figure of so many inches; a long title is broken into lines, and shown letter for letter."""
     figure = Figure(figsize=(width, height), layout="constrained")
     if title:
-        figure.suptitle(wrapped(title, width), fontsize=11)
+        figure.suptitle(literal(wrapped(title, width)), fontsize=11)
     return figure
 
 
@@ -34,7 +37,7 @@ def wrapped(text: str, width: float) -> str:
 
 def save(figure: Figure, out: Path) -> None:
     """Write a figure as PNG, with a narrow margin however much room its parts take."""
-    figure.savefig(out, dpi=120, bbox_inches="tight", pad_inches=0.12)
+    drawing.save(figure, out, dpi=120, bbox_inches="tight", pad_inches=0.12)
 
 
 def tidy(axes: Axes) -> None:

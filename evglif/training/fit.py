@@ -8,11 +8,12 @@ from time import perf_counter
 import numpy as np
 
 from evglif.data import DeviceFrames, FrameDataset, HostFrames, Rows, consecutive
+from evglif.evaluation.epochs import Row
 from evglif.neurons import layer_values
 from evglif.training.interrupt import between_batches
 from evglif.training.learner import Frames, Learner, Means
 from evglif.training.order import Order
-from evglif.training.run import Row, Run, State
+from evglif.training.run import Run, State
 from evglif.training.watch import Watch
 
 Sets = Mapping[str, FrameDataset]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from statistics import fmean
 from typing import Any
 
@@ -11,11 +12,14 @@ import torch
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.evaluate import evaluate_checkpoint
+from evglif.evaluation.epochs import Row
 from evglif.recipe import Recipe
-from evglif.training.run import METRICS, Row, Run
+from evglif.training.run import METRICS, Run
 from preprocessing.cache import FrameCache
+from preprocessing.drawing import optional_picture
 
 NUM_LAST = 10
+AGAIN = "the run is finished and its results are kept; the same command draws it"
 CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
 
 
@@ -67,16 +71,25 @@ def by_epoch(history: list[Row]) -> dict[str, Any]:
 
 
 def plot_run(folder: Path, results: dict[str, Any], classes: tuple[str, ...]) -> None:
-    """Write ``curves.png`` and, where there was a test split, ``confusion.png``."""
-    from evglif.plots import plot_confusion, plot_curves
+    """Draw ``curves.png`` and, where there was a test split, ``confusion.png``, as far as they are not there.
 
+    One that cannot be drawn is a warning.
+    """
     title = f"{Path(results['data']).stem}: {results['model']} with {results['neuron']}"
-    plot_curves(folder / METRICS, folder / "curves.png", title)
+    curves, confusion = folder / "curves.png", folder / "confusion.png"
+    if not curves.exists():
+        with optional_picture(curves, AGAIN):
+            from evglif.plots import plot_curves
+
+            plot_curves(folder / METRICS, curves, title)
     chosen = "best" if "best" in results else "last"
-    if "test" in results[chosen]:
+    if "test" in results[chosen] and not confusion.exists():
         test = results[chosen]["test"]
         title += f", {CHOSEN[chosen]}: {test['accuracy']:.1%} of {test['num_samples']} test samples right"
-        plot_confusion(test["confusion"], classes, folder / "confusion.png", title)
+        with optional_picture(confusion, AGAIN):
+            from evglif.plots import plot_confusion
+
+            plot_confusion(test["confusion"], classes, confusion, title)
 
 
 def report(folder: Path, results: dict[str, Any]) -> None:
@@ -92,4 +105,4 @@ def report(folder: Path, results: dict[str, Any]) -> None:
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
         print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
     checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
-    print(f"  written to {folder}\nnext: python -m deploy.export {checkpoint} --format onnx")
+    print(f"  written to {folder}\nnext: python -m deploy.export {quote(str(checkpoint))} --format onnx")

@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from evglif.checkpoint import DataSpec, load_checkpoint, save_checkpoint
+from evglif.evaluation.epochs import Row, best_row
 from evglif.models import Network
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
@@ -38,9 +39,6 @@ STATE, RECIPE, METRICS, RESULTS = "state.pt", "recipe.yaml", "metrics.csv", "res
 FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png")
 """What a run writes to its folder, beside TensorBoard's files; nothing else is ever removed from it."""
 
-Row = dict[str, float]
-"""Figures of an epoch: ``epoch``, counted from 1, and what was measured in it."""
-
 LOCK = ".training"
 """File that a training holds in its folder while it works there."""
 
@@ -48,15 +46,6 @@ BOARD = "tensorboard"
 """Folder of TensorBoard's files."""
 
 MOST_DIFFERENCES = 5
-
-
-def best_row(history: Sequence[Row]) -> Row | None:
-    """The epoch of the highest validation accuracy; among equals of the lowest loss, then the first.
-
-    None without validation.
-    """
-    judged = [row for row in history if "validation_accuracy" in row]
-    return max(judged, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]), default=None)
 
 
 @dataclass(frozen=True)
@@ -187,7 +176,8 @@ class Run:
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``, which says that the run is finished."""
-        replace_file(self.folder / RESULTS, json.dumps(results, indent=1, ensure_ascii=False).encode())
+        text = json.dumps(results, indent=1, ensure_ascii=False)
+        replace_file(self.folder / RESULTS, text.encode(errors="backslashreplace"))
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run found; None of one that is not finished."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from evglif.evaluation.epochs import Row
 from evglif.training.learner import Means
-from evglif.training.run import Row
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -101,7 +101,7 @@ def build(
         WriteError: the file, or the work kept beside it, cannot be written.
     """
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
-    listing = dataset.listing()
+    listing = dataset.listing().as_text()
     settings = FrameSettings(steps, size, slicing, resize, listing.transpose, value, tuple(filters))
     how = Reading(time_unit, drop_bad)
     _check(dataset, settings, listing, strict)

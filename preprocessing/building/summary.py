@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from preprocessing.cache import FrameCache
-from preprocessing.cache.balance import balance, gaps, rounded
+from preprocessing.cache.balance import balance, class_counts, gaps, rounded
 
 _SHOWN = 10
 
@@ -16,7 +18,7 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
         **(_of_images(cache, seconds) if cache.kind == "images" else _of_events(cache, seconds)),
         "left out": f"{len(cache.left_out):,}" + (", all listed in the file" if cache.left_out else ""),
         "file": _file(cache),
-        "next": f"python -m evglif.train --data {cache.path}",
+        "next": _next(cache),
     }
     lines = balance(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
@@ -54,6 +56,15 @@ def _of_events(cache: FrameCache, seconds: float) -> dict[str, str]:
         "filtered": f"{cache.num_filtered:,} events dropped by the filters",
         "unused": f"{cache.num_unused:,} events behind the last time step",
     }
+
+
+def _next(cache: FrameCache) -> str:
+    """The command that trains, or what is missing to it."""
+    trained = [name for name, num in zip(cache.classes, class_counts(cache)["train"], strict=True) if num]
+    if len(trained) > 1:
+        return f"python -m evglif.train --data {quote(str(cache.path))}"
+    found = f"of one class, {trained[0]!r}" if trained else "none"
+    return f"no training yet: it takes samples of two classes or more, and the training samples here are {found}"
 
 
 def _file(cache: FrameCache) -> str:

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -15,6 +15,7 @@ from preprocessing.cache.contents import LeftOut
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError
 from preprocessing.readers import decode_recording
 from preprocessing.readers.raw import RawRecording, open_raw
+from preprocessing.terminal import as_text
 
 if TYPE_CHECKING:
     from preprocessing.download import RemoteFile
@@ -133,6 +134,19 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     pictures: PictureSettings | None = None
+
+    def as_text(self) -> Listing:
+        """The same with names that are all text, so that a file can hold them and a terminal show them."""
+        return replace(
+            self,
+            classes=tuple(map(as_text, self.classes)),
+            sources=tuple(_named(source, as_text(source.name)) for source in self.sources),
+            left_out=tuple(LeftOut(as_text(source), reason) for source, reason in self.left_out),
+        )
+
+
+def _named(source: Source, name: str) -> Source:
+    return source if source.name == name else replace(source, name=name)
 
 
 def option(text: str, kind: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> dict[str, Any]:

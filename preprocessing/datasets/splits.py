@@ -25,7 +25,7 @@ def held_out(names: Iterable[str], fraction: float, seed: int) -> frozenset[str]
         fraction: share to hold out, between 0 and 1.
         seed: draws another share.
     """
-    shuffled = sorted(names, key=lambda name: sha256(f"{seed}:{name}".encode()).digest())
+    shuffled = sorted(names, key=lambda name: sha256(f"{seed}:{name}".encode(errors="backslashreplace")).digest())
     count = min(max(round(fraction * len(shuffled)), 1), len(shuffled) - 1)
     return frozenset(shuffled[:count])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
 
 PEAK_US = 10_000
-"""The time over which a peak rate is taken, µs."""
+"""The least time over which a peak rate is taken, µs."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class RecordingFacts:
         num_events: events of the sensor.
         duration_us: from the first to the last, µs; without the time that a jump of the clock skips.
         rate: events/s on average.
-        peak_rate: events/s in the busiest of the stretches of ``PEAK_US`` that follow on each other.
+        peak_rate: events/s in the busiest of as many equal stretches of time as ``PEAK_US`` goes into it, at least
+            one; so it is never less than the average.
+        peak_us: length of such a stretch, µs.
         on_share: share of ON events, from 0 to 1.
         num_active: pixels with at least one event.
         hottest: (x, y) of the pixel with the most events, the first one from the top left.
@@ -53,6 +55,7 @@ class RecordingFacts:
     duration_us: int
     rate: float
     peak_rate: float
+    peak_us: float
     on_share: float
     num_active: int
     hottest: tuple[int, int]
@@ -86,7 +89,8 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
     counts = count_image(events, recording.sensor)
     hottest = int(counts.argmax())
     recorded_us = int(events["t"][-1] - events["t"][0]) + 1  # to the end of the last event's microsecond
-    stretch_us = min(PEAK_US, recorded_us)
+    rate = len(events) / recorded_us * 1e6
+    stretch_us = round(recorded_us / max(1, recorded_us // PEAK_US), 3)
     filtered = []
     for spec in settings.filters:
         stretches = [apply_filters([spec], stretch, recording.sensor) for stretch in stretches]
@@ -99,8 +103,9 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         sensor=recording.sensor,
         num_events=len(events),
         duration_us=recorded_us - 1,
-        rate=len(events) / recorded_us * 1e6,
-        peak_rate=_most_in(events["t"], stretch_us) / stretch_us * 1e6,
+        rate=rate,
+        peak_rate=max(rate, _most_in(events["t"], stretch_us) / stretch_us * 1e6),
+        peak_us=stretch_us,
         on_share=float(events["p"].mean()),
         num_active=int(np.count_nonzero(counts)),
         hottest=(hottest % width, hottest // width),
@@ -120,7 +125,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
     return facts, kept
 
 
-def _most_in(t: NDArray[np.int64], stretch_us: int) -> int:
+def _most_in(t: NDArray[np.int64], stretch_us: float) -> int:
     """The most events in one of the stretches that follow on each other from the first event."""
     stretch = (t - t[0]) // stretch_us
     starts = np.flatnonzero(np.diff(stretch, prepend=-1))  # not a histogram: a gap may be days long

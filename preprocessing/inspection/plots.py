@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.drawing import literal, save
 from preprocessing.events import Events
 from preprocessing.events.filters import count_image
 from preprocessing.events.slicing import slice_edges
@@ -86,7 +87,7 @@ def draw_recording(path: Path, events: Events, rasterizer: Rasterizer, title: st
     left, right = below.subplots(1, 2, width_ratios=(1.9, 1))
     _draw_rate(left, events, edges)
     _draw_counts(right, count_image(events, rasterizer.sensor))
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)
 
 
 def draw_sample(path: Path, cache: FrameCache, index: int, title: str) -> None:
@@ -97,7 +98,7 @@ def draw_sample(path: Path, cache: FrameCache, index: int, title: str) -> None:
     _head(figure, title, cache.kind)
     sums = [f"{step}: sum {total:,.0f}" for step, total in enumerate(frames.sum((1, 2, 3)))]
     _sheet(figure, looks(cache, frames), sums if cache.kind == "events" else [""], aspect)
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)
 
 
 def draw_cache(path: Path, cache: FrameCache, title: str) -> None:
@@ -113,12 +114,12 @@ def draw_cache(path: Path, cache: FrameCache, title: str) -> None:
     grid = above.subplots(len(shown), squeeze=False).ravel()
     for axes, (name, firsts) in zip(grid, progress(shown, len(shown), "drawing", "classes"), strict=True):
         _show_row(axes, row(cache, firsts), aspect)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axes.set_ylabel(literal(name), rotation=0, ha="right", va="center", fontsize=9)
     if cache.kind == "events":
         _draw_spreads(below, cache)
     else:
         _draw_classes(below.subplots(), cache)
-    figure.savefig(path, dpi=110)
+    save(figure, path, dpi=110)
 
 
 def _first_images(cache: FrameCache, samples: Sequence[int]) -> NDArray[np.float64]:
@@ -186,7 +187,7 @@ def _head(figure: Figure, title: str, kind: str = "events") -> None:
     """A title, and of events the meaning of the colours."""
     from matplotlib.patches import Patch
 
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    figure.suptitle(literal(title), fontsize=10, x=0.01, ha="left")
     if kind == "images":
         return
     patches = [Patch(color=ON, label="ON"), Patch(color=OFF, label="OFF")]
@@ -283,7 +284,7 @@ def _draw_classes(axes: Axes, cache: FrameCache) -> None:
             axes.bar(range(len(counts)), counts, bottom=bottom, label=split, color=colour)
             bottom += counts
     every = range(0, len(bottom), -(-len(bottom) // _MOST_NAMES))
-    axes.set_xticks(every, [cache.classes[i] for i in every], fontsize=8)
+    axes.set_xticks(every, [literal(cache.classes[i]) for i in every], fontsize=8)
     if sum(map(len, cache.classes)) > _MOST_NAMES:
         axes.tick_params("x", rotation=90)
     axes.set_ylim(0, bottom.max() * 1.25)

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from preprocessing.inspection.facts import PEAK_US, CacheFacts, Facts, RecordingFacts, SampleFacts, Spread, Unreadable
+from preprocessing.inspection.facts import CacheFacts, Facts, RecordingFacts, SampleFacts, Spread, Unreadable
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -55,7 +55,7 @@ def recording_text(facts: RecordingFacts) -> str:
         "sensor": f"{width}×{height}",
         "events": f"{facts.num_events:,}",
         "span": span(facts.duration_us),
-        "rate": f"{amount(facts.rate)} events/s, at most {amount(facts.peak_rate)} in {span(PEAK_US)}",
+        "rate": f"{amount(facts.rate)} events/s, at most {amount(facts.peak_rate)} in {span(facts.peak_us)}",
         "polarity": f"{facts.on_share:.1%} ON, {1 - facts.on_share:.1%} OFF",
         "pixels": f"{facts.num_active:,} of {width * height:,} have events",
         "hottest": f"pixel ({x}, {y}) with {facts.hottest_share:.2%} of all events",

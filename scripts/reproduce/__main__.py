@@ -24,6 +24,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from evglif.train import train
+from preprocessing.terminal import take_any_text
 from scripts.reproduce.drawings import draw
 from scripts.reproduce.runs import Job, full_job, quick_job
 from scripts.reproduce.tables import TABLES, Row, Table
@@ -40,6 +41,7 @@ class Done(NamedTuple):
 
 
 def main() -> int:
+    take_any_text()
     options = parse()
     table = TABLES[options.table]
     rows = [row for row in table.rows if not options.rows or any(part in row.label for part in options.rows)]
@@ -107,8 +109,8 @@ def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool)
     markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
     text = f"# {table.title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.md").write_text(text)
-    with (out / f"{name}.csv").open("w", newline="") as file:
+    (out / f"{name}.md").write_text(text, encoding="utf-8")
+    with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([head, *lines])
     print(f"\n{text}\nwritten to {out / name}.md and .csv")
     if table.draws:

@@ -15,12 +15,13 @@ from evglif import tensor_files as files
 from evglif.augment import AugmentConfig
 from evglif.checkpoint import read_checkpoint
 from evglif.data import LoaderConfig, data_spec
+from evglif.evaluation.epochs import best_row
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, to_yaml
 from evglif.train import train
 from evglif.training import run
 from evglif.training.optim import OptimConfig
-from evglif.training.run import BOARD, best_row
+from evglif.training.run import BOARD
 from preprocessing.cache import FrameCache
 from tests.helpers import ROOT
 from tests.helpers.spots import small_recipe
