@@ -11,7 +11,7 @@ from evglif.checkpoint import DataSpec
 from preprocessing.events.slicing import Slicing
 from preprocessing.frames.settings import FrameSettings
 
-DECISIVE = ("value", "scale", "slicing", "sensor", "resize", "transpose")
+DECISIVE = ("value", "scale", "slicing", "sensor", "resize", "transpose", "half_turn")
 """Differences after which a bin of a frame means something else: nobody means them without saying so."""
 
 
@@ -63,7 +63,7 @@ def _settings(here: DataSpec, learnt: DataSpec) -> Iterator[Setting]:
     yield "sensor", here.sensor, learnt.sensor, "{0[0]}×{0[1]}".format
     ours, theirs = (FrameSettings.from_config(config) for config in configs)
     yield "slicing", ours.slicing, theirs.slicing, _slicing
-    for name in ("value", "resize", "transpose"):
+    for name in ("value", "resize", "transpose", "half_turn"):
         yield name, getattr(ours, name), getattr(theirs, name), str
     yield "filters", ours.filters, theirs.filters, lambda filters: ", ".join(filters) or "none"
     for name in ("window_us", "hop_us"):

@@ -83,7 +83,7 @@ def spec(sensor=(128, 128), **config):
 
 
 def test_every_setting_that_decides_what_a_bin_means_is_compared():
-    other = spec((346, 260), value="binary", slicing="time", resize="area", transpose=True)
+    other = spec((346, 260), value="binary", slicing="time", resize="area", transpose=True, half_turn=True)
     other = DataSpec(other.classes, 1.0, other.sensor, other.preprocessing, "")
     assert {each.name for each in differences(other, spec())} == set(DECISIVE)
 

@@ -41,7 +41,7 @@ class ModelMetadata:
         channels: of a frame, in their order: OFF and ON events, or those of an image.
         scale: value of a stored frame = integer × scale.
         sensor: (width, height) of the camera, px; as the next, None where the checkpoint did not know it.
-        preprocessing: build configuration of the training data: slicing, resize, transpose, window_us, hop_us, …
+        preprocessing: build configuration of the training data: slicing, resize, transpose, half_turn, window_us, …
         model: specification of the network.
         versions: of the packages that made the file.
         weights_sha256: of the checkpoint's weights, see ``deploy.exporting.prepare.weights_sha256``.

@@ -102,7 +102,8 @@ def build(
     """
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
     listing = dataset.listing().as_text()
-    settings = FrameSettings(steps, size, slicing, resize, listing.transpose, value, tuple(filters))
+    oriented = {"transpose": listing.transpose, "half_turn": listing.half_turn}
+    settings = FrameSettings(steps, size, slicing, resize, value=value, filters=tuple(filters), **oriented)
     how = Reading(time_unit, drop_bad)
     _check(dataset, settings, listing, strict)
     sources = limited(listing.sources, limit)

@@ -168,7 +168,7 @@ def _config(
         "schema": SCHEMA,
         "version": package_version(),
         "dataset": dataset.name,
-        "options": dataset.options(),
+        "options": {**dataset.options(), **listing.found},
         **(_of_pictures(listing.pictures) if listing.pictures else _of_events(settings, listing.cut, how)),
         "recordings": {
             "count": len(sources),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -113,17 +113,19 @@ class Cut:
 class Listing:
     """What a data set's root holds.
 
-    Of static images ``pictures`` says how they become frames; ``sensor``, ``transpose`` and ``cut`` are of recordings.
+    Of static images ``pictures`` says how they become frames; ``sensor`` to ``cut`` are of recordings.
 
     Attributes:
         classes: names of the classes; a source's label is an index into them.
         sources: the recordings, in the order in which they are built.
         sensor: (width, height) in px, or None where the recordings tell it.
         transpose: exchange x and y.
+        half_turn: turn the events by 180° first.
         cut: windows to cut recordings into, or None to take each as one sample.
         left_out: what lies there and isn't used.
         notes: what a user should know about the data as they are.
         pictures: how the sources, which are pictures, become frames.
+        found: options that were left open, by name, and what the files there say of them.
     """
 
     classes: tuple[str, ...]
@@ -134,6 +136,8 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     pictures: PictureSettings | None = None
+    half_turn: bool = False
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def as_text(self) -> Listing:
         """The same with names that are all text, so that a file can hold them and a terminal show them."""

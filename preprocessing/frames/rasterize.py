@@ -68,6 +68,7 @@ class Rasterizer:
         transpose: swap x and y of the events first, and with them the sensor's sides.
         value: what a bin holds. ``"count"``: the events that feed it, by weight. ``"binary"``: 1 if there is any.
             ``"signed"``: their balance ON − OFF, in channel 1 where it is positive and in channel 0 where negative.
+        half_turn: turn the events by 180° first.
 
     Raises:
         ValueError: an unknown slicing, resizing or value, a number that isn't positive, or a side beyond 4096 px.
@@ -80,6 +81,7 @@ class Rasterizer:
     resize: str = "bilinear"
     transpose: bool = False
     value: str = "count"
+    half_turn: bool = False
 
     def __post_init__(self) -> None:
         check_slicing(self.slicing, self.steps)
@@ -216,6 +218,8 @@ def _table(rasterizer: Rasterizer, layout: Layout) -> tuple[NDArray[np.unsignedi
     """The table ``[K, addresses]`` for ``kernels.raster.accumulate``, and the largest weight in it."""
     x, y, p = layout.places(np.arange(1 << layout.address_bits))
     inside = (x < rasterizer.sensor[0]) & (y < rasterizer.sensor[1])
+    if rasterizer.half_turn:
+        x, y = rasterizer.sensor[0] - 1 - x, rasterizer.sensor[1] - 1 - y
     if rasterizer.transpose:
         x, y = y, x
     across, down = rasterizer._axes

@@ -26,6 +26,7 @@ class FrameSettings:
     transpose: bool = False
     value: str = "count"
     filters: tuple[str, ...] = ()
+    half_turn: bool = False
 
     def __post_init__(self) -> None:
         for text in self.filters:
@@ -49,7 +50,8 @@ class FrameSettings:
         Raises:
             ValueError: a setting that isn't known or possible; as ``Rasterizer``.
         """
-        return Rasterizer(sensor, self.steps, self.size, self.slicing, self.resize, self.transpose, self.value)
+        settings = self.steps, self.size, self.slicing, self.resize, self.transpose, self.value, self.half_turn
+        return Rasterizer(sensor, *settings)
 
     def filtered(self, stretches: Iterable[Events], sensor: tuple[int, int]) -> list[Events]:
         """The events ``[N]`` of each stretch of a recording that pass the filters, one after the other ``[M]``.

@@ -239,6 +239,7 @@ def _configuration(facts: CacheFacts) -> dict[str, str]:
         "frames": f"{steps} × 2 × {height} × {width}, value = stored × {facts.scale:.6g}",
         "steps": f"{_slicing(config)} each",
         "bins": f"{config.get('value', 'count')}, from {facts.sensor[0]}×{facts.sensor[1]} by {config.get('resize')}"
+        + (", turned by 180°" if config.get("half_turn") else "")
         + (", x and y swapped" if config.get("transpose") else ""),
     }
 

@@ -17,6 +17,7 @@ REFERENCE = {"kind": "events", "steps": 16, "size": [48, 48], "slicing": "count"
 CONFIGS = {
     "reference": REFERENCE,
     "transposed": {**REFERENCE, "transpose": True},
+    "turned": {**REFERENCE, "size": [20, 28], "transpose": True, "half_turn": True},
     "area": {**REFERENCE, "steps": 3, "size": [16, 12], "resize": "area", "transpose": True, "filters": []},
     "antialias": {**REFERENCE, "steps": 5, "size": [20, 28], "resize": "bilinear-antialias", "slicing": "time"},
     "finest": {**REFERENCE, "steps": 1, "size": [37, 41], "resize": "bilinear-antialias"},

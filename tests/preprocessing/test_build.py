@@ -13,7 +13,7 @@ from preprocessing.events import RecordingError, make_events
 from preprocessing.files import BusyError, exclusive
 from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.readers import aedat2, atis, read_recording
-from tests.helpers import ROOT
+from tests.helpers import ROOT, aedat4
 
 SMALL = {"steps": 4, "size": (12, 8), "workers": 1}
 HEADER = aedat2.encode(make_events(*np.zeros((4, 1), int)))[:-8]
@@ -282,6 +282,27 @@ def test_reference_orientation_is_the_transpose(tmp_path, out):
     build(CIFAR10DVS(tmp_path / "c", orientation="sensor"), out, steps=4, workers=1)
     np.testing.assert_array_equal(reference, FrameCache(out)[0].swapaxes(-1, -2))
     assert FrameCache(out).labels.tolist() == [2]
+
+
+def test_both_editions_of_a_recording_show_the_same_upright_picture(tmp_path, out):
+    """The other edition holds the bits of the addresses, of which readers of the original one take the complement."""
+    picture = np.zeros((128, 128), int)
+    picture[10:30, 60:70], picture[30:34, 20:70] = 3, 1
+    row, column = (places.repeat(picture[picture > 0]) for places in np.nonzero(picture))
+    t, on = np.arange(len(row)), np.arange(len(row)) % 3 == 0
+    bits = zip(t.tolist(), (127 - row).tolist(), (127 - column).tolist(), on.tolist(), strict=True)
+    aedat4_file = aedat4.HEADER + aedat4.events_packet(*(aedat4.event(*values) for values in bits))
+    make(tmp_path / "original", {"bird/cifar10_bird_0.aedat": aedat2.encode(make_events(t, row, column, on))})
+    make(tmp_path / "aedat4", {"bird/cifar10_bird_0.aedat4": aedat4_file})
+    for edition in ("original", "aedat4"):
+        data = CIFAR10DVS(tmp_path / edition, orientation="upright")
+        build(data, out, steps=1, size=(128, 128), workers=1, force=True)
+        np.testing.assert_array_equal(FrameCache(out)[0][0].sum(0), picture)
+        assert FrameCache(out).config["options"]["edition"] == edition
+    build(CIFAR10DVS(tmp_path / "aedat4"), out, steps=4, workers=1)
+    of_aedat4 = FrameCache(out)[0]
+    build(CIFAR10DVS(tmp_path / "original"), out, steps=4, workers=1)
+    np.testing.assert_array_equal(of_aedat4, FrameCache(out)[0])
 
 
 def test_members_of_an_archive_are_built_in_place(tmp_path, out):

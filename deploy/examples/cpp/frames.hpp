@@ -79,7 +79,8 @@ public:
           height_(config.at("size").at(1)),
           slicing_(config.value("slicing", "count")),
           value_(config.value("value", "count")),
-          transpose_(config.value("transpose", false)) {
+          transpose_(config.value("transpose", false)),
+          half_turn_(config.value("half_turn", false)) {
         if (!config.value("filters", nlohmann::json::array()).empty())
             throw unknown("filters", config["filters"].dump());
         if (value_ != "count" && value_ != "binary" && value_ != "signed")
@@ -107,7 +108,9 @@ public:
 
 private:
     void add(const Event& event, std::uint64_t* frame) const {
-        const int column = transpose_ ? event.y : event.x, row = transpose_ ? event.x : event.y;
+        const int x = half_turn_ ? aedat::width - 1 - event.x : event.x;
+        const int y = half_turn_ ? aedat::height - 1 - event.y : event.y;
+        const int column = transpose_ ? y : x, row = transpose_ ? x : y;
         for (const auto& [v, down] : down_.feeds[row])
             for (const auto& [u, across] : across_.feeds[column])
                 frame[(event.on * height_ + v) * width_ + u] += std::llrint(down * across * double(unit_));
@@ -162,7 +165,7 @@ private:
 
     int steps_, width_, height_;
     std::string slicing_, value_;
-    bool transpose_;
+    bool transpose_, half_turn_;
     Axis across_, down_;
     std::int64_t unit_ = 1;
 };

@@ -48,7 +48,8 @@ const UNIT_US = { s: 1e6, ms: 1e3, us: 1, µs: 1 };
  * @returns {(events: object, from: number, to: number) => Float32Array[]}
  */
 export function frameMaker(config) {
-  const { steps, size: [width, height], resize = "bilinear", value = "count", transpose = false } = config;
+  const { steps, size: [width, height], resize = "bilinear", value = "count" } = config;
+  const { transpose = false, half_turn: halfTurn = false } = config;
   const slicing = parseSlicing(config.slicing ?? "count");
   refuseWhere(!(resize in WEIGHTS), `the resizing ${resize}`);
   refuseWhere(!(value in VALUES), `the value ${value}`);
@@ -61,7 +62,8 @@ export function frameMaker(config) {
   function frame(events, from, to) {
     const sums = new Float64Array(2 * height * width);
     for (let i = from; i < to; i++) {
-      const [column, row] = transpose ? [events.y[i], events.x[i]] : [events.x[i], events.y[i]];
+      const [x, y] = halfTurn ? [SENSOR[0] - 1 - events.x[i], SENSOR[1] - 1 - events.y[i]] : [events.x[i], events.y[i]];
+      const [column, row] = transpose ? [y, x] : [x, y];
       for (const [v, weightY] of down.feeds[row])
         for (const [u, weightX] of across.feeds[column])
           sums[(events.on[i] * height + v) * width + u] += Math.round(weightY * weightX * unit);

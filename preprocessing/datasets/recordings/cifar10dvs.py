@@ -1,7 +1,14 @@
 """CIFAR10-DVS: 10,000 CIFAR-10 images moved on a screen before a DVS128 (Li et al. 2017).
 
 There are two editions: the authors' AEDAT-2.0 files, and their conversion to AEDAT4 that tonic distributes. Both
-hold the same names in archives of the same names.
+hold the same names in archives of the same names. With x and y as our readers give them, an upright picture has
+
+    original: row = x,       column = y
+    aedat4:   row = 127 − x, column = 127 − y
+
+The first is how SpikingJelly's frames lie. The second was found on one recording: of all airplanes of CIFAR-10 in eight
+orientations, one matches a published picture of its frames best in this one. It means that this edition holds the bits
+of the original's addresses as they are; and with these, the first is what events-tfds draws, up to a mirror.
 """
 
 from __future__ import annotations
@@ -42,10 +49,11 @@ AEDAT4_FILE = RemoteFile("CIFAR10DVS.zip", f"{_FIGSHARE}/38023437", md5="ce3a4a0
 CLASSES = tuple(REMOTE_FILES)
 EDITIONS = ("original", "aedat4")
 AEDAT4_NOTE = (
-    "these are the AEDAT4 files that tonic distributes, made of the original ones with the viewer DV: whether "
-    "that kept directions and polarity is not known, so frames may be mirrored or inverted against the original's"
+    "these are the AEDAT4 files that tonic distributes, made of the original ones with the viewer DV: they hold the "
+    "picture turned by 180° against the original's, as a published picture of one recording tells, and frames are "
+    "turned back unless --orientation is sensor; whether the polarity was kept is not known"
 )
-ORIENTATIONS = ("reference", "sensor")
+ORIENTATIONS = ("reference", "upright", "sensor")
 RECORDINGS_PER_CLASS = 1000
 TRAIN_PERCENT = 90
 
@@ -74,7 +82,9 @@ class CIFAR10DVS(Dataset):
     orientation: str = field(
         default="reference",
         metadata=option(
-            "reference exchanges x and y, as the published frames do; sensor leaves them as the camera saw them",
+            "reference: as the published frames of the original edition lie, which exchange x and y; upright: as the "
+            "pictures of CIFAR-10 do. Both are the same: of the other edition, which is turned by 180°, frames are "
+            "turned back. sensor: as the files have x and y",
             choices=ORIENTATIONS,
         ),
     )
@@ -93,7 +103,7 @@ class CIFAR10DVS(Dataset):
         if self.edition not in (None, *EDITIONS):
             raise ValueError(f"unknown edition {self.edition!r}; choose original or aedat4")
         if self.orientation not in ORIENTATIONS:
-            raise ValueError(f"unknown orientation {self.orientation!r}; choose reference or sensor")
+            raise ValueError(f"unknown orientation {self.orientation!r}; choose reference, upright or sensor")
 
     def remote_files(self) -> tuple[RemoteFile, ...]:
         """See ``Dataset.remote_files``; the original edition unless the other is chosen."""
@@ -130,8 +140,17 @@ class CIFAR10DVS(Dataset):
         ]
         if edition == "aedat4":
             notes.append(AEDAT4_NOTE)
-        transpose = self.orientation == "reference"
-        return Listing(CLASSES, sources, (128, 128), transpose, left_out=tuple(left_out), notes=tuple(notes))
+        transpose = self.orientation != "sensor"
+        return Listing(
+            CLASSES,
+            sources,
+            (128, 128),
+            transpose,
+            left_out=tuple(left_out),
+            notes=tuple(notes),
+            half_turn=transpose and edition == "aedat4",
+            found={"edition": edition},
+        )
 
     def _chosen(self, found: list[_Recording]) -> str:
         there = {recording.edition: recording for recording in found}

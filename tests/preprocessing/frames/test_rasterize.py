@@ -166,6 +166,19 @@ def test_transposing_swaps_the_axes():
     np.testing.assert_array_equal(transposed, Rasterizer((20, 30), 4, (7, 9)).frames(swapped))
 
 
+@pytest.mark.parametrize("transpose", [False, True])
+def test_a_half_turn_turns_the_camera_first(transpose):
+    events = random_events((30, 20), 500)
+    turned = make_events(events["t"], 29 - events["x"], 19 - events["y"], events["p"])
+
+    frames = Rasterizer((30, 20), 4, (7, 9), transpose=transpose, half_turn=True).frames(events)
+
+    np.testing.assert_array_equal(frames, Rasterizer((30, 20), 4, (7, 9), transpose=transpose).frames(turned))
+    if not transpose:
+        upright = Rasterizer((30, 20), 4, (30, 20), half_turn=True).frames(events)
+        np.testing.assert_array_equal(upright, Rasterizer((30, 20), 4, (30, 20)).frames(events)[..., ::-1, ::-1])
+
+
 def test_no_events_give_empty_frames():
     frames = rasterize(np.empty(0, EVENT_DTYPE))
 

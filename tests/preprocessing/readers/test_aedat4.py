@@ -9,48 +9,13 @@ from hypothesis import strategies as st
 from preprocessing import read_recording
 from preprocessing.events import RecordingError, make_events
 from preprocessing.readers import decode_recording
-
-NONE, LZ4, ZSTD = 0, 1, 3
-
-
-def stream(number, kind, sensor=None):
-    axes = zip("XY", sensor or (), strict=False)
-    info = "".join(f"<attr key='size{axis}' type='int'>{size}</attr>" for axis, size in axes)
-    kind = f"<attr key='typeIdentifier' type='string'>{kind}</attr>"
-    return f"<node name='{number}'>{kind}<node name='info'>{info}</node></node>"
-
-
-def header(*streams, compression=NONE, end=-1, text="<dv version='2.0'><node name='outInfo'>{}</node></dv>"):
-    text = text.format("".join(streams)).encode()
-    table = struct.pack("<iiIqI", 10, compression, 12, end, len(text)) + text
-    buffer = struct.pack("<I4s6x5H", 24, b"IOHE", 10, 20, 4, 12, 8) + table
-    return b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(buffer)) + buffer
-
-
-def vector(kind, items, count):
-    """A FlatBuffer whose table has one field, a vector."""
-    buffer = struct.pack("<I4sHHHHiII", 16, kind, 0, 6, 8, 4, 6, 4, count) + items
-    return struct.pack("<I", len(buffer)) + buffer
-
-
-def event(t, x, y, p):
-    return struct.pack("<qHHBxxx", t, x, y, p)
-
-
-def packet(body, stream=0):
-    return struct.pack("<ii", stream, len(body)) + body
-
-
-def events_packet(*events, stream=0, compress=bytes):
-    return packet(compress(vector(b"EVTS", b"".join(events), len(events))), stream)
+from tests.helpers.aedat4 import EVENTS, HEADER, LZ4, NONE, ZSTD, event, events_packet, header, packet, stream, vector
 
 
 def decode(data, sensor=None):
     return decode_recording(data, "r.aedat4", sensor)
 
 
-EVENTS = stream(0, "EVTS", (128, 128))
-HEADER = header(EVENTS)
 SMALL = HEADER + events_packet(event(5, 1, 1, 1)) + events_packet(event(9, 2, 1, 0), event(9, 3, 1, 0))
 
 

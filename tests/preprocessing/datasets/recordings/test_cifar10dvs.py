@@ -46,8 +46,35 @@ def test_labels_order_and_orientation(tmp_path):
         ("airplane/cifar10_airplane_1.aedat", 0),
         ("automobile/cifar10_automobile_0.aedat", 1),
     ]
-    assert (listing.sensor, listing.transpose) == ((128, 128), True)
+    assert (listing.sensor, listing.transpose, listing.half_turn) == ((128, 128), True, False)
     assert not CIFAR10DVS(tmp_path, orientation="sensor").listing().transpose
+
+
+@pytest.mark.parametrize(
+    ("orientation", "original", "aedat4"),
+    [
+        ("reference", (True, False), (True, True)),
+        ("upright", (True, False), (True, True)),
+        ("sensor", (False, False), (False, False)),
+    ],
+)
+def test_each_edition_has_its_own_way_to_lie(tmp_path, orientation, original, aedat4):
+    unpack(tmp_path, 2, ["cat"])
+    unpack(tmp_path, 2, ["cat"], ".aedat4")
+    for edition, expected in (("original", original), ("aedat4", aedat4)):
+        listing = CIFAR10DVS(tmp_path, orientation=orientation, edition=edition).listing()
+        assert (listing.transpose, listing.half_turn) == expected
+
+
+def test_an_edition_that_was_not_chosen_is_found_and_kept(tmp_path):
+    assert CIFAR10DVS(unpack(tmp_path, 2, ["cat"], ".aedat4")).listing().found == {"edition": "aedat4"}
+
+
+def test_editions_of_different_classes_are_not_mixed_either(tmp_path):
+    unpack(tmp_path, 2, ["cat"])
+    unpack(tmp_path, 2, ["dog"], ".aedat4")
+    with pytest.raises(ValueError, match=r"both editions are there, original \(cat/.*\.aedat\) and aedat4 \(dog/"):
+        CIFAR10DVS(tmp_path).listing()
 
 
 def test_archive_is_read_in_place_and_split_like_the_folder(tmp_path):
@@ -153,5 +180,5 @@ def test_unknown_split(split):
 
 
 def test_unknown_orientation():
-    with pytest.raises(ValueError, match="'upside down'; choose reference or sensor"):
+    with pytest.raises(ValueError, match="'upside down'; choose reference, upright or sensor"):
         CIFAR10DVS(orientation="upside down")
