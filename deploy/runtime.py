@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,10 +125,10 @@ class Classifier:
         waiting: list[_Waiting] = []
         num_windows = 0
         for recording in recordings:
-            started = time.perf_counter()
+            started = perf_counter()
             frames = self._frames_or_error(recording)
             length = len(frames) if isinstance(frames, np.ndarray) else 0
-            seconds = time.perf_counter() - started
+            seconds = perf_counter() - started
             if num_windows + length > batch and num_windows:
                 yield from self._run(waiting, batch)
                 waiting, num_windows = [], 0
@@ -192,13 +192,13 @@ class Classifier:
 
     def _run(self, waiting: Sequence[_Waiting], batch: int) -> Iterator[Answer | ValueError | OSError]:
         """Run the windows of several recordings together; each gets the mean over its own."""
-        started = time.perf_counter()
+        started = perf_counter()
         frames = [each.frames for each in waiting if isinstance(each.frames, np.ndarray)]
         windows = np.concatenate(frames) if frames else np.empty((0, *self._session.frames_shape), np.float32)
         starts = range(0, len(windows), batch)
         runs = [self._session.logits(windows[start : start + batch]) for start in starts]
         logits = (row for rows in runs for row in rows)
-        of_a_window = (time.perf_counter() - started) / max(1, len(windows))
+        of_a_window = (perf_counter() - started) / max(1, len(windows))
         for each in waiting:
             if isinstance(each.frames, np.ndarray):
                 num = len(each.frames)
