@@ -16,6 +16,7 @@ from deploy.exporting.options import ExportOptions
 from deploy.exporting.prepare import example_frames, freeze, prepared, weights_sha256
 from deploy.running.metadata import EXTRA_FILE, KEY, ModelMetadata
 from evglif.checkpoint import read_checkpoint
+from evglif.evaluation.statistics import wilson_interval
 from evglif.neurons import NEURONS
 from preprocessing.cache import FrameCache
 from tests.helpers import ROOT
@@ -160,6 +161,60 @@ def test_disagreement_fails_and_writes_nothing(run, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"does not agree with the checkpoint: same class on .*nothing was written"):
         export(run / "best.pt", out=tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def mostly_right(num_wrong):
+    """What opens a file so that it says another class for so many of the samples."""
+    left, open_onnx = [num_wrong], FORMATS["onnx"].open
+
+    def opened(path):
+        run = open_onnx(path)
+
+        def mistaken(frames):
+            logits = run(frames)
+            wrong = min(left[0], len(frames))
+            left[0] -= wrong
+            return np.concatenate([-logits[:wrong], logits[wrong:]])
+
+        return mistaken
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("num_wrong", "bound", "written"),
+    [(2, 0.99, True), (2, 0.995, False), (4, 0.99, False), (4, 0.95, True), (0, 1.0, True), (1, 1.0, False)],
+)
+def test_a_file_is_refused_where_the_interval_of_its_agreement_is_below_the_bound(
+    run, tmp_path, num_wrong, bound, written, monkeypatch, capsys
+):
+    """Of 64 samples: 62 right is 89.3 % to 99.1 %, 60 right is 85.0 % to 97.5 %, and 63 right is below 99.8 %."""
+    out = tmp_path / "model.onnx"
+    monkeypatch.setitem(deploy.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=mostly_right(num_wrong)))
+    code = main([str(run / "best.pt"), "--out", str(out), "--bound", str(bound)])
+    printed = capsys.readouterr()
+    assert (code, out.exists(), parity_path(out).exists()) == (0 if written else 1, written, written)
+    if written:
+        report = json.loads(parity_path(out).read_text())
+        assert (report["agreement"], report["bound"]) == (1 - num_wrong / 64, bound)
+        assert report["agreement_interval_95"] == pytest.approx(wilson_interval(64 - num_wrong, 64))
+        assert ("WARNING" in printed.err) == (report["agreement"] < bound)
+    else:
+        assert "--bound SHARE asks for less" in printed.err
+
+
+@pytest.mark.parametrize("bound", [-0.1, 1.1, float("nan")])
+def test_a_bound_is_a_share(bound):
+    with pytest.raises(ValueError, match="a share of samples from 0 to 1"):
+        ExportOptions(bound=bound)
+
+
+def test_every_exported_file_has_a_report_of_its_own(run, tmp_path):
+    for format, suffix in (("onnx", ".onnx"), ("onnx-step", ".step.onnx"), ("torchscript", ".ts")):
+        path, _ = export(run / "best.pt", format, tmp_path / f"model{suffix}")
+        report = json.loads((tmp_path / f"model{suffix}.parity.json").read_text())
+        assert (report["model"], report["options"]["format"]) == (path.name, format)
+    assert len(list(tmp_path.glob("*.parity.json"))) == 3
 
 
 def test_a_folder_is_no_file_to_write(run, tmp_path):

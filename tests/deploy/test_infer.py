@@ -7,7 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from deploy.infer import main
+import deploy.runtime
+from deploy.infer import classify, main
+from deploy.running.session import Session
 from preprocessing.events import make_events
 from preprocessing.readers import aedat2
 from tests.helpers.onnx_models import CONFIG, step_model
@@ -50,6 +52,36 @@ def test_recordings_are_classified_several_at_a_time_and_bad_ones_named(model, r
     assert "bad.aedat" in printed.err
     assert main([model, str(recording)]) == 0
     assert f"{recording}: {lines[0]['label']}" in capsys.readouterr().out
+
+
+def test_windows_that_were_averaged_are_told(recording, tmp_path, capsys):
+    cut = str(step_model(tmp_path / "cut.onnx", {**CONFIG, "window_us": 20_000, "hop_us": 20_000}))
+    assert main([cut, str(recording)]) == 0
+    assert capsys.readouterr().out.endswith(" ms  mean of 3 windows\n")
+    assert main([cut, str(recording), "--json"]) == 0
+    (answer,) = answers(capsys)
+    assert answer["windows"] == 3
+
+
+def test_each_recording_has_its_own_time(model, recording, tmp_path, monkeypatch):
+    """Reading takes 1 s, of the second 5 s; running three windows together takes 3 s."""
+    clock, slow = [0.0], tmp_path / "slow.aedat"
+    slow.write_bytes(recording.read_bytes())
+    read, run = deploy.runtime.read_recording, Session.logits
+
+    def read_slowly(path, sensor):
+        clock[0] += 5 if path == slow else 1
+        return read(path, sensor=sensor)
+
+    def run_slowly(self, frames):
+        clock[0] += len(frames)
+        return run(self, frames)
+
+    monkeypatch.setattr(deploy.runtime, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(deploy.runtime, "read_recording", read_slowly)
+    monkeypatch.setattr(Session, "logits", run_slowly)
+    times = [each.milliseconds for each in classify(deploy.runtime.Classifier(model), [recording, slow, recording])]
+    assert times == [2000, 6000, 2000]
 
 
 def test_a_recording_as_a_stream_ends_with_the_answer_for_the_whole(model, recording, capsys):

@@ -55,6 +55,13 @@ def texts_of(axes):
     return [text.get_text() for text in axes.texts]
 
 
+def test_models_of_any_name_are_in_the_legend(tmp_path, drawn):
+    by_name = {name: evaluation([0, 1], [0.5, 0.5], (0.5, 0.5)) for name in ("_glif/best", "$a$")}
+    plot_steps(by_name, tmp_path / "steps.png")
+    texts = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert texts == [" _glif/best, 50.0% at the end", r"\$a\$, 50.0% at the end"]
+
+
 def test_curves_are_those_of_the_file(tmp_path, drawn):
     metrics = tmp_path / "metrics.csv"
     metrics.write_text(
@@ -68,6 +75,18 @@ def test_curves_are_those_of_the_file(tmp_path, drawn):
     assert accuracy.get_title() == "best validation accuracy 75.0% in epoch 1"
     assert lines_of(rate) == {"weights": [0.1, 0.05, 0.0], "gates": [0.01, 0.005, 0.0]}
     assert drawn[0].get_suptitle() == "digits"
+
+
+def test_the_epoch_that_curves_mark_is_the_one_that_the_run_keeps(tmp_path, drawn):
+    """Of equal accuracies that of the lowest loss, not the first."""
+    metrics = tmp_path / "metrics.csv"
+    rows = [(1, 0.1, 0.5), (2, 0.4, 0.9), (3, 0.3, 0.9), (4, 0.3, 0.9), (5, 0.1, 0.8)]
+    lines = [f"{epoch},{loss},{accuracy}" for epoch, loss, accuracy in rows]
+    metrics.write_text("\n".join(["epoch,validation_loss,validation_accuracy", *lines]))
+    plot_curves(metrics, tmp_path / "curves.png")
+    accuracy = drawn[0].axes[1]
+    assert accuracy.get_title() == "best validation accuracy 90.0% in epoch 3"
+    assert [line.get_xdata()[0] for line in accuracy.get_lines() if line.get_linestyle() == ":"] == [3]
 
 
 def test_curves_do_without_learning_rate_and_validation(tmp_path, drawn):

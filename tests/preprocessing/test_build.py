@@ -210,6 +210,25 @@ def test_class_and_split_without_samples_are_told_loudly(root, out):
     assert "no validation" not in text
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["train/box/1", "train/box/2", "test/mug/1"], "the training samples here are of one class, 'box'"),
+        (["test/box/1", "test/mug/1"], "the training samples here are none"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_not_advised(tmp_path, out, names, found):
+    make(tmp_path / "few", {f"{name}.aedat": recording(60) for name in names})
+    told = str(build(Folder(tmp_path / "few"), out, **SMALL))
+    assert f"next      no training yet: it takes samples of two classes or more, and {found}" in told
+    assert "evglif.train" not in told
+
+
+def test_the_next_command_is_one_for_a_shell(root, tmp_path):
+    out = tmp_path / "$c$ 1.h5"
+    assert f"next      python -m evglif.train --data '{out}'" in str(build(Folder(root), out, **SMALL))
+
+
 def test_nothing_usable(tmp_path, out):
     make(tmp_path / "bad", {"a/1.aedat": b"", "a/2.doc": b""})
     with pytest.raises(ValueError, match=r"(?s)none of 1 recordings can be used.*a/1\.aedat: .*empty"):

@@ -144,6 +144,28 @@ def test_a_picture_shows_on_blue_and_off_orange(path, tmp_path, capsys):
         assert (image == colour).all(axis=-1).sum() > 100
 
 
+@pytest.mark.parametrize("kind", ["picture", "gif"])
+def test_where_a_picture_is_is_said(path, kind, tmp_path, capsys):
+    out = tmp_path / f"out.{'png' if kind == 'picture' else 'gif'}"
+    assert main([str(path), f"--{kind}", str(out), "--steps", "2"]) == 0
+    assert capsys.readouterr().out.endswith(f"drawn: {out}\n")
+    assert main([str(path), f"--{kind}", str(out), "--steps", "2", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["num_events"] == 600
+    assert printed.err.endswith(f"drawn: {out}\n")
+
+
+def test_a_picture_that_fails_in_an_unknown_way_is_an_error_after_the_facts(path, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("preprocessing.inspection.plots.draw_recording", fail)
+    assert main([str(path), "--picture", str(tmp_path / "out.png")]) == 1
+    printed = capsys.readouterr()
+    assert lines(printed.out)["events"] == "600"
+    assert printed.err == f"error: {tmp_path / 'out.png'} could not be drawn: no font\n"
+
+
 def test_a_picture_of_a_cache_has_a_row_for_each_class(cache_path, tmp_path, capsys):
     code, _ = run(capsys, cache_path, "--picture", tmp_path / "out.png")
 

@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from preprocessing.cache import FrameCache
 from preprocessing.events import EVENT_DTYPE, Recording
@@ -28,6 +30,23 @@ def test_facts_of_a_recording():
     assert (facts.hottest, facts.hottest_share) == ((1, 2), 0.5)
     assert (facts.num_special, facts.num_backward) == (7, 2)
     assert kept is made.events
+
+
+def test_a_span_under_two_stretches_has_no_peak_below_its_average():
+    """30 events at each end of 15 ms: 4000 events/s, of which the first 10 ms alone hold half."""
+    made = recording(*((t, 0, 0, True) for t in (0, 14_999) for _ in range(30)))
+
+    facts, _ = recording_facts(made, SMALL)
+
+    assert (facts.rate, facts.peak_rate, facts.peak_us) == (4000, 4000, 15_000)
+
+
+@given(st.lists(st.integers(0, 60_000), min_size=1, max_size=40))
+def test_no_peak_is_below_its_average(times):
+    facts, _ = recording_facts(recording(*((t, 0, 0, True) for t in sorted(times))), SMALL)
+
+    assert facts.rate <= facts.peak_rate <= facts.num_events / facts.peak_us * 1e6
+    assert min(10_000, facts.duration_us + 1) <= facts.peak_us < 20_000
 
 
 def test_all_events_at_one_time_have_a_rate():
