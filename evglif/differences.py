@@ -11,8 +11,11 @@ from evglif.checkpoint import DataSpec
 from preprocessing.events.slicing import Slicing
 from preprocessing.frames.settings import FrameSettings
 
-DECISIVE = ("value", "scale", "slicing", "sensor", "resize", "transpose", "half_turn")
-"""Differences after which a bin of a frame means something else: nobody means them without saying so."""
+DECISIVE = ("value", "scale", "slicing", "sensor", "resize", "transpose", "half_turn", "edition")
+"""Differences after which a bin of a frame means something else: nobody means them without saying so.
+
+Editions of a data set hold the same names, but not the same directions and, for all that is known, polarity.
+"""
 
 
 def add_accept(parser: ArgumentParser) -> None:
@@ -63,8 +66,11 @@ def _settings(here: DataSpec, learnt: DataSpec) -> Iterator[Setting]:
     yield "sensor", here.sensor, learnt.sensor, "{0[0]}×{0[1]}".format
     ours, theirs = (FrameSettings.from_config(config) for config in configs)
     yield "slicing", ours.slicing, theirs.slicing, _slicing
-    for name in ("value", "resize", "transpose", "half_turn"):
+    for name in ("value", "resize", "transpose", "half_turn", "edition"):
         yield name, getattr(ours, name), getattr(theirs, name), str
+    editions = [config.get("options", {}).get("edition") for config in configs]
+    if all(editions):
+        yield "edition", editions[0], editions[1], str
     yield "filters", ours.filters, theirs.filters, lambda filters: ", ".join(filters) or "none"
     for name in ("window_us", "hop_us"):
         if _known(name, configs):

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from evglif.checkpoint import Checkpoint
 from evglif.data import (
     DeviceFrames,
     FrameDataset,
     FrameLoader,
     HostFrames,
     LoaderConfig,
+    check_checkpoint,
     check_fit,
     data_spec,
     frame_loader,
@@ -95,6 +97,21 @@ def test_a_model_that_does_not_fit_is_refused_with_both_numbers(cache):
             check_fit(cache, spec_from_dict({**fits, **options}))
     with pytest.raises(ValueError, match=r"class names: the model has \('right', 'left'\)"):
         check_fit(cache, spec_from_dict(fits), ("right", "left"))
+
+
+def test_another_edition_of_a_data_set_is_refused(cache):
+    """Also one that was found, not asked for: a file says which it is of."""
+    model = SimpleNamespace(spec=spec_from_dict({"name": "7b-widenet", "num_classes": 2, "steps": 3, "size": (16, 16)}))
+
+    def of(edition):
+        names = ("kind", "classes", "channels", "steps", "size", "path", "scale", "sensor", "fingerprint")
+        config = {**cache.config, "options": {"edition": edition}}
+        return SimpleNamespace(**{name: getattr(cache, name) for name in names}, config=config)
+
+    for trained, judged in (("original", "original"), ("aedat4", "aedat4"), (None, "aedat4"), ("original", None)):
+        check_checkpoint(of(judged), Checkpoint(model, data_spec(of(trained)), {}))
+    with pytest.raises(ValueError, match=r"edition aedat4 here, original there\. .*--accept edition if this is meant"):
+        check_checkpoint(of("aedat4"), Checkpoint(model, data_spec(of("original")), {}))
 
 
 def test_a_network_for_images_takes_their_channels_and_statistics_and_its_own_time():
