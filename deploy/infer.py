@@ -16,7 +16,6 @@ from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, positive
 from preprocessing.events import Events
-from preprocessing.readers import read_recording
 
 BATCH = 8
 """Recordings that are read and run together."""
@@ -118,7 +117,7 @@ def _packets(classifier: Classifier, source: str, idle_s: float | None) -> Itera
         decoder = AddressDecoder(sensor)
         yield aedat_packets(chunks(sys.stdin.fileno()), decoder, "standard input"), decoder.received
     elif idle_s is None:
-        events = read_recording(source, sensor=sensor).events
+        events = classifier.read(source)
         yield (events[at : at + PACKET_EVENTS] for at in range(0, len(events), PACKET_EVENTS)), None
     else:
         decoder = AddressDecoder(sensor)

@@ -92,6 +92,18 @@ class Classifier:
             num_windows += length
         yield from self._run(waiting, batch)
 
+    def read(self, path: str | os.PathLike[str]) -> Events:
+        """The events of a recording of the model's camera, a path.
+
+        A format that doesn't tell its sensor is taken as the model's; one that does is held to it.
+
+        Raises:
+            FileNotFoundError: there is no such recording.
+            ValueError: it cannot be used, or comes from another sensor.
+        """
+        with self._session.telling_a_guess():
+            return read_recording(path, sensor=self.metadata.sensor).events
+
     def stream(self, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> EventStream:
         """Begin a live stream, for a model exported with ``--format onnx-step``; see ``deploy.running.stream``.
 
@@ -114,9 +126,9 @@ class Classifier:
         if isinstance(recording, np.ndarray):
             events, source = recording, "these events"
         else:
-            # A format that doesn't tell its sensor is taken as the model's; one that does is held to it.
-            events, source = read_recording(recording, sensor=sensor).events, str(recording)
-        check_events(events, sensor, source)
+            events, source = self.read(recording), str(recording)
+        with self._session.telling_a_guess():
+            check_events(events, sensor, source)
         settings = FrameSettings.from_config(config)
         rasterizer = settings.rasterizer(sensor)
         events = settings.filtered(events, sensor)

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from preprocessing.cache import StoredFrames, fingerprint
-from preprocessing.cache.contents import LeftOut, Outcome, Row, joined
+from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row, joined
 from preprocessing.cache.writer import FrameRows, describe, frame_layout, publish
 from preprocessing.datasets.base import Source
 from preprocessing.files import writing
@@ -182,6 +182,7 @@ def _finished(content: dict[str, Any] | None) -> _Finished | None:
     outcome = content["outcome"]
     outcome["rows"] = tuple(Row(*row) for row in outcome["rows"])
     outcome["left_out"] = tuple(LeftOut(*problem) for problem in outcome["left_out"])
+    outcome["doubts"] = tuple(Doubt(*doubt) for doubt in outcome["doubts"])
     outcome["sensor"] = tuple(outcome["sensor"]) if outcome["sensor"] else None
     outcome["sums"] = tuple(tuple(row) for row in outcome["sums"])
     return _Finished(**{**content, "outcome": Outcome(**outcome)})

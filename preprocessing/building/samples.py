@@ -10,9 +10,10 @@ from functools import lru_cache
 import numpy as np
 
 from preprocessing.cache import StoredFrames
-from preprocessing.cache.contents import LeftOut, Outcome, Row
+from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.datasets.base import Cut, Source
 from preprocessing.events import Recording, RecordingError
+from preprocessing.events.doubts import doubts
 from preprocessing.events.records import Records
 from preprocessing.events.slicing import window_edges
 from preprocessing.frames.rasterize import Rasterizer
@@ -49,6 +50,8 @@ class RecordingSamples:
         samples: in order of time.
         left_out: parts without events.
         sums: of a picture, as in ``preprocessing.cache``.
+        sensor_from: as in ``Recording``.
+        doubts: what makes the recording hard to believe.
     """
 
     sensor: tuple[int, int]
@@ -59,6 +62,8 @@ class RecordingSamples:
     num_backward: int = 0
     num_filtered: int = 0
     sums: tuple[tuple[int, ...], ...] = ()
+    sensor_from: str = "file"
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []
     left_out: list[LeftOut] = []
-    for name, label, part in _parts(_records(recording), task.source, task.cut):
+    records = _records(recording)
+    for name, label, part in _parts(records, task.source, task.cut):
         if len(part) == 0:
             left_out.append(LeftOut(name, "no events in this part"))
             continue
@@ -136,6 +142,8 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         tuple(left_out),
         recording.num_backward,
         num_filtered,
+        sensor_from=recording.sensor_from,
+        doubts=(*recording.doubts, *doubts(records, recording.sensor)),
     )
 
 
@@ -203,5 +211,7 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         num_backward=result.num_backward,
         num_filtered=result.num_filtered,
         num_unused=sum(sample.num_unused for sample in result.samples),
+        sensor_from=result.sensor_from,
+        doubts=tuple(Doubt(source.name, text) for text in result.doubts),
     )
     return outcome, [sample.frames for sample in result.samples]

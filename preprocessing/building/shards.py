@@ -22,7 +22,7 @@ from preprocessing.building.journal import beside, code_stamp
 from preprocessing.building.plan import Plan, newer
 from preprocessing.building.samples import Task, make_samples, outcome_of
 from preprocessing.cache import COUNTS, CacheError, FrameCache, StoredFrames, fingerprint
-from preprocessing.cache.contents import LeftOut, Outcome, Row, joined, same_sensor
+from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row, joined, same_sensor
 from preprocessing.cache.writer import describe, frame_layout, publish, write_cache
 from preprocessing.events import RecordingError
 from preprocessing.files import writing
@@ -180,11 +180,13 @@ def _outcome(cache: FrameCache) -> Outcome:
     rows = tuple(Row(*values) for values in zip(*columns, strict=True))
     left_out = tuple(LeftOut(*problem) for problem in cache.left_out)
     return Outcome(
-        rows[0].source if rows else "",
+        cache.sensor_of,
         rows,
         left_out,
         cache.sensor if any(cache.sensor) else None,
         cache.scale,
         cache.sums,
         **{count: getattr(cache, count) for count in COUNTS},
+        sensor_from=cache.sensor_from,
+        doubts=tuple(Doubt(*doubt) for doubt in cache.doubts),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from preprocessing.cache import FrameCache
-from preprocessing.cache.balance import balance, gaps, rounded
+from preprocessing.cache.balance import balance, gaps, rounded, unlikely
+from preprocessing.events import sensor_text
 
 _SHOWN = 10
 
@@ -21,7 +22,8 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
     lines = balance(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
-    return "\n".join(lines + [f"note: {note}" for note in notes] + [f"WARNING: {gap}" for gap in gaps(cache)])
+    warnings = [f"WARNING: {problem}" for problem in (*unlikely(cache), *gaps(cache))]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes), *warnings])
 
 
 def _of_images(cache: FrameCache, seconds: float) -> dict[str, str]:
@@ -36,6 +38,7 @@ def _of_events(cache: FrameCache, seconds: float) -> dict[str, str]:
     num_events = int(cache.num_events.sum())
     flagged = int((cache.num_events < cache.steps).sum())
     return {
+        "sensor": sensor_text(cache.sensor, cache.sensor_from, cache.sensor_of),
         "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
         "saturated": f"{cache.num_saturated:,} bins",
         "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",

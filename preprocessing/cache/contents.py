@@ -6,11 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from preprocessing.cache.reader import COUNTS
+from preprocessing.cache.reader import COUNTS, SENSOR_FROM
 
 
 class LeftOut(NamedTuple):
     """Something that a build does without, and why."""
+
+    source: str
+    reason: str
+
+
+class Doubt(NamedTuple):
+    """A recording that is used though it is hard to believe, and why."""
 
     source: str
     reason: str
@@ -42,6 +49,8 @@ class Outcome:
         num_backward: places where times were put in order.
         num_filtered: events that the filters have dropped.
         num_unused: events behind the last slice.
+        sensor_from: who says the sensor: its "file", or whoever "asked" for it, or nobody: a "guess".
+        doubts: recordings that are hard to believe.
     """
 
     name: str
@@ -55,12 +64,15 @@ class Outcome:
     num_backward: int = 0
     num_filtered: int = 0
     num_unused: int = 0
+    sensor_from: str = "file"
+    doubts: tuple[Doubt, ...] = ()
 
 
 def joined(outcomes: Iterable[Outcome]) -> Outcome:
-    """Outcomes, one after the other, as one; the sensor is that of the first that has one."""
+    """Outcomes, one after the other, as one; the sensor is that of the first of those that know it best."""
     parts = tuple(outcomes)
-    first = next((part for part in parts if part.sensor), Outcome(""))
+    with_sensor = (part for part in parts if part.sensor)
+    first = min(with_sensor, key=lambda part: SENSOR_FROM.index(part.sensor_from), default=Outcome(""))
     return Outcome(
         first.name,
         tuple(row for part in parts for row in part.rows),
@@ -71,6 +83,8 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
             tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(p.sums for p in parts if p.sums), strict=True)
         ),
         **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
+        sensor_from=first.sensor_from,
+        doubts=tuple(doubt for part in parts for doubt in part.doubts),
     )
 
 
@@ -83,10 +97,11 @@ def same_sensor(first: Outcome | None, this: Outcome) -> Outcome | None:
     if first is None or first.sensor is None:
         return this
     if this.sensor is not None and this.sensor != first.sensor:
-        names = f"{first.name} ({_size(first.sensor)}) and {this.name} ({_size(this.sensor)})"
+        names = f"{first.name} ({_size(first)}) and {this.name} ({_size(this)})"
         raise ValueError(f"recordings of different sensors: {names}; where they are the same, state it with --sensor")
     return first
 
 
-def _size(sensor: tuple[int, int]) -> str:
-    return "{}×{}".format(*sensor)
+def _size(outcome: Outcome) -> str:
+    guessed = ", guessed from its events" if outcome.sensor_from == "guess" else ""
+    return "{}×{}".format(*outcome.sensor or (0, 0)) + guessed

@@ -11,11 +11,13 @@
 ``num_events``   ``[N]`` int64               events behind the frames; 0 of images
 ``duration_us``  ``[N]`` int64               from the first to the last of them, µs; 0 of images
 ``left_out``     ``[M, 2]`` string           what the build left out, and why
+``doubts``       ``[D, 2]`` string           recordings that look like no camera's, and why
 ===============  ==========================  ==============================================================
 
 Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``version`` (of the package),
 ``config`` (JSON: all that decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height; of
-images that of the frames), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
+images that of the frames), ``sensor_from`` (who says it: file, asked or guess) and ``sensor_of`` (the recording that
+it was taken from), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
 of their squares, from which ``mean`` and ``std`` come), ``num_saturated`` (bins clipped at 65535), ``num_special``
 (records that are no events of the sensor), ``num_backward`` (places where times were put in order),
 ``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the last slice). The same input
@@ -40,13 +42,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 FORMAT = "evglif frame cache"
-SCHEMA = 3
+SCHEMA = 4
 KINDS = ("events", "images")
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 StoredFrames = NDArray[np.unsignedinteger]
 """Frames as a cache keeps them: uint16 of events, uint8 of images."""
 
 COUNTS = ("num_saturated", "num_special", "num_backward", "num_filtered", "num_unused")
+
+
+SENSOR_FROM = ("file", "asked", "guess")
+"""Who can say what sensor the recordings are of, the best witness first."""
 
 
 class CacheError(ValueError):
@@ -117,6 +123,8 @@ class FrameCache:
         self.fingerprint = str(attributes["fingerprint"])
         self.version = str(attributes["version"])
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
+        self.sensor_from = str(attributes["sensor_from"])
+        self.sensor_of = str(attributes["sensor_of"])
         counts = (int(attributes[count]) for count in COUNTS)
         self.num_saturated, self.num_special, self.num_backward, self.num_filtered, self.num_unused = counts
         self.kind = str(attributes["kind"])
@@ -128,7 +136,8 @@ class FrameCache:
         self.num_events: NDArray[np.int64] = _frozen(file["num_events"][:])
         self.duration_us: NDArray[np.int64] = _frozen(file["duration_us"][:])
         self._split = _frozen(file["split"][:])
-        self.left_out: tuple[tuple[str, str], ...] = tuple((s, why) for s, why in file["left_out"].asstr()[:])
+        self.left_out: tuple[tuple[str, str], ...] = _pairs_of_text(file["left_out"])
+        self.doubts: tuple[tuple[str, str], ...] = _pairs_of_text(file["doubts"])
         self.shards: tuple[Shard, ...] = _shards(self.path.parent, frames)
 
     @property
@@ -262,6 +271,10 @@ def _open(path: Path) -> h5py.File:
 def _pair(values: Iterable[Any]) -> tuple[int, int]:
     width, height = (int(value) for value in values)
     return width, height
+
+
+def _pairs_of_text(table: h5py.Dataset) -> tuple[tuple[str, str], ...]:
+    return tuple((source, reason) for source, reason in table.asstr()[:])
 
 
 def _rows(values: Iterable[Iterable[Any]]) -> tuple[tuple[int, ...], ...]:

@@ -158,10 +158,11 @@ def describe(
 
 def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequence[str], outcome: Outcome) -> None:
     text = h5py.string_dtype()
-    rows, left_out = outcome.rows, outcome.left_out
+    rows = outcome.rows
     file["frames"].attrs["scale"] = outcome.scale
     file.attrs.update(format=FORMAT, schema=SCHEMA, kind=config.get("kind", "events"), version=package_version())
     file.attrs.update(sensor=outcome.sensor or (0, 0), **({"sums": outcome.sums} if outcome.sums else {}))
+    file.attrs.update(sensor_from=outcome.sensor_from, sensor_of=outcome.name)
     file.attrs.update(config=canonical(config), fingerprint=fingerprint(config))
     file.attrs.update({count: getattr(outcome, count) for count in COUNTS})
     file.create_dataset("labels", data=[row.label for row in rows], dtype="<i8")
@@ -171,7 +172,8 @@ def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequen
     file.create_dataset("split", data=splits, dtype=h5py.enum_dtype(SPLITS, basetype="u1"))
     file.create_dataset("source", (len(rows),), text, data=[row.source for row in rows] or None)
     file.create_dataset("classes", data=list(classes), dtype=text)
-    file.create_dataset("left_out", (len(left_out), 2), text, data=list(left_out) or None)
+    for name, table in (("left_out", outcome.left_out), ("doubts", outcome.doubts)):
+        file.create_dataset(name, (len(table), 2), text, data=list(table) or None)
 
 
 def publish(written: Path, target: Path, begun_ns: int) -> None:

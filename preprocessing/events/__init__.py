@@ -9,12 +9,15 @@ from preprocessing.events.array import (
     Events,
     Recording,
     RecordingError,
+    SensorError,
+    SensorFrom,
     address_words,
     as_events,
     check_events,
     lies_outside,
     make_events,
     make_recording,
+    sensor_text,
 )
 
 __all__ = [
@@ -23,10 +26,13 @@ __all__ = [
     "Events",
     "Recording",
     "RecordingError",
+    "SensorError",
+    "SensorFrom",
     "address_words",
     "as_events",
     "check_events",
     "lies_outside",
     "make_events",
     "make_recording",
+    "sensor_text",
 ]

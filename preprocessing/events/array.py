@@ -7,6 +7,7 @@ fall (``p`` False, OFF) at time ``t``. The origin is the top left pixel, as seen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,14 @@ class RecordingError(ValueError):
     """A recording that cannot be used; the message names the file and the byte or event at fault."""
 
 
+class SensorError(RecordingError):
+    """A recording that does not go with the sensor it is said to be of."""
+
+
+SensorFrom = Literal["file", "asked", "guess"]
+"""Who says a recording's sensor: its file or format; the caller; nobody, so that it is guessed."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """A decoded recording.
@@ -37,6 +46,8 @@ class Recording:
         source: where it came from: a path, or ``archive.zip/member``.
         num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
         num_backward: places where the file's times ran backwards, by ``MAX_DISORDER_US`` at most; put in order.
+        sensor_from: who says the sensor.
+        doubts: what the reader found that makes the recording hard to believe, a sentence each.
     """
 
     events: Events
@@ -45,6 +56,8 @@ class Recording:
     source: str
     num_special: int = 0
     num_backward: int = 0
+    sensor_from: SensorFrom = "file"
+    doubts: tuple[str, ...] = ()
 
     @property
     def duration_us(self) -> int:
@@ -87,6 +100,13 @@ def address_words(events: Events) -> NDArray[np.uint64]:
     return events.getfield("<u8", EVENT_DTYPE.itemsize - 8)
 
 
+def sensor_text(sensor: tuple[int, int], said_by: str, of: str = "") -> str:
+    """A (width, height) sensor and who says it, as in ``Recording``, in words; ``of`` names the recording."""
+    guessed = f"GUESSED from {of or 'its events'}: the smallest usual one that holds all; state it with --sensor WxH"
+    who = {"file": f"as {of or 'the file'} says", "asked": "as asked for", "guess": guessed}
+    return "{}×{}, {}".format(*sensor, who[said_by])
+
+
 def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     """Make sure that a recording can be used: not empty, inside the sensor, times not decreasing.
 
@@ -108,7 +128,7 @@ def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int
     """The first event earlier than the one before it, -1 if there is none; all must lie inside the sensor.
 
     Raises:
-        RecordingError: no events, or one outside.
+        RecordingError: no events, or as a ``SensorError`` one outside.
     """
     from preprocessing.kernels.check import first_backward, first_outside
 
@@ -116,7 +136,7 @@ def _first_backward(events: Events, sensor: tuple[int, int], source: str) -> int
         raise RecordingError(f"{source}: holds no events")
     outside = first_outside(address_words(events), *sensor)
     if outside >= 0:
-        raise RecordingError(f"{source}: {lies_outside(events, outside, sensor)}")
+        raise SensorError(f"{source}: {lies_outside(events, outside, sensor)}")
     return int(first_backward(events["t"]))
 
 

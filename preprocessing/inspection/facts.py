@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording
+from preprocessing.events.doubts import doubts
 from preprocessing.events.filters import apply_filters, count_image
+from preprocessing.events.records import Records
 from preprocessing.events.slicing import slice_edges
 from preprocessing.frames.resizing import RESIZE_AXES
 from preprocessing.frames.settings import FrameSettings
@@ -29,6 +31,7 @@ class RecordingFacts:
         path: the file.
         format: name of the wire format.
         sensor: (width, height), px.
+        sensor_from: as in ``Recording``.
         num_events: events of the sensor.
         duration_us: from the first to the last, µs.
         rate: events/s on average.
@@ -43,11 +46,13 @@ class RecordingFacts:
         resize: how the sensor is brought to their size.
         num_unused: events left that lie behind the last slice.
         fed_share: share of those in the slices that are at a pixel that feeds a bin, from 0 to 1.
+        doubts: what makes it hard to believe that a camera recorded this.
     """
 
     path: str
     format: str
     sensor: tuple[int, int]
+    sensor_from: str
     num_events: int
     duration_us: int
     rate: float
@@ -63,6 +68,7 @@ class RecordingFacts:
     resize: str
     num_unused: int
     fed_share: float
+    doubts: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -90,6 +96,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         path=recording.source,
         format=recording.format,
         sensor=recording.sensor,
+        sensor_from=recording.sensor_from,
         num_events=len(events),
         duration_us=recording.duration_us,
         rate=len(events) / recorded_us * 1e6,
@@ -105,6 +112,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         resize=settings.resize,
         num_unused=len(kept) - len(in_slices),
         fed_share=_num_fed(in_slices, recording.sensor, settings) / max(len(in_slices), 1),
+        doubts=(*recording.doubts, *doubts(Records.from_events(events, recording.sensor), recording.sensor)),
     )
     return facts, kept
 
@@ -151,6 +159,8 @@ class CacheFacts:
         scale: value = stored × scale.
         mean, std: of the values of training images, per channel; of events none.
         sensor: (width, height) of the camera, px.
+        sensor_from: as in ``Recording``.
+        sensor_of: the recording that it was taken from.
         config: all that decided the content.
         fingerprint: of the configuration.
         balance: class → split → samples.
@@ -159,6 +169,7 @@ class CacheFacts:
         num_short: samples with fewer events than time steps.
         counts: what happened to events and bins, by the names of ``cache.COUNTS``.
         left_out: (recording, reason) of all that the build left out.
+        doubts: (recording, reason) of all that look like no camera's.
     """
 
     path: str
@@ -169,6 +180,8 @@ class CacheFacts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     sensor: tuple[int, int]
+    sensor_from: str
+    sensor_of: str
     config: dict[str, Any]
     fingerprint: str
     balance: dict[str, dict[str, int]]
@@ -177,6 +190,7 @@ class CacheFacts:
     num_short: int
     counts: dict[str, int]
     left_out: tuple[tuple[str, str], ...]
+    doubts: tuple[tuple[str, str], ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -265,6 +279,8 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
         mean=cache.mean,
         std=cache.std,
         sensor=cache.sensor,
+        sensor_from=cache.sensor_from,
+        sensor_of=cache.sensor_of,
         config=cache.config,
         fingerprint=cache.fingerprint,
         balance={
@@ -276,4 +292,5 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
         num_short=int((cache.num_events < cache.steps).sum()),
         counts={name: getattr(cache, name) for name in COUNTS},
         left_out=cache.left_out,
+        doubts=cache.doubts,
     )

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preprocessing.events import sensor_text
 from preprocessing.inspection.facts import PEAK_US, CacheFacts, Facts, RecordingFacts, SampleFacts, Spread, Unreadable
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def recording_text(facts: RecordingFacts) -> str:
     (width, height), (x, y) = facts.sensor, facts.hottest
     lines = {
         "format": facts.format,
-        "sensor": f"{width}×{height}",
+        "sensor": sensor_text(facts.sensor, facts.sensor_from),
         "events": f"{facts.num_events:,}",
         "span": span(facts.duration_us),
         "rate": f"{amount(facts.rate)} events/s, at most {amount(facts.peak_rate)} in {span(PEAK_US)}",
@@ -68,7 +69,8 @@ def recording_text(facts: RecordingFacts) -> str:
     how = f"{steps} × 2 × {height} × {width} by {facts.resize}"
     lines["frames"] = f"{how}, {facts.fed_share:.1%} of the events feed them{_advice(facts)}"
     lines["unused"] = f"{facts.num_unused:,} events behind the last slice"
-    return _titled(facts.path, lines)
+    warnings = [f"WARNING: this looks like no camera's recording: {doubt}" for doubt in facts.doubts]
+    return "\n".join([_titled(facts.path, lines), *warnings])
 
 
 def recording_title(facts: RecordingFacts) -> str:
@@ -123,7 +125,8 @@ def _line(row: list[str], widths: list[int]) -> str:
 
 def _row(facts: Facts) -> list[str]:
     if isinstance(facts, RecordingFacts):
-        row = [facts.path, facts.format, "{}×{}".format(*facts.sensor), f"{facts.num_events:,}"]
+        guessed = "?" if facts.sensor_from == "guess" else ""
+        row = [facts.path, facts.format, "{}×{}".format(*facts.sensor) + guessed, f"{facts.num_events:,}"]
         row += [span(facts.duration_us), amount(facts.rate), amount(facts.peak_rate), f"{facts.on_share:.1%}"]
         row += [f"{facts.hottest_share:.2%}", f"{facts.num_special:,}", f"{facts.num_backward:,}"]
         return row + [f"{num:,}" for _, num in facts.filtered[-1:]]
@@ -158,7 +161,7 @@ def sample_text(facts: SampleFacts) -> str:
 
 def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
     """Everything about a cache: how it was made, what is in it, and all that is not."""
-    from preprocessing.cache.balance import balance, gaps
+    from preprocessing.cache.balance import balance, gaps, unlikely
 
     size = cache.path.stat().st_size + sum(shard.path.stat().st_size for shard in cache.shards)
     lines = {
@@ -169,7 +172,8 @@ def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
         "left out": f"{len(facts.left_out):,}",
     }
     parts = [_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
-    return "\n".join([*parts, "", *balance(cache), *(f"WARNING: {gap}" for gap in gaps(cache))])
+    problems = (*unlikely(cache, len(cache.doubts)), *gaps(cache))
+    return "\n".join([*parts, "", *balance(cache), *(f"WARNING: {problem}" for problem in problems)])
 
 
 def _of_images(facts: CacheFacts) -> dict[str, str]:
@@ -219,6 +223,7 @@ def _configuration(facts: CacheFacts) -> dict[str, str]:
         "recordings": f"{recordings.get('count', 0):,} of {recordings.get('bytes', 0) / 1e6:,.1f} MB",
         "samples": f"{facts.num_samples:,}, "
         + (f"windows of {span(window)} every {span(hop)}" if window and hop else "not cut"),
+        "sensor": sensor_text(facts.sensor, facts.sensor_from, facts.sensor_of),
         "filters": ", ".join(config.get("filters", ())) or "none",
         "frames": f"{steps} × 2 × {height} × {width}, value = stored × {facts.scale:.6g}",
         "steps": f"{_slicing(config)} each",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, check_events, make_recording
 from preprocessing.readers import aedat
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SIGNATURE = aedat.SIGNATURE + b"3.1"
 SUFFIXES: tuple[str, ...] = (".aedat",)
@@ -56,14 +56,16 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     end, num_events, num_other, camera = measure(packets, start)
     if end != len(data):
         raise RecordingError(f"{source}: {_what_is_wrong(data, end)}; {num_events} events came before")
-    known = agreed(_sensor(data[:start], camera), sensor, source)
+    stated = _sensor(data[:start], camera)
+    known = agreed(stated, sensor, source)
     events = np.empty(num_events, EVENT_DTYPE)
     num_valid = polarity(packets, start, camera, events["t"], events["x"], events["y"], events["p"])
     num_special = num_other + num_events - num_valid
     if num_valid == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} of other kinds or invalid")
     events = events[:num_valid]
-    return make_recording(events, known or smallest(events, aedat.SENSORS, source), "aedat31", source, num_special)
+    taken = known or smallest(events, aedat.SENSORS, source)
+    return attributed(make_recording(events, taken, "aedat31", source, num_special), stated, sensor)
 
 
 def encode(events: Events, sensor: tuple[int, int]) -> bytes:

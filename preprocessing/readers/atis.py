@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from preprocessing.events import Events, Recording, RecordingError, check_events, make_events, make_recording
+from preprocessing.readers.sensors import attributed
 
 SUFFIXES: tuple[str, ...] = (".bin", ".bs2")
 EVENT_BYTES = 5
@@ -48,8 +49,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     if num_ticks:
         events["t"] += np.cumsum(tick) * _TICK_US
         events = events[~tick]
-    sensor = sensor or _smallest_sensor(events)
-    return make_recording(events, sensor, "atis", source, num_ticks)
+    recording = make_recording(events, sensor or _smallest_sensor(events), "atis", source, num_ticks)
+    return attributed(recording, None, sensor)
 
 
 def encode(events: Events) -> bytes:

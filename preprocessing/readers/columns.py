@@ -23,9 +23,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """What a field of an event is called, in lower case."""
 
-SENSORS = ((34, 34), (128, 128), (240, 180), (304, 240), (346, 260), (640, 480), (1280, 720))
-"""(width, height) of N-MNIST, the DVS128, DAVIS240, ATIS, DAVIS346, VGA and HD cameras, the smallest first."""
-
 MAX_SECONDS = 100_000
 """Longest span, in s, of times that are taken for seconds; beyond, they were µs."""
 

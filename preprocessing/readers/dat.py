@@ -14,7 +14,7 @@ import numpy as np
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, address_words, make_recording
 from preprocessing.readers import prophesee
 from preprocessing.readers.lengths import check_length
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".dat",)
 RECORD_BYTES = 8
@@ -40,9 +40,10 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
             wrap of the clock at 2³² µs).
     """
     start, stated = body(data, source)
-    sensor = agreed(stated, sensor, source)
+    known = agreed(stated, sensor, source)
     events = _decode_records(data, start, source)
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "dat", source)
+    recording = make_recording(events, known or smallest(events, SENSORS, source), "dat", source)
+    return attributed(recording, stated, sensor)
 
 
 def body(data: bytes, source: str) -> tuple[int, tuple[int, int] | None]:

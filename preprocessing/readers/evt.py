@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, address_words, make_recording
 from preprocessing.readers import prophesee
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".raw",)
 SENSORS = ((320, 320), (640, 480), (1280, 720))
@@ -56,12 +56,13 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     """
     fields, start = prophesee.header(data)
     name, options = _encoding(fields, data, source)
-    sensor = agreed(_stated_sensor(fields, options, source), sensor, source)
+    stated = _stated_sensor(fields, options, source)
+    known = agreed(stated, sensor, source)
     events, num_special = _decode_words(_words(data, start, name, _is_legacy(fields, options, source), source), name)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} special words")
-    sensor = sensor or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, name.lower(), source, num_special)
+    recording = make_recording(events, known or smallest(events, SENSORS, source), name.lower(), source, num_special)
+    return attributed(recording, stated, sensor)
 
 
 def _encoding(fields: dict[str, str], data: bytes, source: str) -> tuple[str, dict[str, str]]:

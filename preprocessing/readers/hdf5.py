@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import SENSORS, fields_in, pack
-from preprocessing.readers.sensors import Sensor, agreed, smallest
+from preprocessing.readers.columns import fields_in, pack
+from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 
 if TYPE_CHECKING:
     import h5py
@@ -44,7 +44,7 @@ def recognises(data: bytes) -> bool:
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
-    """Decode the events of an HDF5 file; where nothing tells the sensor, it is the smallest of ``SENSORS`` for them.
+    """Decode the events of an HDF5 file; where nothing tells the sensor, it is the smallest of ``USUAL`` for them.
 
     Raises:
         RecordingError: no events, none of the layouts, a compression whose plug-in is not installed, a damaged file,
@@ -59,8 +59,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         raise
     except Exception as error:  # HDF5 complains of damage in many ways
         raise RecordingError(f"{source}: cannot be read as HDF5, it may be damaged ({error})") from error
-    sensor = agreed(stated, sensor, source) or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, "hdf5", source)
+    taken = agreed(stated, sensor, source) or smallest(events, USUAL, source)
+    return attributed(make_recording(events, taken, "hdf5", source), stated, sensor)
 
 
 def _read(file: h5py.File, num_bytes: int, asked: Sensor | None, source: str) -> tuple[Events, Sensor | None]:

@@ -22,8 +22,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, SENSORS, fields_in, pack
-from preprocessing.readers.sensors import smallest
+from preprocessing.readers.columns import FIELDS, fields_in, pack
+from preprocessing.readers.sensors import USUAL, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".npy", ".npz")
 SIGNATURE = b"\x93NUMPY"
@@ -52,7 +52,7 @@ def recognises(data: bytes) -> bool:
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
-    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``SENSORS`` that holds all.
+    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``USUAL`` that holds all.
 
     Raises:
         RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, or time running
@@ -64,7 +64,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         raise
     except Exception as error:  # NumPy and zipfile complain of damage in many ways
         raise RecordingError(f"{source}: cannot be read as a NumPy file, it may be damaged ({error})") from error
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "numpy", source)
+    recording = make_recording(events, sensor or smallest(events, USUAL, source), "numpy", source)
+    return attributed(recording, None, sensor)
 
 
 def _read_array(data: bytes, source: str) -> Events:

@@ -20,8 +20,7 @@ import numpy as np
 
 from preprocessing.events import Recording, RecordingError, make_recording
 from preprocessing.readers import evt, ros_messages
-from preprocessing.readers.columns import SENSORS
-from preprocessing.readers.sensors import Sensor, agreed, smallest
+from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -131,17 +130,21 @@ def _several(connections: list[Connection], source: str) -> str:
 
 def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor | None) -> Recording:
     """Put the messages together."""
-    stated = {message.sensor for message in messages if message.sensor}
-    if len(stated) > 1:
-        raise RecordingError(f"{source}: messages state more than one sensor (width, height): {sorted(stated)}")
-    sensor = agreed(stated.pop() if stated else None, sensor, source)
+    sensors = {message.sensor for message in messages if message.sensor}
+    if len(sensors) > 1:
+        raise RecordingError(f"{source}: messages state more than one sensor (width, height): {sorted(sensors)}")
+    stated = sensors.pop() if sensors else None
+    known = agreed(stated, sensor, source)
     stream = b"".join(message.evt3 for message in messages)
     if stream:
         if any(len(message.events) for message in messages):
             raise RecordingError(f"{source}: packets are in the encodings mono and evt3; expected one of them")
-        return dataclasses.replace(evt.decode(_EVT3_HEADER + stream, source, sensor), format="rosbag")
+        recording = evt.decode(_EVT3_HEADER + stream, source, known)
+        said_by = "file" if stated else recording.sensor_from
+        return dataclasses.replace(recording, format="rosbag", sensor_from=said_by)
     if not messages:
         raise RecordingError(f"{source}: holds no events")
     events = np.concatenate([message.events for message in messages])
     messages.clear()  # as large as the events
-    return make_recording(events, sensor or smallest(events, SENSORS, source), "rosbag", source)
+    recording = make_recording(events, known or smallest(events, USUAL, source), "rosbag", source)
+    return attributed(recording, stated, sensor)

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from preprocessing.events import EVENT_DTYPE, Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, SENSORS, check_seconds, field_of
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.columns import FIELDS, check_seconds, field_of
+from preprocessing.readers.sensors import USUAL, agreed, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".txt", ".csv")
 
@@ -44,7 +44,7 @@ def recognises(data: bytes) -> bool:  # noqa: ARG001
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
-    """Decode lines of text; where neither they nor ``sensor`` tell, it is the smallest of ``SENSORS`` that holds all.
+    """Decode lines of text; where neither they nor ``sensor`` tell, it is the smallest of ``USUAL`` that holds all.
 
     Raises:
         RecordingError: no events, a line that is none (named with its number and text), an event outside the sensor,
@@ -57,8 +57,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         events["t"] = (events["t"] + 500) // 1000
     if unit == "s" and not layout.unit:
         check_seconds(events, source)
-    sensor = agreed(layout.sensor, sensor, source) or smallest(events, SENSORS, source)
-    return make_recording(events, sensor, "text", source)
+    taken = agreed(layout.sensor, sensor, source) or smallest(events, USUAL, source)
+    return attributed(make_recording(events, taken, "text", source), layout.sensor, sensor)
 
 
 def _parse(data: bytes, layout: _Layout, decimals: int, source: str) -> Events:

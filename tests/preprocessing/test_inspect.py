@@ -11,7 +11,7 @@ from preprocessing.build import build
 from preprocessing.datasets.recordings.folder import Folder
 from preprocessing.events import make_events
 from preprocessing.inspect import main
-from preprocessing.readers import aedat2
+from preprocessing.readers import aedat2, read_recording
 
 
 @pytest.fixture
@@ -42,10 +42,37 @@ def test_everything_about_a_recording(path, capsys):
     told = lines(text)
     assert code == 0
     assert text.splitlines()[0] == str(path)
-    assert (told["format"], told["sensor"], told["events"]) == ("aedat2", "128×128", "600")
+    assert (told["format"], told["sensor"], told["events"]) == ("aedat2", "128×128, as the file says", "600")
     assert told["rate"].startswith("6.0")
     assert told["frames"].startswith("16 × 2 × 48 × 48 by bilinear, ")
     assert "would use all" not in told["frames"]
+
+
+def test_a_guess_is_shown_as_one_until_the_sensor_is_stated(path, tmp_path, capsys):
+    events = read_recording(path).events
+    np.savez(tmp_path / "r.npz", **{name: events[name] for name in "txyp"})
+    guessed = "GUESSED from its events: the smallest usual one that holds all; state it with --sensor WxH"
+
+    _, text = run(capsys, tmp_path / "r.npz")
+    assert lines(text)["sensor"] == f"128×128, {guessed}"
+    _, text = run(capsys, tmp_path / "r.npz", path)
+    assert [line.split()[2] for line in text.splitlines()[1:]] == ["128×128?", "128×128"]
+    _, text = run(capsys, tmp_path / "r.npz", "--sensor", "346x260")
+    assert lines(text)["sensor"] == "346×260, as asked for"
+
+
+def test_what_looks_like_no_camera_is_warned_of(tmp_path, capsys):
+    t = np.arange(2000)
+    np.savez(tmp_path / "r.npz", t=t, x=1 + t % 34, y=1 + t // 34 % 34, p=t * 0)
+
+    code, text = run(capsys, tmp_path / "r.npz")
+
+    assert code == 0
+    assert [line.partition(": ")[2] for line in text.splitlines() if line.startswith("WARNING")] == [
+        "this looks like no camera's recording: x and y run from 1 to the 34 and 34 px of a usual sensor: they may be "
+        "counted from 1; write them from 0",
+        "this looks like no camera's recording: all of its 2,000 events are OFF",
+    ]
 
 
 def test_large_reductions_are_warned_of(path, capsys):

@@ -145,7 +145,7 @@ def test_file_without_a_part(path):
 def test_file_of_another_schema(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(CacheError, match="schema 99, this package reads 3; build it anew"):
+    with pytest.raises(CacheError, match="schema 99, this package reads 4; build it anew"):
         FrameCache(path)
 
 
