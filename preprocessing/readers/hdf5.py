@@ -4,13 +4,16 @@
   times; its ``ms_to_idx`` is not needed.
 - The same under the names ts, xs, ys, ps, times in seconds as floats (e2vid, event_cnn_minimal).
 - One dataset ``events`` or ``CD/events`` of records with these fields.
+- One table ``events`` ``[N, 4]`` of numbers, as v2e writes it, or MVSEC ``davis/left/events``; see ``columns.ORDERS``.
+- The same anywhere else in the file, if it is there once, or once for a camera on the left; so MATLAB's version 7.3,
+  which is HDF5 and turns columns and tables.
 
-Integer times are µs, float times seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
+Whole times are µs, others seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
 origin is top left. The sensor is ``width`` and ``height`` or ``sensor_resolution``, attributes or datasets of the root
 or of the group.
 
 Sources: dsec.ifi.uzh.ch, "Data format"; github.com/uzh-rpg/RVT, ``H5Reader``; github.com/TimoStoff/event_cnn_minimal,
-``event_packagers.py``.
+``event_packagers.py``; github.com/SensorsINI/v2e, ``emulator.py``; daniilidis-group.github.io/mvsec, "Data format".
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import fields_in, pack
+from preprocessing.readers.columns import fields_in, flat, is_column, is_table, order_of, pack
+from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 
 if TYPE_CHECKING:
@@ -31,16 +37,21 @@ if TYPE_CHECKING:
 
 SUFFIXES: tuple[str, ...] = (".h5", ".hdf5")
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MATLAB = b"MATLAB 7.3 MAT-file"
+"""The start of the 512 bytes that MATLAB puts before HDF5."""
+
 
 _PLACES = ("events", "CD/events", "/")
 _BLOCK = 1 << 20  # events
+_TABLES = ("events", "event", "evs", "td")  # names of tables of events elsewhere
+_OF_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, EOFError, OverflowError)
 _IN_HDF5PLUGIN = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32015: "Zstandard", 32026: "Blosc2"}
 _FRAME_CACHE = "evglif frame cache"  # the attribute that ``preprocessing.cache`` gives its files
 
 
 def recognises(data: bytes) -> bool:
     """Whether the file is HDF5; ``decode`` looks for events in it."""
-    return data.startswith(SIGNATURE)
+    return data.startswith(SIGNATURE) or (data.startswith(MATLAB) and data[512:].startswith(SIGNATURE))
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
@@ -52,30 +63,41 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     """
     import h5py
 
-    try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            events, stated = _read(file, len(data), sensor, source)
-    except RecordingError:
-        raise
-    except Exception as error:  # HDF5 complains of damage in many ways
-        raise RecordingError(f"{source}: cannot be read as HDF5, it may be damaged ({error})") from error
+    with damaged(source, "HDF5", _OF_DAMAGE), h5py.File(io.BytesIO(data), "r") as file:
+        found = _find(file, source)
+        events, stated = _read(file, found, len(data), sensor, source)
     taken = agreed(stated, sensor, source) or smallest(events, USUAL, source)
-    return attributed(make_recording(events, taken, "hdf5", source), stated, sensor)
+    recording = make_recording(events, taken, "hdf5", source)
+    return attributed(replace(recording, doubts=found.doubts), stated, sensor)
 
 
-def _read(file: h5py.File, num_bytes: int, asked: Sensor | None, source: str) -> tuple[Events, Sensor | None]:
+class _Found(NamedTuple):
+    """Where the events are, and the names that t, x, y and p have in it; none in a table of four columns."""
+
+    node: Any
+    fields: dict[str, str]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, h5py.Dataset]:
+        """The data sets that hold them; a single one is called by an empty name."""
+        if _is_dataset(self.node):
+            return {"": self.node}
+        return {name: self.node[name] for name in self.fields.values()}
+
+
+def _read(
+    file: h5py.File, found: _Found, num_bytes: int, asked: Sensor | None, source: str
+) -> tuple[Events, Sensor | None]:
     """The events, and the sensor that the file states."""
-    if file.attrs.get("format") == _FRAME_CACHE:
-        raise RecordingError(f"{source}: this is a frame cache, built from recordings; expected a recording")
-    node, fields = _find(file, source)
-    columns = {"": node} if _is_dataset(node) else {name: node[name] for name in fields.values()}
+    node, columns = found.node, found.columns
     for column in columns.values():
-        _check_stored(column, num_bytes, f"{source}: {column.name}")
-    sizes = {name: len(column) for name, column in columns.items()}
+        _check_stored(column, num_bytes, f"{source}: {column.name}", in_table=not found.fields)
+    sizes = {name: column.size // (1 if found.fields else 4) for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
         raise RecordingError(f"{source}: the columns of {node.name} differ in length: {sizes}")
     num_events = min(sizes.values())
-    events = pack(_blocks(columns, fields, num_events), num_events, source)
+    events = pack(_blocks(columns, found.fields, num_events, source), num_events, source)
     for place in (node.parent, file):
         if _is_dataset(place.get("t_offset")):
             events["t"] += int(place["t_offset"][()])
@@ -89,38 +111,91 @@ def _is_dataset(node: Any) -> bool:
     return isinstance(node, h5py.Dataset)
 
 
-def _find(file: h5py.File, source: str) -> tuple[Any, dict[str, str]]:
-    """The dataset or group that holds the events, and the names that t, x, y and p have in it."""
+def _find(file: h5py.File, source: str) -> _Found:
+    """The dataset or group that holds the events: where data sets usually have it, else the only one in the file."""
+    if file.attrs.get("format") == _FRAME_CACHE:
+        raise RecordingError(f"{source}: this is a frame cache, built from recordings; expected a recording")
     for place in _PLACES:
-        node = file.get(place)
-        names = node.dtype.names or () if _is_dataset(node) else [n for n in node or () if _is_dataset(node.get(n))]
-        if fields := fields_in(names):
-            return node, fields
-    inside = [f"{place}: {', '.join(file[place])}" for place in ("/", "events") if file.get(place, getclass=True)]
+        if found := _as_events(file.get(place), anywhere=False):
+            return found
+    found_ones = _everywhere(file)
+    left = [found for found in found_ones if "left" in found.node.name.lower()]
+    names = [found.node.name for found in found_ones]
+    if len(found_ones) > 1 and len(left) == 1:
+        others = ", ".join(name for name in names if name != left[0].node.name)
+        return left[0]._replace(doubts=(f"events are read from {left[0].node.name} alone, not from {others}",))
+    if len(found_ones) == 1:
+        return found_ones[0]
+    if found_ones:
+        raise RecordingError(f"{source}: holds events at {', '.join(names)}; copy one of them into a file of its own")
+    inside = [f"{place}: {', '.join(file[place])}" for place in ("/", "events") if _is_group(file, place)]
     raise RecordingError(f"{source}: holds no events that can be read ({'; '.join(inside)}); expected t, x, y and p")
 
 
+def _is_group(file: h5py.File, place: str) -> bool:
+    import h5py
+
+    return file.get(place, getclass=True) is h5py.Group
+
+
+def _as_events(node: Any, anywhere: bool) -> _Found | None:
+    """How a dataset or group holds events, if it does; a table without names only at a place that says so."""
+    if not _is_dataset(node):
+        fields = fields_in([name for name in node or () if _is_dataset(node.get(name))])
+    elif node.dtype.names:
+        fields = fields_in(node.dtype.names)
+    else:
+        named = not anywhere or node.name.rpartition("/")[2].lower() in _TABLES
+        return _Found(node, {}) if named and is_table(node.shape) and node.dtype.kind in "iuf" else None
+    return _Found(node, fields) if fields else None
+
+
+def _everywhere(file: h5py.File) -> list[_Found]:
+    """All that holds events."""
+    found: list[_Found] = []
+
+    def look(_: str, node: Any) -> None:
+        if one := _as_events(node, anywhere=True):
+            found.append(one)
+
+    file.visititems(look)
+    return found
+
+
 def _blocks(
-    columns: Mapping[str, h5py.Dataset], fields: Mapping[str, str], num_events: int
+    columns: Mapping[str, h5py.Dataset], fields: Mapping[str, str], num_events: int, source: str
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """The columns, a block at a time; a block is no smaller than a chunk, which HDF5 unpacks as a whole."""
-    size = max(_BLOCK, *(column.chunks[0] for column in columns.values() if column.chunks), 1)
+    size = max(_BLOCK, *(max(column.chunks) for column in columns.values() if column.chunks), 1)
+    order = ""
     for start in range(0, num_events, size):
-        parts = {name: column[start : start + size] for name, column in columns.items()}
+        parts = {name: _part(column, start, start + size) for name, column in columns.items()}
+        if not fields:
+            table = parts[""]
+            order = order or order_of(table, source)
+            yield dict(zip(order, table.T, strict=True))
+            continue
         block = parts.get("", parts)
         yield {field: block[name] for field, name in fields.items()}
 
 
-def _check_stored(column: h5py.Dataset, num_bytes: int, what: str) -> None:
+def _part(column: h5py.Dataset, start: int, stop: int) -> NDArray[Any]:
+    """Some events of a column as ``[n]``, of a table as ``[n, 4]``."""
+    upright = column.ndim == 1 or column.shape[1] in (1, 4)
+    part: NDArray[Any] = column[start:stop] if upright else column[:, start:stop].T
+    return flat(part) if 1 in column.shape else part
+
+
+def _check_stored(column: h5py.Dataset, num_bytes: int, what: str, in_table: bool) -> None:
     """Make sure that a column is in the file, before room is made for what it announces."""
-    if column.ndim != 1:
-        raise RecordingError(f"{what} has the shape {column.shape}; expected one dimension")
+    if not (is_table if in_table else is_column)(column.shape):
+        raise RecordingError(f"{what} has the shape {column.shape}; expected one dimension, or a table [N, 4]")
     _check_filters(column, what)
     if column.is_virtual or column.external:
         raise RecordingError(f"{what} lies in other files; copy it into one: h5repack IN OUT")
     announced = column.size * column.dtype.itemsize
     if column.chunks:
-        stored = column.id.get_num_chunks() * column.chunks[0] * column.dtype.itemsize
+        stored = column.id.get_num_chunks() * prod(column.chunks) * column.dtype.itemsize
     else:
         stored = min(column.id.get_storage_size(), num_bytes - (column.id.get_offset() or 0))
     if stored < announced:

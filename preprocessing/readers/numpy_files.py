@@ -1,10 +1,10 @@
 """Events in NumPy's files: ``.npy`` and ``.npz``.
 
 - A structured array with fields t, x, y, p, in any order and of any integer types; or an ``.npz`` with one array each.
-- A plain array ``[N, 4]`` of integers, columns t x y p, x y t p or x y p t: which one is told by the times, that do
-  not decrease, and the polarities. Where more than one order fits, it is refused.
+- A plain array ``[N, 4]`` or ``[4, N]`` of numbers, columns t x y p, x y t p or x y p t: which one is told by the
+  times, that do not decrease, and the polarities. Where more than one order fits, it is refused.
 
-Integer times are µs, float times seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
+Whole times are µs, others seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
 origin is top left. Arrays of Python objects are never loaded.
 
 Source: numpy.org, "numpy.lib.format".
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator
+from math import prod
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, fields_in, pack
+from preprocessing.readers.columns import FIELDS, fields_in, is_column, is_table, order_of, pack
+from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".npy", ".npz")
@@ -31,7 +34,7 @@ SIGNATURE = b"\x93NUMPY"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _MAX_INFLATION = 1032  # of deflate
 _BLOCK = 1 << 20  # events
-_ORDERS = ("txyp", "xytp", "xypt")
+_OF_DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 _ADVICE = "save it as np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
 
 
@@ -58,12 +61,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, or time running
             backwards.
     """
-    try:
+    with damaged(source, "a NumPy file", _OF_DAMAGE):
         events = _read_archive(data, source) if data.startswith(_ZIP_SIGNATURE) else _read_array(data, source)
-    except RecordingError:
-        raise
-    except Exception as error:  # NumPy and zipfile complain of damage in many ways
-        raise RecordingError(f"{source}: cannot be read as a NumPy file, it may be damaged ({error})") from error
     recording = make_recording(events, sensor or smallest(events, USUAL, source), "numpy", source)
     return attributed(recording, None, sensor)
 
@@ -115,23 +114,25 @@ def _unpack(array: _Array, source: str) -> Events:
     if fields and len(array.shape) == 1:
         blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
         return pack(blocks, array.shape[0], source)
-    if array.dtype.kind in "iu" and len(array.shape) == 2 and array.shape[1] == 4:
+    if array.dtype.kind in "iuf" and is_table(array.shape):
         values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
-        order = _order(values, source)
+        values = values if array.shape[1] == 4 else values.T
+        order = order_of(values, source)
         starts = range(0, len(values), _BLOCK)
         blocks = (dict(zip(order, values[start : start + _BLOCK].T, strict=True)) for start in starts)
         return pack(blocks, len(values), source)
     raise RecordingError(
-        f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] integers: {_ADVICE}"
+        f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] numbers: {_ADVICE}"
     )
 
 
 def _pack_columns(columns: dict[str, _Array], source: str) -> Events:
     shapes = {field: array.shape for field, array in columns.items()}
-    if len(set(shapes.values())) > 1 or len(shapes["t"]) != 1:
+    if len({prod(shape) for shape in shapes.values()}) > 1 or not all(map(is_column, shapes.values())):
         raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
+    columns = {field: array._replace(shape=(prod(array.shape),)) for field, array in columns.items()}
     blocks = zip(*(_blocks(columns[field]) for field in FIELDS), strict=True)
-    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), shapes["t"][0], source)
+    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), prod(shapes["t"]), source)
 
 
 def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
@@ -139,17 +140,3 @@ def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
     for start in range(0, array.shape[0], _BLOCK):
         length = min(_BLOCK, array.shape[0] - start)
         yield np.frombuffer(array.file.read(length * array.dtype.itemsize), array.dtype, length)
-
-
-def _order(values: NDArray[np.integer], source: str) -> str:
-    """The only one of ``_ORDERS`` that the columns can have."""
-    rises = {i for i in (0, 2, 3) if (values[1:, i] >= values[:-1, i]).all()}
-    signs = {i for i in (2, 3) if ((values[:, i] >= -1) & (values[:, i] <= 1)).all()}
-    fitting = [order for order in _ORDERS if order.index("t") in rises and order.index("p") in signs]
-    if len(fitting) != 1:
-        which = "more than one order" if fitting else "no order"
-        raise RecordingError(
-            f"{source}: {which} of columns fits ({', '.join(fitting or _ORDERS)}): times do not decrease, polarities "
-            f"are 0 and 1, or -1 and 1; {_ADVICE}"
-        )
-    return fitting[0]

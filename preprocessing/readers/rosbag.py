@@ -12,6 +12,8 @@ The library rosbags takes bags apart; the events are decoded in ``ros_messages``
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ import numpy as np
 
 from preprocessing.events import Recording, RecordingError, make_recording
 from preprocessing.readers import evt, ros_messages
+from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 SUFFIXES: tuple[str, ...] = (".bag", ".db3", ".mcap")
 
 _SIGNATURES = {b"#ROSBAG V": ".bag", b"SQLite format 3\x00": ".db3", b"\x89MCAP0\r\n": ".mcap"}
+_OF_DAMAGE = (OSError, LookupError, ValueError, EOFError, AssertionError, struct.error, sqlite3.Error)
 _EVT3_HEADER = b"% evt 3.0\n% end\n"
 
 
@@ -71,15 +75,11 @@ def _decode(path: Path, source: str, sensor: Sensor | None) -> Recording:
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
         raise RecordingError(f"{source}: bags are read by the library rosbags: pip install 'evglif[ros]'") from error
-    try:
-        with rosbag1.Reader(path) if path.suffix == ".bag" and path.is_file() else rosbag2.Reader(path) as reader:
-            messages = _messages(reader, isinstance(reader, rosbag2.Reader), source)
-    except RecordingError:
-        raise
-    except Exception as error:  # of damaged bags, rosbags complains in every way there is
-        raise RecordingError(
-            f"{source}: cannot be read as a bag, it may be damaged ({type(error).__name__}: {error})"
-        ) from error
+    with (
+        damaged(source, "a bag", (*_OF_DAMAGE, rosbag1.ReaderError, rosbag2.ReaderError)),
+        rosbag1.Reader(path) if path.suffix == ".bag" and path.is_file() else rosbag2.Reader(path) as reader,
+    ):
+        messages = _messages(reader, isinstance(reader, rosbag2.Reader), source)
     return _recording(messages, source, sensor)
 
 
