@@ -41,8 +41,9 @@ def recognises(data: bytes) -> bool:
 
 
 def is_folder_of_bag(path: Path) -> bool:
-    """Whether a path is a bag of ROS 2, which is a folder."""
-    return (path / "metadata.yaml").is_file()
+    """Whether a path is a bag of ROS 2: a folder whose ``metadata.yaml`` says so."""
+    description = path / "metadata.yaml"
+    return description.is_file() and b"rosbag2_bagfile_information" in description.read_bytes()
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> Recording:
@@ -61,13 +62,13 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         return _decode(path, source, sensor)
 
 
-def decode_folder(path: Path, sensor: tuple[int, int] | None = None) -> Recording:
-    """Decode the events of a ROS 2 bag, a folder.
+def decode_folder(path: Path, sensor: tuple[int, int] | None = None, source: str | None = None) -> Recording:
+    """Decode the events of a ROS 2 bag, a folder; errors call it ``source``, by default its path.
 
     Raises:
         RecordingError: as ``decode``.
     """
-    return _decode(path, str(path), sensor)
+    return _decode(path, source or str(path), sensor)
 
 
 def _decode(path: Path, source: str, sensor: Sensor | None) -> Recording:
