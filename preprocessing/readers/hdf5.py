@@ -4,13 +4,14 @@
   times; its ``ms_to_idx`` is not needed.
 - The same under the names ts, xs, ys, ps, times in seconds as floats (e2vid, event_cnn_minimal).
 - One dataset ``events`` or ``CD/events`` of records with these fields.
+- The same packed with Prophesee's ECF (``CD/events`` of Metavision), see ``ecf``.
 - One table ``events`` ``[N, 4]`` of numbers, as v2e writes it, or MVSEC ``davis/left/events``; see ``columns.ORDERS``.
 - The same anywhere else in the file, if it is there once, or once for a camera on the left; so MATLAB's version 7.3,
   which is HDF5 and turns columns and tables.
 
 Whole times are µs, others seconds, rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
 origin is top left. The sensor is ``width`` and ``height`` or ``sensor_resolution``, attributes or datasets of the root
-or of the group.
+or of the group, or Metavision's ``geometry``.
 
 Sources: dsec.ifi.uzh.ch, "Data format"; github.com/uzh-rpg/RVT, ``H5Reader``; github.com/TimoStoff/event_cnn_minimal,
 ``event_packagers.py``; github.com/SensorsINI/v2e, ``emulator.py``; daniilidis-group.github.io/mvsec, "Data format".
@@ -19,6 +20,7 @@ Sources: dsec.ifi.uzh.ch, "Data format"; github.com/uzh-rpg/RVT, ``H5Reader``; g
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,6 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
+from preprocessing.readers import ecf
 from preprocessing.readers.columns import fields_in, flat, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
@@ -46,6 +49,7 @@ _BLOCK = 1 << 20  # events
 _TABLES = ("events", "event", "evs", "td")  # names of tables of events elsewhere
 _OF_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, EOFError, OverflowError)
 _IN_HDF5PLUGIN = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32015: "Zstandard", 32026: "Blosc2"}
+_WITHOUT_PLUGIN = "install its plug-in where HDF5 looks for such (HDF5_PLUGIN_PATH), or write the file without it"
 _FRAME_CACHE = "evglif frame cache"  # the attribute that ``preprocessing.cache`` gives its files
 
 
@@ -166,6 +170,9 @@ def _blocks(
     columns: Mapping[str, h5py.Dataset], fields: Mapping[str, str], num_events: int, source: str
 ) -> Iterator[dict[str, NDArray[Any]]]:
     """The columns, a block at a time; a block is no smaller than a chunk, which HDF5 unpacks as a whole."""
+    if "" in columns and ecf.can_unpack(columns[""], _filters(columns[""])):
+        yield from ecf.blocks(columns[""], f"{source}: {columns[''].name}")
+        return
     size = max(_BLOCK, *(max(column.chunks) for column in columns.values() if column.chunks), 1)
     order = ""
     for start in range(0, num_events, size):
@@ -206,16 +213,24 @@ def _check_filters(column: h5py.Dataset, what: str) -> None:
     """Make sure that the column can be unpacked; hdf5plugin, where it is installed, makes its filters known."""
     import h5py
 
-    properties = column.id.get_create_plist()
-    numbers = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    numbers = _filters(column)
+    if ecf.can_unpack(column, numbers):
+        return
     if not all(map(h5py.h5z.filter_avail, numbers)):
         with suppress(ImportError):
             import hdf5plugin  # noqa: F401
     for number in numbers:
         if not h5py.h5z.filter_avail(number):
             known = _IN_HDF5PLUGIN.get(number)
-            advice = "pip install 'evglif[hdf5]'" if known else "write it without, e.g. h5repack -f GZIP=4 IN OUT"
-            raise RecordingError(f"{what} is packed with {known or 'an HDF5 filter'} ({number}): {advice}")
+            advice = "pip install 'evglif[hdf5]'" if known else _WITHOUT_PLUGIN
+            name = known or ("Prophesee's ECF and more" if number == ecf.FILTER else "an HDF5 filter")
+            raise RecordingError(f"{what} is packed with {name} ({number}): {advice}")
+
+
+def _filters(column: h5py.Dataset) -> list[int]:
+    """Numbers of the filters that pack a data set."""
+    properties = column.id.get_create_plist()
+    return [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
 
 
 def _stated_sensor(places: Iterable[Any], asked: Sensor | None) -> Sensor | None:
@@ -231,7 +246,14 @@ def _stated_sensor(places: Iterable[Any], asked: Sensor | None) -> Sensor | None
         }
         if {"width", "height"} <= said.keys():
             return int(said["width"]), int(said["height"])
+        geometry = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", _text(said.get("geometry")))  # of Metavision
+        if geometry:
+            return int(geometry[1]), int(geometry[2])
         if "sensor_resolution" in said:
             height, width = sorted(int(number) for number in said["sensor_resolution"][:2])
             return asked if asked == (height, width) else (width, height)
     return None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

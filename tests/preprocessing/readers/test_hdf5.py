@@ -152,7 +152,7 @@ def test_a_missing_plugin_is_named(monkeypatch):
 
     with pytest.raises(RecordingError, match=r"/events is packed with Blosc \(32001\): pip install 'evglif\[hdf5\]'"):
         decode(blosc)
-    with pytest.raises(RecordingError, match=r"/events is packed with an HDF5 filter \(2\): write it without"):
+    with pytest.raises(RecordingError, match=r"/events is packed with an HDF5 filter \(2\): install its plug-in where"):
         decode(packed(shuffle=True))
 
 
