@@ -6,21 +6,21 @@
 
 Whole times are µs, others seconds. The origin is top left; MATLAB's users often count places from 1.
 
-The library scipy takes the file apart; objects and functions in it are never run.
-
-Source: mathworks.com, "MAT-File Format", version 5.
+``mat5`` takes the file apart.
 """
 
 from __future__ import annotations
 
-import io
+import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, RecordingError, make_recording
+from preprocessing.readers import mat5
 from preprocessing.readers.columns import fields_in, flat, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, attributed, smallest
@@ -28,8 +28,7 @@ from preprocessing.readers.sensors import USUAL, attributed, smallest
 SUFFIXES: tuple[str, ...] = (".mat",)
 SIGNATURE = b"MATLAB 5.0 MAT-file"
 
-_OF_DAMAGE = (ValueError, OSError, EOFError, KeyError, zlib.error, NotImplementedError, OverflowError)
-_MAX_INFLATION = 1032  # of deflate
+_OF_DAMAGE = (ValueError, struct.error, zlib.error)
 _ADVICE = "save t, x, y, p, with t in µs: save('FILE.mat', 't', 'x', 'y', 'p')"
 
 
@@ -42,39 +41,34 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
     """Decode the events of a MAT-file; without ``sensor`` it is the smallest of ``USUAL`` that holds all.
 
     Raises:
-        RecordingError: scipy is not installed, no events, none of the layouts, a damaged file, an event outside the
+        RecordingError: no events, none of the layouts, a damaged file, an event outside the
             sensor, or time running backwards.
     """
     if not recognises(data):
         raise RecordingError(f"{source}: starts with {data[:16]!r}, not with {SIGNATURE.decode()!r}; {_ADVICE}")
-    try:
-        from scipy.io import loadmat, whosmat
-    except ImportError as error:
-        raise RecordingError(f"{source}: MAT-files are read by the library scipy: pip install scipy") from error
     with damaged(source, "a MAT-file", _OF_DAMAGE):
-        for name, shape, kind in whosmat(io.BytesIO(data)):
-            if np.prod(shape, dtype=float) > len(data) * _MAX_INFLATION:
-                raise RecordingError(f"{source}: {name} announces {shape} of {kind}, more than can be in the file")
-        contents = loadmat(io.BytesIO(data), appendmat=False)
-        events = _events({name: value for name, value in contents.items() if not name.startswith("__")}, source)
+        events = _events(mat5.variables(data), source)
     return attributed(make_recording(events, sensor or smallest(events, USUAL, source), "matlab", source), None, sensor)
 
 
-def _events(variables: dict[str, NDArray[Any]], source: str) -> Events:
-    fields = fields_in(variables)
+def _events(variables: Mapping[str, mat5.Value], source: str) -> Events:
+    arrays = {name: value for name, value in variables.items() if isinstance(value, np.ndarray)}
+    fields = fields_in(arrays)
     if fields:
-        columns = {field: flat(variables[name]) for field, name in fields.items()}
-        shapes = {field: column.shape for field, column in columns.items()}
-        if len(set(shapes.values())) > 1 or not is_column(shapes["t"]):
-            raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
-        return pack([columns], len(columns["t"]), source)
-    structures = [value for value in variables.values() if value.dtype.names and value.size == 1]
-    if len(structures) == 1 and fields_in(structures[0].dtype.names or ()):
-        structure = structures[0].ravel()[0]
-        return _events({name: structure[name] for name in structures[0].dtype.names or ()}, source)
-    tables = [value for value in variables.values() if is_table(value.shape) and value.dtype.kind in "iuf"]
+        return _of_columns({field: flat(arrays[name]) for field, name in fields.items()}, source)
+    structures = [value for value in variables.values() if isinstance(value, dict) and fields_in(value)]
+    if len(structures) == 1:
+        return _events(structures[0], source)
+    tables = [array for array in arrays.values() if is_table(array.shape)]
     if len(tables) != 1:
-        found = ", ".join(f"{name} {value.shape}" for name, value in variables.items())
+        found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or ", ".join(variables)
         raise RecordingError(f"{source}: holds {found or 'nothing'}; expected t, x, y and p, or one table: {_ADVICE}")
     table = tables[0] if tables[0].shape[1] == 4 else tables[0].T
     return pack([dict(zip(order_of(table, source), table.T, strict=True))], len(table), source)
+
+
+def _of_columns(columns: Mapping[str, NDArray[Any]], source: str) -> Events:
+    shapes = {field: column.shape for field, column in columns.items()}
+    if len(set(shapes.values())) > 1 or not is_column(shapes["t"]):
+        raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
+    return pack([columns], len(columns["t"]), source)

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from preprocessing import read_recording
 from preprocessing.events import RecordingError, make_events
 from preprocessing.readers import decode_recording
 
-scipy_io = pytest.importorskip("scipy.io", reason="MAT-files are read with scipy: pip install scipy")
+scipy_io = pytest.importorskip("scipy.io", reason="MAT-files are written with scipy: pip install scipy")
 
 EVENTS = make_events(np.array([5, 6, 1000]), np.array([1, 300, 2]), np.array([4, 200, 3]), np.array([0, 1, 1]))
 T, X, Y, P = (EVENTS[field] for field in "txyp")
@@ -43,6 +44,29 @@ def test_every_layout_gives_the_same_events(data):
     assert (decoded.sensor, decoded.sensor_from, decoded.format) == ((304, 240), "guess", "matlab")
 
 
+def big_endian():
+    """t, x, y, p as MATLAB wrote them on a Sun, small elements and all."""
+
+    def element(kind, data):
+        if len(data) <= 4:
+            return struct.pack(">HH", len(data), kind) + data.ljust(4, b"\0")
+        return struct.pack(">II", kind, len(data)) + data.ljust(-(-len(data) // 8) * 8, b"\0")
+
+    def matrix(name, kind, values):
+        flags, shape = struct.pack(">II", 6, 0), struct.pack(">ii", 3, 1)
+        parts = element(6, flags) + element(5, shape) + element(1, name) + element(kind, values)
+        return element(14, parts)
+
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\1\0MI"
+    t, xy = struct.pack(">3h", 5, 6, 1000), struct.pack(">3H", 1, 300, 2)
+    y, p = bytes([4, 200, 3]), struct.pack(">3d", -1, 1, 1)
+    return header + matrix(b"t", 3, t) + matrix(b"x", 4, xy) + matrix(b"y", 2, y) + matrix(b"polarity", 9, p)
+
+
+def test_elements_by_hand():
+    np.testing.assert_array_equal(decode(big_endian()).events, EVENTS)
+
+
 def test_a_file_is_told_by_its_signature(tmp_path):
     (tmp_path / "recording").write_bytes(mat(t=T, x=X, y=Y, p=P))
 
@@ -57,7 +81,7 @@ def test_a_file_is_told_by_its_signature(tmp_path):
         (mat(t=T, x=X, y=Y), r"holds t \(1, 3\), x \(1, 3\), y \(1, 3\); expected t, x, y and p, or one table"),
         (mat(t=T, x=X[1:], y=Y, p=P), "expected four columns of one length"),
         (mat(t=T, x=X * 1.5, y=Y, p=P), r"event 0 has x = 1\.5"),
-        (mat(t=T, x=X, y=Y, p=np.array(["a", "b", "c"])), "p is of <U1; expected whole numbers"),
+        (mat(t=T, x=X, y=Y, p=np.array(["a", "b", "c"])), r"holds t \(1, 3\), x \(1, 3\), y \(1, 3\); expected t"),
         (mat(a=np.zeros((3, 4)), b=np.zeros((3, 4))), r"holds a \(3, 4\), b \(3, 4\)"),
         (mat(False, t=T, x=X, y=Y, p=P)[:-20], "cannot be read as a MAT-file, it may be damaged"),
     ],
