@@ -13,7 +13,7 @@ from preprocessing.cache import StoredFrames
 from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.datasets.base import Cut, Source
 from preprocessing.events import Recording, RecordingError
-from preprocessing.events.doubts import doubts
+from preprocessing.events.doubts import FEW_PIXELS, doubts
 from preprocessing.events.records import Records
 from preprocessing.events.slicing import window_edges
 from preprocessing.frames.rasterize import Rasterizer
@@ -143,8 +143,19 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         recording.num_backward,
         num_filtered,
         sensor_from=recording.sensor_from,
-        doubts=(*recording.doubts, *doubts(records, recording.sensor)),
+        doubts=(*recording.doubts, *(() if _are_lively(samples) else doubts(records, recording.sensor))),
     )
+
+
+def _are_lively(samples: list[Sample]) -> bool:
+    """Whether a look at the frames, which takes microseconds, shows both polarities, and more than a few pixels."""
+    for sample in samples:
+        for steps in sample.frames[:1], sample.frames:  # the first is mostly enough
+            off, on = np.bitwise_or.reduce(steps, 0)
+            num_off, num_on = np.count_nonzero(off), np.count_nonzero(on)
+            if num_off and num_on and num_off + num_on > 2 * FEW_PIXELS:
+                return True
+    return False
 
 
 def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, int]:

@@ -90,6 +90,7 @@ def _checked(
     return converted
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _microseconds(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     if values.dtype.kind == "f":
         rounded = np.rint(values.astype(np.float64) * 1e6)

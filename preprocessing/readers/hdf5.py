@@ -115,6 +115,12 @@ def _is_dataset(node: Any) -> bool:
     return isinstance(node, h5py.Dataset)
 
 
+def _is_group(node: Any) -> bool:
+    import h5py
+
+    return isinstance(node, h5py.Group)
+
+
 def _find(file: h5py.File, source: str) -> _Found:
     """The dataset or group that holds the events: where data sets usually have it, else the only one in the file."""
     if file.attrs.get("format") == _FRAME_CACHE:
@@ -123,33 +129,31 @@ def _find(file: h5py.File, source: str) -> _Found:
         if found := _as_events(file.get(place), anywhere=False):
             return found
     found_ones = _everywhere(file)
-    left = [found for found in found_ones if "left" in found.node.name.lower()]
-    names = [found.node.name for found in found_ones]
+    names = [_text(found.node.name) for found in found_ones]
+    left = [name for name in names if "left" in name.lower()]
     if len(found_ones) > 1 and len(left) == 1:
-        others = ", ".join(name for name in names if name != left[0].node.name)
-        return left[0]._replace(doubts=(f"events are read from {left[0].node.name} alone, not from {others}",))
+        others = ", ".join(name for name in names if name != left[0])
+        doubt = f"events are read from {left[0]} alone, not from {others}"
+        return found_ones[names.index(left[0])]._replace(doubts=(doubt,))
     if len(found_ones) == 1:
         return found_ones[0]
     if found_ones:
         raise RecordingError(f"{source}: holds events at {', '.join(names)}; copy one of them into a file of its own")
-    inside = [f"{place}: {', '.join(file[place])}" for place in ("/", "events") if _is_group(file, place)]
+    groups = {place: node for place in ("/", "events") if _is_group(node := file.get(place))}
+    inside = [f"{place}: {', '.join(map(_text, node))}" for place, node in groups.items()]
     raise RecordingError(f"{source}: holds no events that can be read ({'; '.join(inside)}); expected t, x, y and p")
-
-
-def _is_group(file: h5py.File, place: str) -> bool:
-    import h5py
-
-    return file.get(place, getclass=True) is h5py.Group
 
 
 def _as_events(node: Any, anywhere: bool) -> _Found | None:
     """How a dataset or group holds events, if it does; a table without names only at a place that says so."""
-    if not _is_dataset(node):
-        fields = fields_in([name for name in node or () if _is_dataset(node.get(name))])
+    if _is_group(node):
+        fields = fields_in([_text(name) for name in node if _is_dataset(node.get(name))])
+    elif not _is_dataset(node):
+        return None
     elif node.dtype.names:
         fields = fields_in(node.dtype.names)
     else:
-        named = not anywhere or node.name.rpartition("/")[2].lower() in _TABLES
+        named = not anywhere or _text(node.name).rpartition("/")[2].lower() in _TABLES
         return _Found(node, {}) if named and is_table(node.shape) and node.dtype.kind in "iuf" else None
     return _Found(node, fields) if fields else None
 

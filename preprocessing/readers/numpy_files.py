@@ -13,6 +13,7 @@ Source: numpy.org, "numpy.lib.format".
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ SIGNATURE = b"\x93NUMPY"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _MAX_INFLATION = 1032  # of deflate
 _BLOCK = 1 << 20  # events
-_OF_DAMAGE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_OF_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _ADVICE = "save it as np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
 
 

@@ -46,7 +46,7 @@ class Folder(Dataset):
     seed: int = field(default=0, metadata=option("draws another share", int))
     sensor: str | None = field(
         default=None,
-        metadata=option("width and height of the camera, e.g. 128x128; by default the recordings tell"),
+        metadata=option("width and height of the camera, e.g. 128x128; by default as the recordings tell, or a guess"),
     )
 
     def __post_init__(self) -> None:

@@ -95,6 +95,11 @@ def test_whole_times_as_floats_are_us_unless_the_type_knows_only_such():
     assert decode(npz(t=t.astype("f4"), x=zero, y=zero, p=zero)).events["t"].tolist() == (t * 10**6).tolist()
 
 
+def test_a_time_beyond_all_floats_is_refused_without_a_warning():
+    with pytest.raises(RecordingError, match=r"event 1 has t = 1\.5e\+308"):
+        decode(npz(t=np.array([0.5, 1.5e308]), x=X[:2], y=Y[:2], p=P[:2]))
+
+
 WHOLE = npz(t=T, x=X, y=Y, p=P)
 
 
