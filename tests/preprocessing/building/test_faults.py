@@ -237,7 +237,8 @@ def test_old_file_stays_where_the_new_one_finds_no_room(root, small_disk, capsys
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from preprocessing import build, local
+from preprocessing import build
+from preprocessing.building import local
 
 make_samples = local.make_samples
 

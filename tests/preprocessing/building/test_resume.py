@@ -78,7 +78,8 @@ def interrupted_build(monkeypatch, root, out, count, order=None, **options):
 
 PAUSED = """
 import sys, time
-from preprocessing import build, local
+from preprocessing import build
+from preprocessing.building import local
 fast, done = local.make_samples, []
 def paused(task):
     if len(done) == 3:
