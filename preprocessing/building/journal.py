@@ -182,7 +182,7 @@ def _finished(content: dict[str, Any] | None) -> _Finished | None:
     outcome = content["outcome"]
     outcome["rows"] = tuple(Row(*row) for row in outcome["rows"])
     outcome["left_out"] = tuple(LeftOut(*problem) for problem in outcome["left_out"])
-    outcome["doubts"] = tuple(Doubt(*doubt) for doubt in outcome["doubts"])
+    outcome["warnings"] = tuple(Doubt(*doubt) for doubt in outcome["warnings"])
     outcome["sensor"] = tuple(outcome["sensor"]) if outcome["sensor"] else None
     outcome["sums"] = tuple(tuple(row) for row in outcome["sums"])
     return _Finished(**{**content, "outcome": Outcome(**outcome)})

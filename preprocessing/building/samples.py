@@ -51,7 +51,7 @@ class RecordingSamples:
         left_out: parts without events.
         sums: of a picture, as in ``preprocessing.cache``.
         sensor_from: as in ``Recording``.
-        doubts: what makes the recording hard to believe.
+        warnings: what is doubtful about the recording.
     """
 
     sensor: tuple[int, int]
@@ -63,7 +63,7 @@ class RecordingSamples:
     num_filtered: int = 0
     sums: tuple[tuple[int, ...], ...] = ()
     sensor_from: str = "file"
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         recording.num_backward,
         num_filtered,
         sensor_from=recording.sensor_from,
-        doubts=(*recording.doubts, *(() if _are_lively(samples) else doubts(records, recording.sensor))),
+        warnings=(*recording.warnings, *(() if _are_lively(samples) else doubts(records, recording.sensor))),
     )
 
 
@@ -223,6 +223,6 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         num_filtered=result.num_filtered,
         num_unused=sum(sample.num_unused for sample in result.samples),
         sensor_from=result.sensor_from,
-        doubts=tuple(Doubt(source.name, text) for text in result.doubts),
+        warnings=tuple(Doubt(source.name, text) for text in result.warnings),
     )
     return outcome, [sample.frames for sample in result.samples]

@@ -188,5 +188,5 @@ def _outcome(cache: FrameCache) -> Outcome:
         cache.sums,
         **{count: getattr(cache, count) for count in COUNTS},
         sensor_from=cache.sensor_from,
-        doubts=tuple(Doubt(*doubt) for doubt in cache.doubts),
+        warnings=tuple(Doubt(*doubt) for doubt in cache.warnings),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from preprocessing.cache import FrameCache
-from preprocessing.cache.balance import balance, gaps, rounded, unlikely
+from preprocessing.cache.balance import balance, gaps, rounded
 from preprocessing.events import sensor_text
 
 _SHOWN = 10
@@ -22,8 +22,14 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
     lines = balance(cache) + [f"{name:<10}{text}" for name, text in facts.items()]
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
-    warnings = [f"WARNING: {problem}" for problem in (*unlikely(cache), *gaps(cache))]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes), *warnings])
+    lines += [f"note: {note}" for note in notes] + _doubts(cache)
+    return "\n".join(lines + [f"WARNING: {gap}" for gap in gaps(cache)])
+
+
+def _doubts(cache: FrameCache) -> list[str]:
+    lines = [f"WARNING: {source}: {text}" for source, text in cache.warnings[:_SHOWN]]
+    more = len(cache.warnings) - len(lines)
+    return [*lines, f"WARNING: … and {more:,} more doubts, all listed in the file"] if more else lines
 
 
 def _of_images(cache: FrameCache, seconds: float) -> dict[str, str]:

@@ -24,13 +24,6 @@ def gaps(cache: FrameCache) -> list[str]:
     return found
 
 
-def unlikely(cache: FrameCache, most: int = 10) -> list[str]:
-    """Recordings that look like no camera's, and why, ``most`` of them."""
-    lines = [f"{source} looks like no camera's recording: {reason}" for source, reason in cache.doubts[:most]]
-    left = len(cache.doubts) - most
-    return [*lines, f"… and {left:,} more, all listed in the file"] if left > 0 else lines
-
-
 def class_counts(cache: FrameCache) -> dict[str, NDArray[np.int64]]:
     """Samples of each class ``[K]``, per split."""
     num = len(cache.classes)

@@ -17,10 +17,10 @@ class LeftOut(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """A recording that is used though it is hard to believe, and why."""
+    """What is doubtful about a recording that is used."""
 
     source: str
-    reason: str
+    text: str
 
 
 class Row(NamedTuple):
@@ -50,7 +50,7 @@ class Outcome:
         num_filtered: events that the filters have dropped.
         num_unused: events behind the last slice.
         sensor_from: who says the sensor: its "file", or whoever "asked" for it, or nobody: a "guess".
-        doubts: recordings that are hard to believe.
+        warnings: what is doubtful about recordings that are used.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Outcome:
     num_filtered: int = 0
     num_unused: int = 0
     sensor_from: str = "file"
-    doubts: tuple[Doubt, ...] = ()
+    warnings: tuple[Doubt, ...] = ()
 
 
 def joined(outcomes: Iterable[Outcome]) -> Outcome:
@@ -84,7 +84,7 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
         ),
         **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
         sensor_from=first.sensor_from,
-        doubts=tuple(doubt for part in parts for doubt in part.doubts),
+        warnings=tuple(doubt for part in parts for doubt in part.warnings),
     )
 
 

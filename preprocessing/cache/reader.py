@@ -11,7 +11,7 @@
 ``num_events``   ``[N]`` int64               events behind the frames; 0 of images
 ``duration_us``  ``[N]`` int64               from the first to the last of them, µs; 0 of images
 ``left_out``     ``[M, 2]`` string           what the build left out, and why
-``doubts``       ``[D, 2]`` string           recordings that look like no camera's, and why
+``warnings``     ``[M, 2]`` string           recordings that are used, and what is doubtful about them
 ===============  ==========================  ==============================================================
 
 Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``version`` (of the package),
@@ -136,8 +136,8 @@ class FrameCache:
         self.num_events: NDArray[np.int64] = _frozen(file["num_events"][:])
         self.duration_us: NDArray[np.int64] = _frozen(file["duration_us"][:])
         self._split = _frozen(file["split"][:])
-        self.left_out: tuple[tuple[str, str], ...] = _pairs_of_text(file["left_out"])
-        self.doubts: tuple[tuple[str, str], ...] = _pairs_of_text(file["doubts"])
+        self.left_out: tuple[tuple[str, str], ...] = tuple((s, why) for s, why in file["left_out"].asstr()[:])
+        self.warnings: tuple[tuple[str, str], ...] = tuple((s, text) for s, text in file["warnings"].asstr()[:])
         self.shards: tuple[Shard, ...] = _shards(self.path.parent, frames)
 
     @property
@@ -271,10 +271,6 @@ def _open(path: Path) -> h5py.File:
 def _pair(values: Iterable[Any]) -> tuple[int, int]:
     width, height = (int(value) for value in values)
     return width, height
-
-
-def _pairs_of_text(table: h5py.Dataset) -> tuple[tuple[str, str], ...]:
-    return tuple((source, reason) for source, reason in table.asstr()[:])
 
 
 def _rows(values: Iterable[Iterable[Any]]) -> tuple[tuple[int, ...], ...]:

@@ -158,7 +158,7 @@ def describe(
 
 def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequence[str], outcome: Outcome) -> None:
     text = h5py.string_dtype()
-    rows = outcome.rows
+    rows, left_out, warnings = outcome.rows, outcome.left_out, outcome.warnings
     file["frames"].attrs["scale"] = outcome.scale
     file.attrs.update(format=FORMAT, schema=SCHEMA, kind=config.get("kind", "events"), version=package_version())
     file.attrs.update(sensor=outcome.sensor or (0, 0), **({"sums": outcome.sums} if outcome.sums else {}))
@@ -172,8 +172,8 @@ def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequen
     file.create_dataset("split", data=splits, dtype=h5py.enum_dtype(SPLITS, basetype="u1"))
     file.create_dataset("source", (len(rows),), text, data=[row.source for row in rows] or None)
     file.create_dataset("classes", data=list(classes), dtype=text)
-    for name, table in (("left_out", outcome.left_out), ("doubts", outcome.doubts)):
-        file.create_dataset(name, (len(table), 2), text, data=list(table) or None)
+    file.create_dataset("left_out", (len(left_out), 2), text, data=list(left_out) or None)
+    file.create_dataset("warnings", (len(warnings), 2), text, data=list(warnings) or None)
 
 
 def publish(written: Path, target: Path, begun_ns: int) -> None:

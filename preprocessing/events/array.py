@@ -47,7 +47,7 @@ class Recording:
         num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
         num_backward: places where the file's times ran backwards, by ``MAX_DISORDER_US`` at most; put in order.
         sensor_from: who says the sensor.
-        doubts: what the reader found that makes the recording hard to believe, a sentence each.
+        warnings: what is doubtful about it, for people.
     """
 
     events: Events
@@ -57,7 +57,7 @@ class Recording:
     num_special: int = 0
     num_backward: int = 0
     sensor_from: SensorFrom = "file"
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def duration_us(self) -> int:

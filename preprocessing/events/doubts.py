@@ -32,7 +32,7 @@ def doubts(records: Records, sensor: tuple[int, int]) -> tuple[str, ...]:
     found = [f"all of its {len(records):,} events are {one_sided}"] if one_sided else []
     if num_active and len(records) >= _EVENTS_EACH * num_active:
         found.append(f"its {len(records):,} events are at {num_active:,} of {sensor[0] * sensor[1]:,} pixels")
-    return tuple(found)
+    return tuple(f"this looks like no camera's recording: {text}" for text in found)
 
 
 def _found(records: Records, sensor: tuple[int, int]) -> tuple[str, int]:

@@ -46,7 +46,7 @@ class RecordingFacts:
         resize: how the sensor is brought to their size.
         num_unused: events left that lie behind the last slice.
         fed_share: share of those in the slices that are at a pixel that feeds a bin, from 0 to 1.
-        doubts: what makes it hard to believe that a camera recorded this.
+        warnings: what is doubtful about it.
     """
 
     path: str
@@ -68,7 +68,7 @@ class RecordingFacts:
     resize: str
     num_unused: int
     fed_share: float
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -112,7 +112,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         resize=settings.resize,
         num_unused=len(kept) - len(in_slices),
         fed_share=_num_fed(in_slices, recording.sensor, settings) / max(len(in_slices), 1),
-        doubts=(*recording.doubts, *doubts(Records.from_events(events, recording.sensor), recording.sensor)),
+        warnings=(*recording.warnings, *doubts(Records.from_events(events, recording.sensor), recording.sensor)),
     )
     return facts, kept
 
@@ -169,7 +169,7 @@ class CacheFacts:
         num_short: samples with fewer events than time steps.
         counts: what happened to events and bins, by the names of ``cache.COUNTS``.
         left_out: (recording, reason) of all that the build left out.
-        doubts: (recording, reason) of all that look like no camera's.
+        warnings: (recording, text) of what is doubtful about those that it used.
     """
 
     path: str
@@ -190,7 +190,7 @@ class CacheFacts:
     num_short: int
     counts: dict[str, int]
     left_out: tuple[tuple[str, str], ...]
-    doubts: tuple[tuple[str, str], ...]
+    warnings: tuple[tuple[str, str], ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same as types that JSON has."""
@@ -292,5 +292,5 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
         num_short=int((cache.num_events < cache.steps).sum()),
         counts={name: getattr(cache, name) for name in COUNTS},
         left_out=cache.left_out,
-        doubts=cache.doubts,
+        warnings=cache.warnings,
     )

@@ -69,8 +69,7 @@ def recording_text(facts: RecordingFacts) -> str:
     how = f"{steps} × 2 × {height} × {width} by {facts.resize}"
     lines["frames"] = f"{how}, {facts.fed_share:.1%} of the events feed them{_advice(facts)}"
     lines["unused"] = f"{facts.num_unused:,} events behind the last slice"
-    warnings = [f"WARNING: this looks like no camera's recording: {doubt}" for doubt in facts.doubts]
-    return "\n".join([_titled(facts.path, lines), *warnings])
+    return "\n".join([_titled(facts.path, lines), *(f"WARNING: {text}" for text in facts.warnings)])
 
 
 def recording_title(facts: RecordingFacts) -> str:
@@ -161,7 +160,7 @@ def sample_text(facts: SampleFacts) -> str:
 
 def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
     """Everything about a cache: how it was made, what is in it, and all that is not."""
-    from preprocessing.cache.balance import balance, gaps, unlikely
+    from preprocessing.cache.balance import balance, gaps
 
     size = cache.path.stat().st_size + sum(shard.path.stat().st_size for shard in cache.shards)
     lines = {
@@ -172,8 +171,8 @@ def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
         "left out": f"{len(facts.left_out):,}",
     }
     parts = [_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
-    problems = (*unlikely(cache, len(cache.doubts)), *gaps(cache))
-    return "\n".join([*parts, "", *balance(cache), *(f"WARNING: {problem}" for problem in problems)])
+    parts += ["", *balance(cache), *(f"WARNING: {source}: {text}" for source, text in facts.warnings)]
+    return "\n".join([*parts, *(f"WARNING: {gap}" for gap in gaps(cache))])
 
 
 def _of_images(facts: CacheFacts) -> dict[str, str]:

@@ -58,7 +58,7 @@ def _decode(data: bytes, source: str, sensor: tuple[int, int] | None) -> Recordi
     headerless = () if recognises(data) else (_HEADERLESS,)
     recording = replace(
         make_recording(events, camera.sensor, "aedat1", source, num_special),
-        doubts=(*headerless, *aedat2.doubt_external(len(events), num_special)),
+        warnings=(*headerless, *aedat2.doubt_external(len(events), num_special)),
     )
     return attributed(recording, None, sensor) if headerless else recording
 

@@ -57,7 +57,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         raise RecordingError(f"{source}: holds no events, only {num_special} other records")
     recording = make_recording(events, camera.sensor, "aedat2", source, num_special)
     if camera.layout == "DVS128":
-        recording = replace(recording, doubts=doubt_external(len(events), num_special))
+        recording = replace(recording, warnings=doubt_external(len(events), num_special))
     return attributed(recording, camera.sensor if names_camera(data[:start]) else None, sensor)
 
 

@@ -72,7 +72,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> R
         events, stated = _read(file, found, len(data), sensor, source)
     taken = agreed(stated, sensor, source) or smallest(events, USUAL, source)
     recording = make_recording(events, taken, "hdf5", source)
-    return attributed(replace(recording, doubts=found.doubts), stated, sensor)
+    return attributed(replace(recording, warnings=(*recording.warnings, *found.warnings)), stated, sensor)
 
 
 class _Found(NamedTuple):
@@ -80,7 +80,7 @@ class _Found(NamedTuple):
 
     node: Any
     fields: dict[str, str]
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def columns(self) -> dict[str, h5py.Dataset]:
@@ -134,7 +134,7 @@ def _find(file: h5py.File, source: str) -> _Found:
     if len(found_ones) > 1 and len(left) == 1:
         others = ", ".join(name for name in names if name != left[0])
         doubt = f"events are read from {left[0]} alone, not from {others}"
-        return found_ones[names.index(left[0])]._replace(doubts=(doubt,))
+        return found_ones[names.index(left[0])]._replace(warnings=(doubt,))
     if len(found_ones) == 1:
         return found_ones[0]
     if found_ones:

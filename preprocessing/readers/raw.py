@@ -30,7 +30,7 @@ class RawRecording:
         num_special: none.
         num_backward: none.
         sensor_from: who says the sensor.
-        doubts: none.
+        warnings: none.
     """
 
     events: Records
@@ -40,7 +40,7 @@ class RawRecording:
     num_special: int = 0
     num_backward: int = 0
     sensor_from: SensorFrom = "file"
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def open_raw(data: bytes, source: str, sensor: tuple[int, int] | None = None) -> RawRecording | None:

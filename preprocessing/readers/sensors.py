@@ -46,7 +46,7 @@ def attributed(recording: Recording, stated: Sensor | None, asked: Sensor | None
     """A recording that tells who said its sensor: the file, the caller, or else nobody."""
     if stated or asked:
         return replace(recording, sensor_from="file" if stated else "asked")
-    return replace(recording, sensor_from="guess", doubts=(*recording.doubts, *_counted_from_one(recording.events)))
+    return replace(recording, sensor_from="guess", warnings=(*recording.warnings, *_counted_from_one(recording.events)))
 
 
 def _counted_from_one(events: Events) -> tuple[str, ...]:

@@ -296,14 +296,14 @@ def test_what_looks_like_no_camera_is_built_and_told(tmp_path, out):
     told = str(build(Folder(tmp_path / "r", sensor="128x128"), out, **SMALL))
     cache = FrameCache(out)
     assert len(cache) == 3
-    one, two = cache.doubts
-    assert one == ("a/1.npz", "all of its 2,000 events are OFF")
+    one, two = cache.warnings
+    assert one == ("a/1.npz", "this looks like no camera's recording: all of its 2,000 events are OFF")
     assert two == (
         "a/3.aedat",
         "it has no header: only its suffix and a length that six divides say that it is AEDAT-1.0 of a DVS128",
     )
-    for source, reason in cache.doubts:
-        assert f"WARNING: {source} looks like no camera's recording: {reason}" in told
+    for source, text in cache.warnings:
+        assert f"WARNING: {source}: {text}" in told
 
 
 def test_limit_keeps_classes_and_splits(root, out):

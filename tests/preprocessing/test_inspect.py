@@ -69,8 +69,7 @@ def test_what_looks_like_no_camera_is_warned_of(tmp_path, capsys):
 
     assert code == 0
     assert [line.partition(": ")[2] for line in text.splitlines() if line.startswith("WARNING")] == [
-        "this looks like no camera's recording: x and y run from 1 to the 34 and 34 px of a usual sensor: they may be "
-        "counted from 1; write them from 0",
+        "x and y run from 1 to the 34 and 34 px of a usual sensor: they may be counted from 1; write them from 0",
         "this looks like no camera's recording: all of its 2,000 events are OFF",
     ]
 

@@ -18,37 +18,37 @@ def events(num, num_pixels=16_384, on=0.5, seed=0):
 
 
 def found(made):
-    return doubts(Records.from_events(made, SENSOR), SENSOR)
+    return [text.partition(": ")[2] for text in doubts(Records.from_events(made, SENSOR), SENSOR)]
 
 
 def test_a_scene_raises_none():
-    assert found(events(20_000)) == ()
+    assert found(events(20_000)) == []
 
 
 @pytest.mark.parametrize(("on", "polarity"), [(0, "OFF"), (1, "ON")])
 def test_one_polarity_alone(on, polarity):
-    assert found(events(20_000, on=on)) == (f"all of its 20,000 events are {polarity}",)
+    assert found(events(20_000, on=on)) == [f"all of its 20,000 events are {polarity}"]
 
 
 def test_a_single_event_of_the_other_polarity_is_seen():
     made = events(20_000, on=0)
     made["p"][12_345] = True
 
-    assert found(made) == ()
+    assert found(made) == []
 
 
 def test_a_handful_of_pixels():
-    assert found(events(20_000, FEW_PIXELS)) == ("its 20,000 events are at 300 of 16,384 pixels",)
-    assert found(events(20_000, FEW_PIXELS + 1)) == ()
+    assert found(events(20_000, FEW_PIXELS)) == ["its 20,000 events are at 300 of 16,384 pixels"]
+    assert found(events(20_000, FEW_PIXELS + 1)) == []
 
 
 def test_few_events_say_nothing():
-    assert found(events(999, 5, on=0)) == ()
+    assert found(events(999, 5, on=0)) == []
     assert len(found(events(1000, 5, on=0))) == 2
 
 
 def test_few_events_at_each_of_few_pixels_say_nothing():
-    assert found(events(2999, FEW_PIXELS)) == ()
+    assert found(events(2999, FEW_PIXELS)) == []
     assert len(found(events(3000, FEW_PIXELS))) == 1
 
 
@@ -56,6 +56,6 @@ def test_records_as_they_lie_in_a_file_are_judged_alike():
     opened = open_raw(aedat2.encode(events(20_000, 200, on=0)), "r.aedat")
 
     assert doubts(opened.events, SENSOR) == (
-        "all of its 20,000 events are OFF",
-        "its 20,000 events are at 200 of 16,384 pixels",
+        "this looks like no camera's recording: all of its 20,000 events are OFF",
+        "this looks like no camera's recording: its 20,000 events are at 200 of 16,384 pixels",
     )

@@ -71,7 +71,7 @@ def test_a_table_of_seconds_as_in_mvsec():
 
     assert (decoded.events["t"] - 1_500_000_000_000_000).tolist() == T.tolist()
     np.testing.assert_array_equal(decoded.events[["x", "y", "p"]], EVENTS[["x", "y", "p"]])
-    assert decoded.doubts == ("events are read from /davis/left/events alone, not from /davis/right/events",)
+    assert decoded.warnings == ("events are read from /davis/left/events alone, not from /davis/right/events",)
 
 
 def test_a_long_table_is_read_in_blocks_of_one_order():

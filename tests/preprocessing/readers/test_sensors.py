@@ -48,5 +48,5 @@ def test_places_that_may_be_counted_from_one_are_doubted(first, last, doubted):
     x, y = np.array([first, last]).T
     recording = Recording(make_events(np.array([0, 1]), x, y, np.array([0, 1])), (640, 480), "made", "r")
 
-    assert [text[:15] for text in attributed(recording, None, None).doubts] == ["x and y run fro"] * doubted
-    assert attributed(recording, None, (640, 480)).doubts == ()
+    assert [text[:15] for text in attributed(recording, None, None).warnings] == ["x and y run fro"] * doubted
+    assert attributed(recording, None, (640, 480)).warnings == ()
