@@ -5,6 +5,8 @@ Nothing here is an error: a lamp that blinks lights a handful of pixels, too. It
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,9 @@ FEW_PIXELS = 300
 """So many pixels are few on any sensor, and ``FEW_SHARE`` of all on a small one."""
 
 FEW_SHARE = 0.02
+NARROW_SHARE = 0.05
+"""So many rows or columns are a line, not a scene."""
+
 _EVENTS_EACH = 10
 _GLANCE = 512  # events that are looked at first; the others only where these raise a doubt
 
@@ -26,22 +31,25 @@ def doubts(records: Records, sensor: tuple[int, int]) -> tuple[str, ...]:
     if len(records) < LEAST_EVENTS:
         return ()
     glance = records[:: -(-len(records) // _GLANCE)]
-    if not any(_found(glance, sensor)):
+    if not any(_signs(glance, sensor, 0)):
         return ()
-    one_sided, num_active = _found(records, sensor)
-    found = [f"all of its {len(records):,} events are {one_sided}"] if one_sided else []
-    if num_active and len(records) >= _EVENTS_EACH * num_active:
-        found.append(f"its {len(records):,} events are at {num_active:,} of {sensor[0] * sensor[1]:,} pixels")
-    return tuple(f"this looks like no camera's recording: {text}" for text in found)
+    return tuple(f"this looks like no camera's recording: {sign}" for sign in _signs(records, sensor, _EVENTS_EACH))
 
 
-def _found(records: Records, sensor: tuple[int, int]) -> tuple[str, int]:
-    """The polarity of all events, if they have one, and the number of their pixels, if it is small."""
+def _signs(records: Records, sensor: tuple[int, int], events_each: int) -> Iterator[str]:
+    """What is odd about the events; a few pixels only with so many events each."""
+    (width, height), num_events = sensor, f"{len(records):,} events"
     x, y, p = records.columns()
-    one_sided = "ON" if p.all() else "" if p.any() else "OFF"
-    num_active = _num_different(y * sensor[0] + x)
-    few = num_active <= min(FEW_PIXELS, FEW_SHARE * sensor[0] * sensor[1])
-    return one_sided, num_active if few else 0
+    if p.all() or not p.any():
+        yield f"all of its {num_events} are {'ON' if p[0] else 'OFF'}"
+    num_active, num_rows, num_columns = map(_num_different, (y * width + x, y, x))
+    few = num_active <= min(FEW_PIXELS, FEW_SHARE * width * height)
+    if few and len(records) >= events_each * num_active:
+        yield f"its {num_events} are at {num_active:,} of {width * height:,} pixels"
+    elif num_rows <= NARROW_SHARE * height:
+        yield f"its {num_events} are in {num_rows:,} of {height:,} rows"
+    elif num_columns <= NARROW_SHARE * width:
+        yield f"its {num_events} are in {num_columns:,} of {width:,} columns"
 
 
 def _num_different(values: NDArray[np.int64]) -> int:

@@ -39,7 +39,15 @@ def test_a_single_event_of_the_other_polarity_is_seen():
 
 def test_a_handful_of_pixels():
     assert found(events(20_000, FEW_PIXELS)) == ["its 20,000 events are at 300 of 16,384 pixels"]
-    assert found(events(20_000, FEW_PIXELS + 1)) == []
+    assert found(events(20_000, 1000)) == []
+
+
+def test_a_line_of_pixels():
+    assert found(events(20_000, 6 * 128)) == ["its 20,000 events are in 6 of 128 rows"]
+    assert found(events(20_000, 7 * 128)) == []
+    turned = events(20_000, 6 * 128)
+    turned["x"], turned["y"] = turned["y"].copy(), turned["x"].copy()
+    assert found(turned) == ["its 20,000 events are in 6 of 128 columns"]
 
 
 def test_few_events_say_nothing():
@@ -48,8 +56,16 @@ def test_few_events_say_nothing():
 
 
 def test_few_events_at_each_of_few_pixels_say_nothing():
-    assert found(events(2999, FEW_PIXELS)) == []
-    assert len(found(events(3000, FEW_PIXELS))) == 1
+    assert found(scattered(2999)) == []
+    assert found(scattered(3000)) == ["its 3,000 events are at 300 of 16,384 pixels"]
+
+
+def scattered(num):
+    """Events at 300 pixels all over the sensor."""
+    made = events(num)
+    pixels = np.arange(num) % FEW_PIXELS * 53
+    made["y"], made["x"] = pixels // 128, pixels % 128
+    return made
 
 
 def test_records_as_they_lie_in_a_file_are_judged_alike():
