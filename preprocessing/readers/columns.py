@@ -113,11 +113,13 @@ def _whole_times(blocks: Iterable[Mapping[str, NDArray[Any]]]) -> Iterator[Mappi
         yield {**block, "t": np.rint(t).astype(np.int64)} if rounded else block
 
 
+@np.errstate(invalid="ignore")
 def _are_whole(values: NDArray[np.floating]) -> bool:
     """Whether all are whole numbers, and none is so large that its type has only such."""
     return bool((np.abs(values) < 2.0 ** np.finfo(values.dtype).nmant).all() and (values == np.rint(values)).all())
 
 
+@np.errstate(invalid="ignore")
 def _place(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     if values.dtype.kind == "f":
         wrong = ~((values >= 0) & (values <= 0xFFFF) & (values == np.rint(values)))  # so that NaN is wrong, too

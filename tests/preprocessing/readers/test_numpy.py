@@ -95,6 +95,14 @@ def test_whole_times_as_floats_are_us_unless_the_type_knows_only_such():
     assert decode(npz(t=t.astype("f4"), x=zero, y=zero, p=zero)).events["t"].tolist() == (t * 10**6).tolist()
 
 
+def test_any_bits_of_a_float_are_refused_without_a_warning():
+    signalling = np.array([0x7F800001] * 3, "<u4").view("<f4")  # a NaN that some operations warn of
+
+    for columns in {"t": signalling, "x": X}, {"t": T, "x": signalling}:
+        with pytest.raises(RecordingError, match=r"event 0 has [tx] = nan"):
+            decode(npz(**columns, y=Y, p=P))
+
+
 def test_a_time_beyond_all_floats_is_refused_without_a_warning():
     with pytest.raises(RecordingError, match=r"event 1 has t = 1\.5e\+308"):
         decode(npz(t=np.array([0.5, 1.5e308]), x=X[:2], y=Y[:2], p=P[:2]))
