@@ -156,12 +156,11 @@ class Classifier:
             return recording[None]
         sensor, config = self._session.frame_config()
         if isinstance(recording, np.ndarray):
-            check_events(recording, sensor, "these events")
             jumps = forward_jumps(recording["t"]).tolist()
             read = Recording(recording, sensor, "events", "these events", jumps=tuple(jumps))
         else:
-            # A format that doesn't tell its sensor is taken as the model's; one that does is held to it.
             read = self.read(recording)
+        with self._session.telling_a_guess():
             check_events(read.events, sensor, read.source)
         settings, source = FrameSettings.from_config(config), read.source
         rasterizer = settings.rasterizer(sensor)
@@ -179,7 +178,9 @@ class Classifier:
             FileNotFoundError, ValueError: as ``predict``.
         """
         sensor, config = self._session.frame_config()
-        read = read_recording(recording, sensor, Reading.from_config({**config, **self._asked}))
+        how = Reading.from_config({**config, **self._asked})
+        with self._session.telling_a_guess():
+            read = read_recording(recording, sensor, how)
         for doubt in read.doubts:
             warnings.warn(f"{read.source}: {doubt}", RecordingWarning, stacklevel=3)
         return read

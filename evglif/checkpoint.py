@@ -26,6 +26,9 @@ class DataSpec:
         sensor: (width, height) of the camera, px.
         preprocessing: the build configuration of the cache: size, steps, slicing, resize, transpose, window_us, …
         fingerprint: of that configuration.
+        sensor_from: who says the sensor: a "file", or whoever "asked" for it, or nobody: a "guess"; empty where an
+            older file doesn't tell.
+        sensor_of: the recording that it was taken from.
     """
 
     classes: tuple[str, ...]
@@ -33,6 +36,8 @@ class DataSpec:
     sensor: tuple[int, int]
     preprocessing: dict[str, Any]
     fingerprint: str
+    sensor_from: str = ""
+    sensor_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,15 @@ def to_frames(stored: Tensor, scale: float) -> Tensor:
 
 def data_spec(cache: FrameCache) -> DataSpec:
     """What a checkpoint keeps of the cache it was trained on."""
-    return DataSpec(cache.classes, cache.scale, cache.sensor, cache.config, cache.fingerprint)
+    return DataSpec(
+        cache.classes,
+        cache.scale,
+        cache.sensor,
+        cache.config,
+        cache.fingerprint,
+        sensor_from=cache.sensor_from,
+        sensor_of=cache.sensor_of,
+    )
 
 
 def check_fit(cache: FrameCache, spec: NetworkSpec, classes: tuple[str, ...] | None = None) -> None:

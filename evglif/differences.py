@@ -66,7 +66,7 @@ def _settings(here: DataSpec, learnt: DataSpec) -> Iterator[Setting]:
     yield "sensor", here.sensor, learnt.sensor, "{0[0]}×{0[1]}".format
     ours, theirs = (FrameSettings.from_config(config) for config in configs)
     yield "slicing", ours.slicing, theirs.slicing, _slicing
-    for name in ("value", "resize", "transpose", "half_turn", "edition"):
+    for name in ("value", "resize", "transpose", "half_turn"):
         yield name, getattr(ours, name), getattr(theirs, name), str
     editions = [config.get("options", {}).get("edition") for config in configs]
     if all(editions):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import TypeVar
@@ -52,10 +53,11 @@ def run_tasks(
     tasks: Iterable[Task],
     workers: int,
     errors: tuple[type[Exception], ...] = (),
+    together: int = 1,
 ) -> Generator[tuple[int, Result | Exception]]:
     """Give ``(index, function(task))`` for each task, in the order in which they are done: a slow one stops no other.
 
-    At most four tasks per worker are under way, so neither tasks nor results pile up. Closing the iterator, an
+    At most four messages per worker are under way, so neither tasks nor results pile up. Closing the iterator, an
     exception or Ctrl-C stops the workers; they also end when this process is killed.
 
     Args:
@@ -63,13 +65,14 @@ def run_tasks(
         tasks: small objects that can be pickled.
         workers: number of processes; 1 runs all tasks in this one.
         errors: exceptions of a task that are given as its result; any other ends the iteration.
+        together: tasks that a worker is sent in one message: a message takes half a millisecond.
 
     Raises:
         WorkerDiedError: a worker process ended on its own.
     """
     if workers == 1:
         return ((index, attempt(function, task, errors)) for index, task in enumerate(tasks))
-    return _run_in_processes(function, tasks, workers, errors)
+    return _run_in_processes(function, tasks, workers, errors, together)
 
 
 def _run_in_processes(
@@ -77,26 +80,29 @@ def _run_in_processes(
     tasks: Iterable[Task],
     workers: int,
     errors: tuple[type[Exception], ...],
+    together: int,
 ) -> Generator[tuple[int, Result | Exception]]:
     # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    under_way: dict[Future[Result | Exception], int] = {}
-    done: SimpleQueue[Future[Result | Exception]] = SimpleQueue()
+    under_way: dict[Future[list[Result | Exception]], int] = {}
+    done: SimpleQueue[Future[list[Result | Exception]]] = SimpleQueue()
 
-    def next_done() -> tuple[int, Result | Exception]:
+    def next_done() -> Iterable[tuple[int, Result | Exception]]:
         future = done.get()
-        return under_way.pop(future), future.result()
+        return enumerate(future.result(), under_way.pop(future))
 
+    waiting, first = iter(tasks), 0
     try:
-        for index, task in enumerate(tasks):
+        while message := list(islice(waiting, together)):
             with _inherited_by_workers():  # submitting is what starts a process
-                future = pool.submit(attempt, function, task, errors)
-            under_way[future] = index
+                future = pool.submit(_attempt_each, function, message, errors)
+            under_way[future] = first
+            first += len(message)
             future.add_done_callback(done.put)
             if len(under_way) >= workers * _IN_FLIGHT_PER_WORKER:
-                yield next_done()
+                yield from next_done()
         while under_way:
-            yield next_done()
+            yield from next_done()
     except BrokenProcessPool as error:
         raise WorkerDiedError(
             "a worker process died, perhaps for want of memory: run again with fewer workers"
@@ -111,6 +117,12 @@ def attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[E
         return function(task)
     except errors as error:
         return error
+
+
+def _attempt_each(
+    function: Callable[[Task], Result], tasks: list[Task], errors: tuple[type[Exception], ...]
+) -> list[Result | Exception]:
+    return [attempt(function, task, errors) for task in tasks]
 
 
 def _end_with_parent() -> None:

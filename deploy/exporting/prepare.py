@@ -129,6 +129,8 @@ def describe(checkpoint: Checkpoint) -> ModelMetadata:
         versions={"evglif": evglif.__version__, **{package: version(package) for package in PACKAGES}},
         weights_sha256=weights_sha256(checkpoint.model),
         metrics=checkpoint.metrics,
+        sensor_from=data.sensor_from if data else "",
+        sensor_of=data.sensor_of if data else "",
     )
 
 

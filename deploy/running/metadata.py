@@ -51,6 +51,9 @@ class ModelMetadata:
         batch_norm: ``"kept"`` or ``"folded"`` into convolutions.
         parity: summary of how the file agrees with the checkpoint; the report beside it says more.
         metrics: of the checkpoint, e.g. its validation accuracy.
+        sensor_from: who said the sensor: a "file", or whoever "asked" for it, or nobody: a "guess"; empty where an
+            older file doesn't tell.
+        sensor_of: the recording of the training data that it was taken from.
         version: of this description.
     """
 
@@ -70,6 +73,8 @@ class ModelMetadata:
     batch_norm: str = "kept"
     parity: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
+    sensor_from: str = ""
+    sensor_of: str = ""
     version: int = VERSION
 
     def to_json(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from deploy.running.metadata import KEY, ModelMetadata
 from deploy.running.protobuf import external_files
 from deploy.running.quiet import onnxruntime
+from preprocessing.events import SensorError
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
@@ -77,6 +79,23 @@ class Session:
         if sensor is None or config is None:
             raise ValueError(f"{self.path} does not know how its training data were made; give it frames instead")
         return sensor, config
+
+    @contextmanager
+    def telling_a_guess(self) -> Iterator[None]:
+        """Say of a recording that does not go with the model's sensor that this was only guessed, where it was.
+
+        Raises:
+            SensorError: the same, with what to do.
+        """
+        try:
+            yield
+        except SensorError as error:
+            if self.metadata.sensor_from != "guess":
+                raise
+            raise SensorError(
+                f"{error}; the model's sensor was guessed from {self.metadata.sensor_of}, of its training data, "
+                "as no file says it: build them with --sensor WIDTHxHEIGHT, train and export anew"
+            ) from error
 
     def checked(self, frames: NDArray[Any]) -> Floats:
         """Frames ``[B, T, C, H, W]`` as float32.

@@ -13,6 +13,9 @@ from preprocessing.events import RecordingError
 from preprocessing.progress import progress
 from preprocessing.workers import num_workers, run_tasks
 
+_SECONDS_TOGETHER = 0.005
+_MOST_TOGETHER = 64
+
 
 def build_here(plan: Plan, workers: int | None) -> None:
     """Build what is planned, from where an earlier run of the same build ended.
@@ -43,10 +46,12 @@ def _fill(journal: Journal, plan: Plan, workers: int | None) -> None:
     for outcome in journal.outcomes.values():
         first = plan.checked(first, outcome)
     missing = [index for index in range(len(plan.tasks)) if index not in journal.outcomes]
-    processes = num_workers(workers, sum(plan.tasks[index].seconds() for index in missing))
+    seconds = sum(plan.tasks[index].seconds() for index in missing)
+    processes = num_workers(workers, seconds)
+    together = max(1, min(_MOST_TOGETHER, int(_SECONDS_TOGETHER * len(missing) / max(seconds, 1e-9))))
     tasks = (plan.tasks[index] for index in missing)
     with (
-        closing(run_tasks(make_samples, tasks, processes, (RecordingError,))) as results,
+        closing(run_tasks(make_samples, tasks, processes, (RecordingError,), together)) as results,
         closing(progress(results, len(plan.tasks), "building", plan.unit, len(journal.outcomes))) as shown,
     ):
         for number, result in shown:

@@ -12,7 +12,6 @@ from preprocessing.datasets.stills.base import PictureSource
 from preprocessing.frames.pictures import PictureSettings, framed
 
 SCALE = 1 / 255
-_LEVELS = np.arange(256)
 
 
 @dataclass(frozen=True)
@@ -41,5 +40,5 @@ class PictureTask(Task):
 
 def _sums(frame: NDArray[np.uint8]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The sum of the values of each channel, and of their squares, as exact whole numbers."""
-    counts = np.stack([np.bincount(channel.ravel(), minlength=256) for channel in frame])
-    return tuple((counts @ _LEVELS).tolist()), tuple((counts @ _LEVELS**2).tolist())
+    values = frame.reshape(len(frame), -1).astype(np.float64)  # whole numbers, which stay below 2**53
+    return tuple(int(channel.sum()) for channel in values), tuple(int(channel @ channel) for channel in values)

@@ -13,6 +13,7 @@ from preprocessing.cache import StoredFrames
 from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.datasets.base import Cut, Source
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError
+from preprocessing.events.doubts import FEW_PIXELS, doubts
 from preprocessing.events.records import Records
 from preprocessing.events.slicing import window_edges
 from preprocessing.frames.rasterize import Rasterizer
@@ -48,9 +49,10 @@ class RecordingSamples:
         num_filtered: events that the filters have dropped.
         samples: in order of time.
         left_out: parts without events.
-        num_dropped, warnings: as in ``Recording``.
+        num_dropped, sensor_from: as in ``Recording``.
         num_resets, num_forward: how often the clock was set back, and jumped forward.
         sums: of a picture, as in ``preprocessing.cache``.
+        warnings: what is doubtful about the recording.
     """
 
     sensor: tuple[int, int]
@@ -63,8 +65,9 @@ class RecordingSamples:
     num_dropped: int = 0
     num_resets: int = 0
     num_forward: int = 0
-    warnings: tuple[str, ...] = ()
     sums: tuple[tuple[int, ...], ...] = ()
+    sensor_from: str = "file"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,25 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         recording.num_dropped,
         len(recording.resets),
         len(recording.jumps),
-        recording.warnings,
+        sensor_from=recording.sensor_from,
+        warnings=(*recording.warnings, *_doubts(samples, stretches, recording.sensor)),
     )
+
+
+def _doubts(samples: list[Sample], stretches: Sequence[Records], sensor: tuple[int, int]) -> tuple[str, ...]:
+    """What makes a recording hard to believe; its events are looked at only where its frames raise a doubt."""
+    return () if _are_lively(samples) else doubts(Records.joined(stretches), sensor)
+
+
+def _are_lively(samples: list[Sample]) -> bool:
+    """Whether a look at the frames, which takes microseconds, shows both polarities, and more than a few pixels."""
+    for sample in samples:
+        for steps in sample.frames[:1], sample.frames:  # the first is mostly enough
+            off, on = np.bitwise_or.reduce(steps, 0)
+            num_off, num_on = np.count_nonzero(off), np.count_nonzero(on)
+            if num_off and num_on and num_off + num_on > 2 * FEW_PIXELS:
+                return True
+    return False
 
 
 def _left_out(empty: Sequence[tuple[int, str]], one_line: bool) -> Iterator[LeftOut]:
@@ -252,7 +272,8 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         num_dropped=result.num_dropped,
         num_resets=result.num_resets,
         num_forward=result.num_forward,
-        warnings=tuple(Doubt(source.name, text) for text in result.warnings),
         num_unused=sum(sample.num_unused for sample in result.samples),
+        sensor_from=result.sensor_from,
+        warnings=tuple(Doubt(source.name, text) for text in result.warnings),
     )
     return outcome, [sample.frames for sample in result.samples]

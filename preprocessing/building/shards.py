@@ -180,12 +180,13 @@ def _outcome(cache: FrameCache) -> Outcome:
     rows = tuple(Row(*values) for values in zip(*columns, strict=True))
     left_out = tuple(LeftOut(*problem) for problem in cache.left_out)
     return Outcome(
-        rows[0].source if rows else "",
+        cache.sensor_of,
         rows,
         left_out,
         cache.sensor if any(cache.sensor) else None,
         cache.scale,
         cache.sums,
         **{count: getattr(cache, count) for count in COUNTS},
+        sensor_from=cache.sensor_from,
         warnings=tuple(Doubt(*doubt) for doubt in cache.warnings),
     )

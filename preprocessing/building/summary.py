@@ -6,6 +6,7 @@ from shlex import quote
 
 from preprocessing.cache import FrameCache
 from preprocessing.cache.balance import balance, class_counts, gaps, rounded
+from preprocessing.events import sensor_text
 
 _SHOWN = 10
 
@@ -45,6 +46,7 @@ def _of_events(cache: FrameCache, seconds: float) -> dict[str, str]:
     num_events = int(cache.num_events.sum())
     flagged = int((cache.num_events < cache.steps).sum())
     return {
+        "sensor": sensor_text(cache.sensor, cache.sensor_from, cache.sensor_of),
         "events": f"{num_events:,} in {seconds:.1f} s, {num_events / max(seconds, 1e-9) / 1e6:.1f} M events/s",
         "saturated": f"{cache.num_saturated:,} bins",
         "flagged": f"{flagged:,} samples with fewer events than the {cache.steps} time steps",

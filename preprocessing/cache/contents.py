@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from preprocessing.cache.reader import COUNTS
+from preprocessing.cache.reader import COUNTS, SENSOR_FROM
 
 
 class LeftOut(NamedTuple):
@@ -52,6 +52,7 @@ class Outcome:
         num_dropped: bad events: outside the sensor, late, or damaged.
         num_resets: how often a clock was set back.
         num_forward: how often a clock jumped forward.
+        sensor_from: who says the sensor: its "file", or whoever "asked" for it, or nobody: a "guess".
         warnings: what is doubtful about recordings that are used.
     """
 
@@ -69,13 +70,15 @@ class Outcome:
     num_dropped: int = 0
     num_resets: int = 0
     num_forward: int = 0
+    sensor_from: str = "file"
     warnings: tuple[Doubt, ...] = ()
 
 
 def joined(outcomes: Iterable[Outcome]) -> Outcome:
-    """Outcomes, one after the other, as one; the sensor is that of the first that has one."""
+    """Outcomes, one after the other, as one; the sensor is that of the first of those that know it best."""
     parts = tuple(outcomes)
-    first = next((part for part in parts if part.sensor), Outcome(""))
+    with_sensor = (part for part in parts if part.sensor)
+    first = min(with_sensor, key=lambda part: SENSOR_FROM.index(part.sensor_from), default=Outcome(""))
     return Outcome(
         first.name,
         tuple(row for part in parts for row in part.rows),
@@ -86,6 +89,7 @@ def joined(outcomes: Iterable[Outcome]) -> Outcome:
             tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(p.sums for p in parts if p.sums), strict=True)
         ),
         **{count: sum(getattr(part, count) for part in parts) for count in COUNTS},
+        sensor_from=first.sensor_from,
         warnings=tuple(doubt for part in parts for doubt in part.warnings),
     )
 
@@ -99,10 +103,11 @@ def same_sensor(first: Outcome | None, this: Outcome) -> Outcome | None:
     if first is None or first.sensor is None:
         return this
     if this.sensor is not None and this.sensor != first.sensor:
-        names = f"{first.name} ({_size(first.sensor)}) and {this.name} ({_size(this.sensor)})"
+        names = f"{first.name} ({_size(first)}) and {this.name} ({_size(this)})"
         raise ValueError(f"recordings of different sensors: {names}; where they are the same, state it with --sensor")
     return first
 
 
-def _size(sensor: tuple[int, int]) -> str:
-    return "{}×{}".format(*sensor)
+def _size(outcome: Outcome) -> str:
+    guessed = ", guessed from its events" if outcome.sensor_from == "guess" else ""
+    return "{}×{}".format(*outcome.sensor or (0, 0)) + guessed

@@ -16,7 +16,8 @@
 
 Attributes of the file: ``format``, ``schema``, ``kind`` (events or images), ``version`` (of the package),
 ``config`` (JSON: all that decided the content), ``fingerprint`` (SHA-256 of it), ``sensor`` (width, height; of
-images that of the frames), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
+images that of the frames), ``sensor_from`` (who says it: file, asked or guess) and ``sensor_of`` (the recording that
+it was taken from), ``sums`` ``[2, C]`` (of images: the sum of all stored values of the training split, and
 of their squares, from which ``mean`` and ``std`` come), ``num_saturated`` (bins clipped at 65535), ``num_special``
 (records that are no events of the sensor), ``num_backward`` (places where times were put in order),
 ``num_filtered`` (events that the filters dropped), ``num_unused`` (events behind the last slice), ``num_dropped`` (bad
@@ -58,6 +59,10 @@ COUNTS = (
     "num_resets",
     "num_forward",
 )
+
+
+SENSOR_FROM = ("file", "asked", "guess")
+"""Who can say what sensor the recordings are of, the best witness first."""
 
 
 class CacheError(ValueError):
@@ -128,6 +133,8 @@ class FrameCache:
         self.fingerprint = str(attributes["fingerprint"])
         self.version = str(attributes["version"])
         self.sensor: tuple[int, int] = _pair(attributes["sensor"])
+        self.sensor_from = str(attributes["sensor_from"])
+        self.sensor_of = str(attributes["sensor_of"])
         (
             self.num_saturated,
             self.num_special,

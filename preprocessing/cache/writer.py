@@ -162,6 +162,7 @@ def _add_description(file: h5py.File, config: Mapping[str, Any], classes: Sequen
     file["frames"].attrs["scale"] = outcome.scale
     file.attrs.update(format=FORMAT, schema=SCHEMA, kind=config.get("kind", "events"), version=package_version())
     file.attrs.update(sensor=outcome.sensor or (0, 0), **({"sums": outcome.sums} if outcome.sums else {}))
+    file.attrs.update(sensor_from=outcome.sensor_from, sensor_of=outcome.name)
     file.attrs.update(config=canonical(config), fingerprint=fingerprint(config))
     file.attrs.update({count: getattr(outcome, count) for count in COUNTS})
     file.create_dataset("labels", data=[row.label for row in rows], dtype="<i8")

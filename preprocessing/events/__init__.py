@@ -7,6 +7,7 @@ from preprocessing.events.array import (
     EVENT_DTYPE,
     Events,
     Recording,
+    SensorFrom,
     address_words,
     as_events,
     check_events,
@@ -14,9 +15,10 @@ from preprocessing.events.array import (
     lies_outside,
     make_events,
     make_recording,
+    sensor_text,
 )
 from preprocessing.events.clock import MAX_DISORDER_US
-from preprocessing.events.reading import AS_IS, Reading, RecordingError, RecordingWarning
+from preprocessing.events.reading import AS_IS, Reading, RecordingError, RecordingWarning, SensorError
 
 __all__ = [
     "AS_IS",
@@ -27,6 +29,8 @@ __all__ = [
     "Recording",
     "RecordingError",
     "RecordingWarning",
+    "SensorError",
+    "SensorFrom",
     "address_words",
     "as_events",
     "check_events",
@@ -34,4 +38,5 @@ __all__ = [
     "lies_outside",
     "make_events",
     "make_recording",
+    "sensor_text",
 ]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events.clock import MAX_DISORDER_US, Followed, following, forward_jumps, set_clock_warnings
-from preprocessing.events.reading import AS_IS, Reading, RecordingError
+from preprocessing.events.reading import AS_IS, Reading, RecordingError, SensorError
 
 EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 """One event: ``t`` in µs, ``x`` and ``y`` in px from the top left, ``p`` True for ON."""
@@ -22,6 +23,10 @@ Events = NDArray[np.void]
 """A one-dimensional array of ``EVENT_DTYPE``."""
 
 _LONGEST_US = 1 << 62  # differences of times that lie further apart would not fit
+
+
+SensorFrom = Literal["file", "asked", "guess"]
+"""Who says a recording's sensor: its file or format; the caller; nobody, so that it is guessed."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Recording:
         source: where it came from: a path, or ``archive.zip/member``.
         num_special: records of the file that are no events of the sensor (sync inputs, clock ticks); dropped.
         num_backward: places where the file's times ran backwards, by ``MAX_DISORDER_US`` at most; put in order.
+        sensor_from: who says the sensor.
         num_dropped: bad events that were dropped: outside the sensor, late, or damaged.
         resets: indices of the events with which the clock was set back; their times, and those behind, were moved to
             follow on the ones before.
@@ -51,6 +57,7 @@ class Recording:
     num_dropped: int = 0
     resets: tuple[int, ...] = ()
     jumps: tuple[int, ...] = ()
+    sensor_from: SensorFrom = "file"
     warnings: tuple[str, ...] = ()
 
     @property
@@ -120,6 +127,13 @@ def address_words(events: Events) -> NDArray[np.uint64]:
     return events.getfield("<u8", EVENT_DTYPE.itemsize - 8)
 
 
+def sensor_text(sensor: tuple[int, int], said_by: str, of: str = "") -> str:
+    """A (width, height) sensor and who says it, as in ``Recording``, in words; ``of`` names the recording."""
+    guessed = f"GUESSED from {of or 'its events'}: the smallest usual one that holds all; state it with --sensor WxH"
+    who = {"file": f"as {of or 'the file'} says", "asked": "as asked for", "guess": guessed}
+    return "{}×{}, {}".format(*sensor, who[said_by])
+
+
 def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
     """Make sure that a recording can be used: not empty, inside the sensor, times not decreasing.
 
@@ -132,7 +146,7 @@ def check_events(events: Events, sensor: tuple[int, int], source: str) -> None:
         raise RecordingError(f"{source}: holds no events")
     outside = first_outside(address_words(events), *sensor)
     if outside >= 0:
-        raise RecordingError(f"{source}: {lies_outside(events, outside, sensor)}")
+        raise SensorError(f"{source}: {lies_outside(events, outside, sensor)}")
     at = first_backward(events["t"])
     if at >= 0:
         before, after = int(events["t"][at - 1]), int(events["t"][at])
@@ -176,8 +190,8 @@ def make_recording(
         events["t"] = order.t
     jumps = tuple(forward_jumps(events["t"]).tolist())
     warnings = set_clock_warnings(events["t"], resets, jumps)
-    num_dropped = num_read - len(events)
-    return Recording(events, sensor, format, source, num_special, num_backward, num_dropped, resets, jumps, warnings)
+    counted = num_special, num_backward, num_read - len(events)
+    return Recording(events, sensor, format, source, *counted, resets, jumps, warnings=warnings)
 
 
 def _followed(t: NDArray[np.int64], num_read: int, source: str, how: Reading) -> Followed:
@@ -204,5 +218,6 @@ def _inside(events: Events, sensor: tuple[int, int], source: str, num_dropped: i
         return events
     inside = (events["x"] < sensor[0]) & (events["y"] < sensor[1])
     num_bad = num_dropped + len(events) - int(np.count_nonzero(inside))
-    how.allow(num_bad, len(events) + num_dropped, f"{source}: {lies_outside(events, outside, sensor)}")
+    said = f"{source}: {lies_outside(events, outside, sensor)}"
+    how.allow(num_bad, len(events) + num_dropped, said, SensorError)
     return events[inside]

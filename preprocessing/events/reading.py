@@ -23,6 +23,10 @@ class RecordingError(ValueError):
     """A recording that cannot be used; the message names the file and the byte or event at fault."""
 
 
+class SensorError(RecordingError):
+    """A recording that does not go with the sensor it is said to be of."""
+
+
 class RecordingWarning(UserWarning):
     """Something doubtful about a recording that is used all the same; the message names the file."""
 
@@ -59,18 +63,18 @@ class Reading:
         """How many of so many events may be bad."""
         return int(self.drop_bad * num_events + 1e-6)  # 0.29 · 100 is 28.999…
 
-    def allow(self, num_bad: int, num_events: int, problem: str) -> None:
+    def allow(self, num_bad: int, num_events: int, problem: str, kind: type[RecordingError] = RecordingError) -> None:
         """Let ``num_bad`` of ``num_events`` be dropped, if they are no more than may be.
 
         Raises:
-            RecordingError: there are more; says ``problem``, that of the first one, and how many there are.
+            RecordingError: of this kind; there are more. It says ``problem``, that of the first one, and how many.
         """
         if num_bad <= self.most_bad(num_events):
             return
         if self.drop_bad and num_events >= _ENOUGH:
             most = f"{100 * self.drop_bad:g} % may be (--drop-bad)"
             problem += f"; {num_bad:,} of {num_events:,} events are bad, no more than {most}"
-        raise RecordingError(problem)
+        raise kind(problem)
 
 
 AS_IS = Reading()

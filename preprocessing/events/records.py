@@ -123,6 +123,13 @@ class Records:
         """Times ``[N]`` in µs, made when they are asked for."""
         return RecordTimes(self)
 
+    def columns(self) -> Places:
+        """Columns x, y and p ``[N]``; x and y may lie outside the sensor."""
+        address = np.zeros(len(self), np.uint64)
+        for field in self.layout.fields:
+            address |= self.words >> np.uint64(field.shift) & np.uint64(field.mask)
+        return self.layout.places(address.astype(np.int64))
+
     @property
     def duration_us(self) -> int:
         """Time from the first to the last event, µs."""

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import RecordingError
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness of a colour picture (ITU-R BT.601)."""
+
+GREY_MODES = ("1", "L", "LA")
+"""Pillow's modes of images without colour."""
+
+_ORIENTATION = 0x0112  # of EXIF
+_SIDEWAYS = 5  # orientations from here on exchange width and height
 
 RESIZINGS = {"bicubic": 2, "bilinear": 1}
 """Name of an interpolation → how many pixels its kernel reaches to either side."""
@@ -114,14 +124,48 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                raise RecordingError(f"an image of mode {image.mode}; save it with 8 bits a channel")
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+            _check_depth(image)
+            image.load()
+            mode = "L" if image.mode in GREY_MODES else "RGB"
+            upright = ImageOps.exif_transpose(image) if _turned(image) else image
+            return np.asarray(upright if upright.mode == mode else upright.convert(mode))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, RecordingError):
             raise
         raise RecordingError(f"cannot be read as an image ({error})") from error
+
+
+def picture_form(path: Path) -> tuple[tuple[int, int], int]:
+    """The (width, height) in px of an image file, upright, and its channels: 1 for grey, else 3.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            _check_depth(image)
+            width, height = image.size
+            turned_sideways = _turned(image) >= _SIDEWAYS
+            return (height, width) if turned_sideways else (width, height), 1 if image.mode in GREY_MODES else 3
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, RecordingError):
+            raise
+        raise RecordingError(f"cannot be read as an image ({error})") from error
+
+
+def _check_depth(image: Image.Image) -> None:
+    if image.mode.startswith(("I", "F")):
+        raise RecordingError(f"an image of mode {image.mode}; save it with 8 bits a channel")
+
+
+def _turned(image: Image.Image) -> int:
+    """The EXIF orientation, from 2 to 8, that a camera noted; 0 for an upright image."""
+    if "exif" not in image.info and image.format == "PNG":  # else Pillow would look for it behind the pixels
+        return 0
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return int(orientation) if orientation in range(2, 9) else 0
 
 
 def framed(picture: NDArray[np.uint8], settings: PictureSettings) -> NDArray[np.uint8]:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.events import Events, Recording, joined
+from preprocessing.events.doubts import doubts
 from preprocessing.events.filters import apply_filters, count_image
+from preprocessing.events.records import Records
 from preprocessing.events.slicing import slice_edges
 from preprocessing.frames.resizing import RESIZE_AXES
 from preprocessing.frames.settings import FrameSettings
@@ -29,6 +31,7 @@ class RecordingFacts:
         path: the file.
         format: name of the wire format.
         sensor: (width, height), px.
+        sensor_from: as in ``Recording``.
         num_events: events of the sensor.
         duration_us: from the first to the last, µs; without the time that a jump of the clock skips.
         rate: events/s on average.
@@ -46,11 +49,13 @@ class RecordingFacts:
         resize: how the sensor is brought to their size.
         num_unused: events left that lie behind the last slice.
         fed_share: share of those in the slices that are at a pixel that feeds a bin, from 0 to 1.
+        warnings: what is doubtful about it.
     """
 
     path: str
     format: str
     sensor: tuple[int, int]
+    sensor_from: str
     num_events: int
     duration_us: int
     rate: float
@@ -101,6 +106,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         path=recording.source,
         format=recording.format,
         sensor=recording.sensor,
+        sensor_from=recording.sensor_from,
         num_events=len(events),
         duration_us=recorded_us - 1,
         rate=rate,
@@ -120,7 +126,7 @@ def recording_facts(recording: Recording, settings: FrameSettings) -> tuple[Reco
         num_dropped=recording.num_dropped,
         num_resets=len(recording.resets),
         num_forward=len(recording.jumps),
-        warnings=recording.warnings,
+        warnings=(*recording.warnings, *doubts(Records.from_events(events, recording.sensor), recording.sensor)),
     )
     return facts, kept
 
@@ -167,6 +173,8 @@ class CacheFacts:
         scale: value = stored × scale.
         mean, std: of the values of training images, per channel; of events none.
         sensor: (width, height) of the camera, px.
+        sensor_from: as in ``Recording``.
+        sensor_of: the recording that it was taken from.
         config: all that decided the content.
         fingerprint: of the configuration.
         balance: class → split → samples.
@@ -186,6 +194,8 @@ class CacheFacts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     sensor: tuple[int, int]
+    sensor_from: str
+    sensor_of: str
     config: dict[str, Any]
     fingerprint: str
     balance: dict[str, dict[str, int]]
@@ -283,6 +293,8 @@ def cache_facts(cache: FrameCache) -> CacheFacts:
         mean=cache.mean,
         std=cache.std,
         sensor=cache.sensor,
+        sensor_from=cache.sensor_from,
+        sensor_of=cache.sensor_of,
         config=cache.config,
         fingerprint=cache.fingerprint,
         balance={

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from preprocessing.events import sensor_text
 from preprocessing.inspection.facts import CacheFacts, Facts, RecordingFacts, SampleFacts, Spread, Unreadable
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def recording_text(facts: RecordingFacts) -> str:
     (width, height), (x, y) = facts.sensor, facts.hottest
     lines = {
         "format": facts.format,
-        "sensor": f"{width}×{height}",
+        "sensor": sensor_text(facts.sensor, facts.sensor_from),
         "events": f"{facts.num_events:,}",
         "span": span(facts.duration_us),
         "rate": f"{amount(facts.rate)} events/s, at most {amount(facts.peak_rate)} in {span(facts.peak_us)}",
@@ -136,7 +137,8 @@ def _line(row: list[str], widths: list[int]) -> str:
 
 def _row(facts: Facts) -> list[str]:
     if isinstance(facts, RecordingFacts):
-        row = [facts.path, facts.format, "{}×{}".format(*facts.sensor), f"{facts.num_events:,}"]
+        guessed = "?" if facts.sensor_from == "guess" else ""
+        row = [facts.path, facts.format, "{}×{}".format(*facts.sensor) + guessed, f"{facts.num_events:,}"]
         row += [span(facts.duration_us), amount(facts.rate), amount(facts.peak_rate), f"{facts.on_share:.1%}"]
         row += [f"{facts.hottest_share:.2%}", f"{facts.num_special:,}", f"{facts.num_backward:,}"]
         return row + [f"{num:,}" for _, num in facts.filtered[-1:]]
@@ -235,6 +237,7 @@ def _configuration(facts: CacheFacts) -> dict[str, str]:
         "recordings": f"{recordings.get('count', 0):,} of {recordings.get('bytes', 0) / 1e6:,.1f} MB",
         "samples": f"{facts.num_samples:,}, "
         + (f"windows of {span(window)} every {span(hop)}" if window and hop else "not cut"),
+        "sensor": sensor_text(facts.sensor, facts.sensor_from, facts.sensor_of),
         "filters": ", ".join(config.get("filters", ())) or "none",
         "frames": f"{steps} × 2 × {height} × {width}, value = stored × {facts.scale:.6g}",
         "steps": f"{_slicing(config)} each",

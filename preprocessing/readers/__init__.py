@@ -21,6 +21,7 @@ from preprocessing.readers import (
     eventstream,
     evt,
     hdf5,
+    matlab,
     numpy_files,
     rosbag,
     text,
@@ -51,6 +52,7 @@ _READERS: tuple[Reader, ...] = (
     eventstream,
     evt,
     hdf5,
+    matlab,
     numpy_files,
     rosbag,
     atis,
@@ -78,7 +80,7 @@ def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = N
     """
     path = Path(path)
     if rosbag.is_folder_of_bag(path):
-        return rosbag.decode_folder(path, sensor, how)
+        return rosbag.decode_folder(path, sensor, how=how)
     if not path.is_file():
         problem = "a folder; name a file in it" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {problem}; expected a recording ({', '.join(sorted(SUFFIXES))})")

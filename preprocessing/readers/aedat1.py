@@ -7,18 +7,21 @@ Sources: jAER's ``AEFileInputStream``; docs.inivation.com, "AEDAT 1.0".
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, Recording, RecordingError, make_recording
-from preprocessing.readers import aedat
+from preprocessing.readers import aedat, aedat2
 from preprocessing.readers.lengths import check_length
-from preprocessing.readers.sensors import agreed
+from preprocessing.readers.sensors import agreed, attributed
 
 SIGNATURES = (aedat.SIGNATURE + b"1.", b"# This is a raw AE data file")
 """The first line of the files that have one; jAER once wrote only the second."""
 
 SUFFIXES: tuple[str, ...] = (".aedat",)
 
+_HEADERLESS = "it has no header: only its suffix and a length that six divides say that it is AEDAT-1.0 of a DVS128"
 _RECORD = np.dtype([("address", ">u2"), ("time", ">u4")])
 
 
@@ -52,7 +55,11 @@ def _decode(data: bytes, source: str, sensor: tuple[int, int] | None, how: Readi
     events, num_special = _decode_records(data, start)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} external ones")
-    return make_recording(events, camera.sensor, "aedat1", source, num_special, how)
+    headerless = () if recognises(data) else (_HEADERLESS,)
+    recording = make_recording(events, camera.sensor, "aedat1", source, num_special, how)
+    odd = (*recording.warnings, *headerless, *aedat2.doubt_external(len(events), num_special))
+    recording = replace(recording, warnings=odd)
+    return attributed(recording, None, sensor) if headerless else recording
 
 
 def _decode_records(data: bytes, start: int) -> tuple[Events, int]:

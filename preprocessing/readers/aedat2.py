@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ from preprocessing.events import (
 )
 from preprocessing.readers import aedat
 from preprocessing.readers.lengths import check_length
-from preprocessing.readers.sensors import agreed
+from preprocessing.readers.sensors import agreed, attributed
 
 SIGNATURE = aedat.SIGNATURE + b"2.0"
 SENSOR = aedat.DVS128.sensor
@@ -61,7 +62,11 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     events, num_special, num_bad = decode_records(data, start, camera, source, how)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} other records")
-    return make_recording(events, camera.sensor, "aedat2", source, num_special, how, num_bad)
+    recording = make_recording(events, camera.sensor, "aedat2", source, num_special, how, num_bad)
+    if camera.layout == "DVS128":
+        odd = (*recording.warnings, *doubt_external(len(events), num_special))
+        recording = replace(recording, warnings=odd)
+    return attributed(recording, camera.sensor if names_camera(data[:start]) else None, sensor)
 
 
 def body(data: bytes, source: str, sensor: tuple[int, int] | None) -> tuple[int, aedat.Camera]:
@@ -70,6 +75,18 @@ def body(data: bytes, source: str, sensor: tuple[int, int] | None) -> tuple[int,
     camera = _camera(data[:start], source, sensor)
     check_length(len(data), start, RECORD_BYTES, source)
     return start, camera
+
+
+def names_camera(header: bytes) -> bool:
+    """Whether a header has the line ``AEChip``."""
+    return _CHIP.search(header) is not None
+
+
+def doubt_external(num_events: int, num_external: int) -> tuple[str, ...]:
+    """What speaks against so many addresses with the bit that a DVS128 sets for its sync input alone."""
+    if num_external <= num_events:
+        return ()
+    return (f"{num_external:,} of {num_events + num_external:,} addresses are not in the layout of a DVS128's pixels",)
 
 
 def encode(events: Events, comments: Iterable[str] = ()) -> bytes:

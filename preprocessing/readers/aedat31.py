@@ -29,7 +29,7 @@ from preprocessing.events import (
     make_recording,
 )
 from preprocessing.readers import aedat
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SIGNATURE = aedat.SIGNATURE + b"3.1"
 SUFFIXES: tuple[str, ...] = (".aedat",)
@@ -65,15 +65,16 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     end, num_events, num_other, camera = measure(packets, start)
     if end != len(data):
         raise RecordingError(f"{source}: {_what_is_wrong(data, end)}; {num_events} events came before")
-    known = agreed(_sensor(data[:start], camera), sensor, source)
+    stated = _sensor(data[:start], camera)
+    known = agreed(stated, sensor, source)
     events = np.empty(num_events, EVENT_DTYPE)
     num_valid = polarity(packets, start, camera, events["t"], events["x"], events["y"], events["p"])
     num_special = num_other + num_events - num_valid
     if num_valid == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} of other kinds or invalid")
     events = events[:num_valid]
-    sensor = known or smallest(events, aedat.SENSORS, source, how)
-    return make_recording(events, sensor, "aedat31", source, num_special, how)
+    taken = known or smallest(events, aedat.SENSORS, source, how)
+    return attributed(make_recording(events, taken, "aedat31", source, num_special, how), stated, sensor)
 
 
 def encode(events: Events, sensor: tuple[int, int]) -> bytes:

@@ -22,7 +22,7 @@ import numpy as np
 
 from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import aedat, compression, flatbuffer
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SIGNATURE = aedat.SIGNATURE + b"4.0"
 SUFFIXES: tuple[str, ...] = (".aedat4",)
@@ -64,15 +64,16 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     if wanted is None:
         kinds = ", ".join(sorted(set(header.kinds.values()))) or "none"
         raise RecordingError(f"{source}: has no stream of events; the kinds of its streams are: {kinds}")
-    known = agreed(header.sensors.get(wanted), sensor, source)
+    stated = header.sensors.get(wanted)
+    known = agreed(stated, sensor, source)
     events, num_special = _decode_packets(data, header, wanted, source)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} other records")
     first, last = int(events["t"].min()), int(events["t"].max())
     if first < 0 or last >= 1 << 62:
         raise RecordingError(f"{source}: has times from {first} to {last} µs; the file is damaged")
-    sensor = known or smallest(events, aedat.SENSORS, source, how)
-    return make_recording(events, sensor, "aedat4", source, num_special, how)
+    taken = known or smallest(events, aedat.SENSORS, source, how)
+    return attributed(make_recording(events, taken, "aedat4", source, num_special, how), stated, sensor)
 
 
 def _decode_packets(data: bytes, header: _Header, wanted: int, source: str) -> tuple[Events, int]:

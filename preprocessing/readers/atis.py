@@ -21,6 +21,7 @@ from preprocessing.events import (
     make_events,
     make_recording,
 )
+from preprocessing.readers.sensors import attributed
 
 SUFFIXES: tuple[str, ...] = (".bin", ".bs2")
 EVENT_BYTES = 5
@@ -57,8 +58,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     if num_ticks:
         events["t"] += np.cumsum(tick) * _TICK_US
         events = events[~tick]
-    sensor = sensor or _smallest_sensor(events)
-    return make_recording(events, sensor, "atis", source, num_ticks, how)
+    recording = make_recording(events, sensor or _smallest_sensor(events), "atis", source, num_ticks, how)
+    return attributed(recording, None, sensor)
 
 
 def encode(events: Events) -> bytes:

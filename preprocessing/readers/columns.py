@@ -1,7 +1,8 @@
 """Events kept as four columns, under the names and in the units that people give them: text, HDF5 and NumPy files.
 
-A time is in the unit that its column or the caller says; else µs where times are integers and seconds where they are
-not. Polarities are 0 and 1, or −1 and 1; 1 is ON.
+A time is in the unit that its column or the caller says; else µs where times are whole numbers and seconds where they
+are not. Polarities are 0 and 1, or −1 and 1, which may be stored as the largest number of an unsigned type; 1 is ON.
+Whole numbers may be stored as floats.
 Nobody but the writer knows which way the axes run: the origin is taken to be top left.
 """
 
@@ -26,8 +27,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
 }
 """What a field of an event is called, in lower case."""
 
-SENSORS = ((34, 34), (128, 128), (240, 180), (304, 240), (346, 260), (640, 480), (1280, 720))
-"""(width, height) of N-MNIST, the DVS128, DAVIS240, ATIS, DAVIS346, VGA and HD cameras, the smallest first."""
+ORDERS = ("txyp", "xytp", "xypt")
+"""Orders of the columns of a table whose columns have no names: the RPG's and v2e's, MVSEC's, jAER's in MATLAB."""
 
 MAX_SECONDS = 100_000
 """Longest span, in s, of times that are taken for seconds; beyond, they were µs."""
@@ -83,15 +84,16 @@ def pack(
     events = np.empty(num_events, EVENT_DTYPE)
     bad = _Bad(source, num_events)
     polarities: set[int] = set()
-    used, resolution_us = unit or "us", 0.0
+    used, resolution_us = unit, 0.0
     for block in blocks:
         part, t = events[bad.start : bad.start + len(block["t"])], block["t"]
-        used = "s" if t.dtype.kind == "f" and not unit else used
+        used = used or _likely_unit(t)
         part["t"] = bad.checked(t, "t", partial(microseconds, unit=used))
         part["x"] = bad.checked(block["x"], "x", _place)
         part["y"] = bad.checked(block["y"], "y", _place)
         part["p"] = bad.checked(block["p"], "p", _polarity)
-        polarities |= {value for value in (-1, 0) if (block["p"] == value).any()}
+        polarities |= {0} if (block["p"] == 0).any() else set()
+        polarities |= {-1} if _are_minus_one(block["p"]).any() else set()
         resolution_us = max(resolution_us, _resolution_us(t, used))
         bad.start += len(part)
     if len(polarities) == 2:
@@ -99,7 +101,15 @@ def pack(
     kept = bad.without(events, how)
     if used == "s" and not unit:
         check_seconds(kept, source)
-    return Packed(kept, num_events - len(kept), used, resolution_us)
+    return Packed(kept, num_events - len(kept), used or "us", resolution_us)
+
+
+def _likely_unit(t: NDArray[Any]) -> str:
+    """The unit of the first times ``[N]`` of a file that doesn't say it: µs if they are whole numbers, else s.
+
+    Programs that know floats alone write µs so; seconds that are all whole are of no camera.
+    """
+    return "us" if t.dtype.kind != "f" or _are_whole(t[np.isfinite(t)]) else "s"
 
 
 def _resolution_us(t: NDArray[Any], unit: str) -> float:
@@ -155,19 +165,88 @@ class _Bad:
 
 
 def _check_kind(values: NDArray[Any], field: str, source: str) -> None:
-    kinds = "iuf" if field == "t" else "iub"
+    kinds = "iuf" if field == "t" else "iufb"
     if values.dtype.kind not in kinds:
-        expected = "integers (µs) or floats (s)" if field == "t" else "integers"
+        expected = "integers (µs) or floats (s)" if field == "t" else "whole numbers"
         raise RecordingError(f"{source}: {field} is of {values.dtype}; expected {expected}")
 
 
+@np.errstate(invalid="ignore")
+def _are_whole(values: NDArray[np.floating]) -> bool:
+    """Whether all are whole numbers, and none is so large that its type has only such."""
+    return bool((np.abs(values) < 2.0 ** np.finfo(values.dtype).nmant).all() and (values == np.rint(values)).all())
+
+
+@np.errstate(invalid="ignore")
 def _place(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    if values.dtype.kind == "f":
+        wrong = ~((values >= 0) & (values <= 0xFFFF) & (values == np.rint(values)))  # so that NaN is wrong, too
+        return np.where(wrong, 0, values).astype(np.int64), wrong
     fits = values.dtype.kind == "b" or values.dtype in (np.uint8, np.uint16)
     return values, None if fits else (values < 0) | (values > 0xFFFF)
 
 
 def _polarity(values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    return values == 1, None if values.dtype.kind == "b" else (values < -1) | (values > 1)
+    if values.dtype.kind == "b":
+        return values, None
+    return values == 1, ~((values == 0) | (values == 1) | _are_minus_one(values))
+
+
+def _are_minus_one(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where polarities are −1, which in an unsigned type is its largest number."""
+    minus_one: NDArray[np.bool_] = values == (np.iinfo(values.dtype).max if values.dtype.kind == "u" else -1)
+    return minus_one
+
+
+def flat(column: NDArray[Any]) -> NDArray[Any]:
+    """A column ``[N]``, ``[N, 1]`` or ``[1, N]`` as ``[N]``; others as they are."""
+    return column.ravel() if is_column(column.shape) else column
+
+
+def is_column(shape: tuple[int, ...]) -> bool:
+    """Whether an array is one column: ``[N]``, ``[N, 1]`` or ``[1, N]``, or MATLAB's nothing, ``[0, 0]``."""
+    return len(shape) == 1 or (len(shape) == 2 and (1 in shape or shape == (0, 0)))
+
+
+def is_table(shape: tuple[int, ...]) -> bool:
+    """Whether an array holds four numbers of each event: ``[N, 4]`` or ``[4, N]``."""
+    return len(shape) == 2 and 4 in shape
+
+
+def order_of(table: NDArray[Any], source: str, how: Reading = AS_IS) -> str:
+    """The only one of ``ORDERS`` that the columns of a table ``[N, 4]`` can have.
+
+    Times do not decrease, but for one in a hundred; polarities are 0 and 1, or −1 and 1; places are whole numbers. If
+    no order fits, each column may have as many others as ``how`` lets be bad.
+
+    Raises:
+        RecordingError: none fits, or more than one.
+    """
+    in_kind = table.dtype.kind in "iuf"
+    fitting = (_fitting(table, 0) or _fitting(table, how.most_bad(len(table)))) if in_kind else []
+    if len(fitting) != 1:
+        which = "more than one order" if fitting else "no order"
+        raise RecordingError(
+            f"{source}: {which} of columns fits ({', '.join(fitting or ORDERS)}): times do not decrease, polarities "
+            "are 0 and 1, or -1 and 1; name the columns, e.g. np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
+        )
+    return fitting[0]
+
+
+def _fitting(table: NDArray[Any], most: int) -> list[str]:
+    """The orders in which no more than ``most`` places, and as many polarities, are none."""
+    num_falls = [np.count_nonzero(table[1:, i] < table[:-1, i]) for i in range(4)]
+    fits = {"t": {i for i in range(4) if num_falls[i] <= max(most, len(table) // 100)}}
+    for name, convert in (("x", _place), ("y", _place), ("p", _polarity)):
+        fits[name] = {i for i in range(4) if _num_wrong(convert, table[:, i]) <= most}
+    return [order for order in ORDERS if all(i in fits[name] for i, name in enumerate(order))]
+
+
+def _num_wrong(
+    convert: Callable[[NDArray[Any]], tuple[NDArray[Any], NDArray[np.bool_] | None]], values: NDArray[Any]
+) -> int:
+    wrong = convert(values)[1]
+    return 0 if wrong is None else int(np.count_nonzero(wrong))
 
 
 def check_seconds(events: Events, source: str) -> None:

@@ -23,7 +23,7 @@ from preprocessing.events import (
 )
 from preprocessing.readers import prophesee
 from preprocessing.readers.lengths import check_length
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".dat",)
 RECORD_BYTES = 8
@@ -49,10 +49,10 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
             wrap of the clock at 2³² µs).
     """
     start, stated = body(data, source)
-    sensor = agreed(stated, sensor, source)
+    known = agreed(stated, sensor, source)
     events, num_bad = _decode_records(data, start, source, how)
-    sensor = sensor or smallest(events, SENSORS, source, how)
-    return make_recording(events, sensor, "dat", source, 0, how, num_bad)
+    taken = known or smallest(events, SENSORS, source, how)
+    return attributed(make_recording(events, taken, "dat", source, 0, how, num_bad), stated, sensor)
 
 
 def body(data: bytes, source: str) -> tuple[int, tuple[int, int] | None]:

@@ -35,7 +35,7 @@ from preprocessing.events import (
     make_recording,
 )
 from preprocessing.readers import prophesee
-from preprocessing.readers.sensors import agreed, smallest
+from preprocessing.readers.sensors import agreed, attributed, smallest
 
 SUFFIXES: tuple[str, ...] = (".raw",)
 SENSORS = ((320, 320), (640, 480), (1280, 720))
@@ -65,12 +65,13 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     """
     fields, start = prophesee.header(data)
     name, options = _encoding(fields, data, source)
-    sensor = agreed(_stated_sensor(fields, options, source), sensor, source)
+    stated = _stated_sensor(fields, options, source)
+    known = agreed(stated, sensor, source)
     events, num_special = _decode_words(_words(data, start, name, _is_legacy(fields, options, source), source), name)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} special words")
-    sensor = sensor or smallest(events, SENSORS, source, how)
-    return make_recording(events, sensor, name.lower(), source, num_special, how)
+    taken = known or smallest(events, SENSORS, source, how)
+    return attributed(make_recording(events, taken, name.lower(), source, num_special, how), stated, sensor)
 
 
 def _encoding(fields: dict[str, str], data: bytes, source: str) -> tuple[str, dict[str, str]]:

@@ -1,12 +1,12 @@
 """Events in NumPy's files: ``.npy`` and ``.npz``.
 
 - A structured array with fields t, x, y, p, in any order and of any integer types; or an ``.npz`` with one array each.
-- A plain array ``[N, 4]`` of integers, columns t x y p, x y t p or x y p t: which one is told by the times, that do
-  not decrease, and the polarities. Where more than one order fits, it is refused.
+- A plain array ``[N, 4]`` or ``[4, N]`` of numbers, columns t x y p, x y t p or x y p t: which one is told by the
+  times, that do not decrease, and the polarities. Where more than one order fits, it is refused.
 
-Times are in the unit that the name of their field ends in (``t_ns``), or that the caller says; else integers are µs and
-floats seconds; rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The
-origin is top left. Arrays of Python objects are never loaded.
+Times are in the unit that the name of their field ends in (``t_ns``), or that the caller says; else whole times are µs,
+others seconds; rounded to the nearest µs. Polarities are 0 and 1, or −1 and 1; 1 is ON. The origin is top left. Arrays
+of Python objects are never loaded.
 
 Source: numpy.org, "numpy.lib.format".
 """
@@ -14,8 +14,11 @@ Source: numpy.org, "numpy.lib.format".
 from __future__ import annotations
 
 import io
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator
+from math import prod
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -23,8 +26,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, SENSORS, Packed, fields_in, pack
-from preprocessing.readers.sensors import smallest
+from preprocessing.readers.columns import FIELDS, Packed, fields_in, is_column, is_table, order_of, pack
+from preprocessing.readers.faults import damaged
+from preprocessing.readers.sensors import USUAL, attributed, smallest
 from preprocessing.readers.units import name_and_unit, with_doubts
 
 SUFFIXES: tuple[str, ...] = (".npy", ".npz")
@@ -33,7 +37,7 @@ SIGNATURE = b"\x93NUMPY"
 _ZIP_SIGNATURE = b"PK\x03\x04"
 _MAX_INFLATION = 1032  # of deflate
 _BLOCK = 1 << 20  # events
-_ORDERS = ("txyp", "xytp", "xypt")
+_OF_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _ADVICE = "save it as np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
 
 
@@ -54,23 +58,19 @@ def recognises(data: bytes) -> bool:
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
-    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``SENSORS`` that holds all.
+    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``USUAL`` that holds all.
 
     Raises:
         RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, or time running
             backwards.
     """
-    try:
+    with damaged(source, "a NumPy file", _OF_DAMAGE):
         read = _read_archive if data.startswith(_ZIP_SIGNATURE) else _read_array
-        packed, stated = read(data, source, how)
-    except RecordingError:
-        raise
-    except Exception as error:  # NumPy and zipfile complain of damage in many ways
-        raise RecordingError(f"{source}: cannot be read as a NumPy file, it may be damaged ({error})") from error
-    events = packed.events
-    sensor = sensor or smallest(events, SENSORS, source, how)
-    recording = make_recording(events, sensor, "numpy", source, 0, how, packed.num_dropped)
-    return with_doubts(recording, packed.unit, not (stated or how.time_unit), packed.resolution_us)
+        packed, unit = read(data, source, how)
+    taken = sensor or smallest(packed.events, USUAL, source, how)
+    recording = make_recording(packed.events, taken, "numpy", source, 0, how, packed.num_dropped)
+    recording = with_doubts(recording, packed.unit, not (unit or how.time_unit), packed.resolution_us)
+    return attributed(recording, None, sensor)
 
 
 def _read_array(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
@@ -94,9 +94,9 @@ def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str |
             arrays[name] = _open(archive.open(info), info.file_size, f"{source}: {name}")
         if names is None:
             return _unpack(arrays.popitem()[1], source, how)
-        stated = name_and_unit(names["t"])[1]
+        unit = name_and_unit(names["t"])[1]
         columns = {field: arrays[name] for field, name in names.items()}
-        return _pack_columns(columns, source, stated or how.time_unit, how), stated
+        return _pack_columns(columns, source, unit or how.time_unit, how), unit
 
 
 def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
@@ -121,25 +121,28 @@ def _unpack(array: _Array, source: str, how: Reading) -> tuple[Packed, str | Non
     fields = fields_in(array.dtype.names or ())
     if fields and len(array.shape) == 1:
         blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
-        stated = name_and_unit(fields["t"])[1]
-        return pack(blocks, array.shape[0], source, stated or how.time_unit, how), stated
-    if array.dtype.kind in "iu" and len(array.shape) == 2 and array.shape[1] == 4:
+        unit = name_and_unit(fields["t"])[1]
+        return pack(blocks, array.shape[0], source, unit or how.time_unit, how), unit
+    if array.dtype.kind in "iuf" and is_table(array.shape):
         values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
-        order = _order(values, source, how)
+        values = values if array.shape[1] == 4 else values.T
+        order = order_of(values, source, how)
         starts = range(0, len(values), _BLOCK)
         blocks = (dict(zip(order, values[start : start + _BLOCK].T, strict=True)) for start in starts)
         return pack(blocks, len(values), source, how.time_unit, how), None
     raise RecordingError(
-        f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] integers: {_ADVICE}"
+        f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] numbers: {_ADVICE}"
     )
 
 
 def _pack_columns(columns: dict[str, _Array], source: str, unit: str | None, how: Reading) -> Packed:
     shapes = {field: array.shape for field, array in columns.items()}
-    if len(set(shapes.values())) > 1 or len(shapes["t"]) != 1:
+    if len({prod(shape) for shape in shapes.values()}) > 1 or not all(map(is_column, shapes.values())):
         raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
+    columns = {field: array._replace(shape=(prod(array.shape),)) for field, array in columns.items()}
     blocks = zip(*(_blocks(columns[field]) for field in FIELDS), strict=True)
-    return pack((dict(zip(FIELDS, block, strict=True)) for block in blocks), shapes["t"][0], source, unit, how)
+    named = (dict(zip(FIELDS, block, strict=True)) for block in blocks)
+    return pack(named, prod(shapes["t"]), source, unit, how)
 
 
 def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
@@ -147,22 +150,3 @@ def _blocks(array: _Array) -> Iterator[NDArray[Any]]:
     for start in range(0, array.shape[0], _BLOCK):
         length = min(_BLOCK, array.shape[0] - start)
         yield np.frombuffer(array.file.read(length * array.dtype.itemsize), array.dtype, length)
-
-
-def _order(values: NDArray[np.integer], source: str, how: Reading) -> str:
-    """The only one of ``_ORDERS`` that the columns can have; if none, with as many bad events as ``how`` allows."""
-    fitting = _fitting(values, 0) or _fitting(values, how.most_bad(len(values)))
-    if len(fitting) != 1:
-        which = "more than one order" if fitting else "no order"
-        raise RecordingError(
-            f"{source}: {which} of columns fits ({', '.join(fitting or _ORDERS)}): times do not decrease, polarities "
-            f"are 0 and 1, or -1 and 1; {_ADVICE}"
-        )
-    return fitting[0]
-
-
-def _fitting(values: NDArray[np.integer], most: int) -> list[str]:
-    """The orders in which no more than ``most`` times fall, and as many polarities are none."""
-    rises = {i for i in (0, 2, 3) if np.count_nonzero(values[1:, i] < values[:-1, i]) <= most}
-    signs = {i for i in (2, 3) if np.count_nonzero((values[:, i] < -1) | (values[:, i] > 1)) <= most}
-    return [order for order in _ORDERS if order.index("t") in rises and order.index("p") in signs]

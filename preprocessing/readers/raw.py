@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.events import SensorFrom
 from preprocessing.events.clock import CLOCK_JUMP_US, forward_jumps, set_clock_warnings
 from preprocessing.events.records import Clock, Field, Layout, Places, Records, places
 from preprocessing.readers import aedat2, atis, dat, reader_of
@@ -31,6 +32,7 @@ class RawRecording:
         num_backward: none.
         num_dropped: none.
         resets: none.
+        sensor_from: who says the sensor.
         jumps, warnings: as in ``Recording``.
     """
 
@@ -43,6 +45,7 @@ class RawRecording:
     num_dropped: int = 0
     resets: tuple[int, ...] = ()
     jumps: tuple[int, ...] = ()
+    sensor_from: SensorFrom = "file"
     warnings: tuple[str, ...] = ()
 
     @property
@@ -82,7 +85,9 @@ def _aedat2(data: bytes, source: str, sensor: tuple[int, int] | None) -> RawReco
     start, camera = aedat2.body(data, source, sensor)
     if camera.layout != "DVS128":
         return None
-    return RawRecording(Records.from_bytes(data, start, aedat2.RECORD_BYTES, _DVS128), camera.sensor, "aedat2", source)
+    said_by: SensorFrom = "file" if aedat2.names_camera(data[:start]) else "asked" if sensor else "guess"
+    records = Records.from_bytes(data, start, aedat2.RECORD_BYTES, _DVS128)
+    return RawRecording(records, camera.sensor, "aedat2", source, sensor_from=said_by)
 
 
 def _dvs128_places(address: NDArray[np.int64]) -> Places:
@@ -103,7 +108,8 @@ _DVS128 = Layout(
 def _atis(data: bytes, source: str, sensor: tuple[int, int] | None) -> RawRecording | None:
     if sensor is None or len(data) % atis.EVENT_BYTES:
         return None
-    return RawRecording(Records.from_bytes(data, 0, atis.EVENT_BYTES, _atis_layout(sensor)), sensor, "atis", source)
+    records = Records.from_bytes(data, 0, atis.EVENT_BYTES, _atis_layout(sensor))
+    return RawRecording(records, sensor, "atis", source, sensor_from="asked")
 
 
 @lru_cache(maxsize=16)
@@ -124,7 +130,8 @@ def _dat(data: bytes, source: str, sensor: tuple[int, int] | None) -> RawRecordi
     sensor = agreed(stated, sensor, source)
     if sensor is None:
         return None
-    return RawRecording(Records.from_bytes(data, start, dat.RECORD_BYTES, _dat_layout(sensor)), sensor, "dat", source)
+    records = Records.from_bytes(data, start, dat.RECORD_BYTES, _dat_layout(sensor))
+    return RawRecording(records, sensor, "dat", source, sensor_from="file" if stated else "asked")
 
 
 @lru_cache(maxsize=16)

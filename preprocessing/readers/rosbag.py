@@ -12,6 +12,8 @@ The library rosbags takes bags apart; the events are decoded in ``ros_messages``
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +22,8 @@ import numpy as np
 
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import evt, ros_messages
-from preprocessing.readers.columns import SENSORS
-from preprocessing.readers.sensors import Sensor, agreed, smallest
+from preprocessing.readers.faults import damaged
+from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 SUFFIXES: tuple[str, ...] = (".bag", ".db3", ".mcap")
 
 _SIGNATURES = {b"#ROSBAG V": ".bag", b"SQLite format 3\x00": ".db3", b"\x89MCAP0\r\n": ".mcap"}
+_OF_DAMAGE = (OSError, LookupError, ValueError, EOFError, AssertionError, struct.error, sqlite3.Error)
 _EVT3_HEADER = b"% evt 3.0\n% end\n"
 
 
@@ -38,8 +41,9 @@ def recognises(data: bytes) -> bool:
 
 
 def is_folder_of_bag(path: Path) -> bool:
-    """Whether a path is a bag of ROS 2, which is a folder."""
-    return (path / "metadata.yaml").is_file()
+    """Whether a path is a bag of ROS 2: a folder whose ``metadata.yaml`` says so."""
+    description = path / "metadata.yaml"
+    return description.is_file() and b"rosbag2_bagfile_information" in description.read_bytes()
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
@@ -58,13 +62,15 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
         return _decode(path, source, sensor, how)
 
 
-def decode_folder(path: Path, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
-    """Decode the events of a ROS 2 bag, a folder.
+def decode_folder(
+    path: Path, sensor: tuple[int, int] | None = None, source: str | None = None, how: Reading = AS_IS
+) -> Recording:
+    """Decode the events of a ROS 2 bag, a folder; errors call it ``source``, by default its path.
 
     Raises:
         RecordingError: as ``decode``.
     """
-    return _decode(path, str(path), sensor, how)
+    return _decode(path, source or str(path), sensor, how)
 
 
 def _decode(path: Path, source: str, sensor: Sensor | None, how: Reading) -> Recording:
@@ -72,15 +78,11 @@ def _decode(path: Path, source: str, sensor: Sensor | None, how: Reading) -> Rec
         from rosbags import rosbag1, rosbag2
     except ImportError as error:
         raise RecordingError(f"{source}: bags are read by the library rosbags: pip install 'evglif[ros]'") from error
-    try:
-        with rosbag1.Reader(path) if path.suffix == ".bag" and path.is_file() else rosbag2.Reader(path) as reader:
-            messages = _messages(reader, isinstance(reader, rosbag2.Reader), source)
-    except RecordingError:
-        raise
-    except Exception as error:  # of damaged bags, rosbags complains in every way there is
-        raise RecordingError(
-            f"{source}: cannot be read as a bag, it may be damaged ({type(error).__name__}: {error})"
-        ) from error
+    with (
+        damaged(source, "a bag", (*_OF_DAMAGE, rosbag1.ReaderError, rosbag2.ReaderError)),
+        rosbag1.Reader(path) if path.suffix == ".bag" and path.is_file() else rosbag2.Reader(path) as reader,
+    ):
+        messages = _messages(reader, isinstance(reader, rosbag2.Reader), source)
     return _recording(messages, source, sensor, how)
 
 
@@ -131,18 +133,22 @@ def _several(connections: list[Connection], source: str) -> str:
 
 def _recording(messages: list[ros_messages.Message], source: str, sensor: Sensor | None, how: Reading) -> Recording:
     """Put the messages together."""
-    stated = {message.sensor for message in messages if message.sensor}
-    if len(stated) > 1:
-        raise RecordingError(f"{source}: messages state more than one sensor (width, height): {sorted(stated)}")
-    sensor = agreed(stated.pop() if stated else None, sensor, source)
+    sensors = {message.sensor for message in messages if message.sensor}
+    if len(sensors) > 1:
+        raise RecordingError(f"{source}: messages state more than one sensor (width, height): {sorted(sensors)}")
+    stated = sensors.pop() if sensors else None
+    known = agreed(stated, sensor, source)
     stream = b"".join(message.evt3 for message in messages)
     if stream:
         if any(len(message.events) for message in messages):
             raise RecordingError(f"{source}: packets are in the encodings mono and evt3; expected one of them")
-        return dataclasses.replace(evt.decode(_EVT3_HEADER + stream, source, sensor, how), format="rosbag")
+        recording = evt.decode(_EVT3_HEADER + stream, source, known, how)
+        said_by = "file" if stated else recording.sensor_from
+        return dataclasses.replace(recording, format="rosbag", sensor_from=said_by)
     if not messages:
         raise RecordingError(f"{source}: holds no events")
     events = np.concatenate([message.events for message in messages])
     messages.clear()  # as large as the events
-    sensor = sensor or smallest(events, SENSORS, source, how)
-    return make_recording(events, sensor, "rosbag", source, how=how)
+    taken = known or smallest(events, USUAL, source, how)
+    recording = make_recording(events, taken, "rosbag", source, how=how)
+    return attributed(recording, stated, sensor)

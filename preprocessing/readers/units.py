@@ -51,6 +51,7 @@ def name_and_unit(name: str) -> tuple[str, str | None]:
     return (match["name"], unit) if match and unit else (name, None)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def microseconds(values: NDArray[np.number], unit: str) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
     """Times ``[N]`` in µs, halves of ns to the later; and which of them cannot be, 0 there, None if all can."""
     us = US[unit]

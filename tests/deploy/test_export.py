@@ -105,6 +105,8 @@ def test_the_file_says_what_a_raw_recording_needs(exported, cache_path, run):
     metadata = ModelMetadata.from_json(description(exported), "model.onnx")
     with FrameCache(cache_path) as cache:
         assert (metadata.classes, metadata.scale, metadata.sensor) == (cache.classes, cache.scale, cache.sensor)
+        assert (metadata.sensor_from, metadata.sensor_of) == (cache.sensor_from, cache.sensor_of)
+        assert cache.sensor_from == "file"
         assert metadata.preprocessing == cache.config
     assert (metadata.steps, metadata.size, metadata.channels) == (3, (16, 16), ("OFF", "ON"))
     assert (metadata.form, metadata.states, metadata.precision) == ("unrolled", (), "fp32")

@@ -114,6 +114,32 @@ def test_another_sensor_is_refused(exported, tmp_path):
         Classifier(exported).predict(tmp_path / "wide.bin")
 
 
+def saying(model, path, **facts):
+    """A copy of a model whose description says otherwise."""
+    proto = onnx.load(model)
+    (entry,) = proto.metadata_props
+    entry.value = json.dumps({**json.loads(entry.value), **facts})
+    onnx.save(proto, path)
+    return path
+
+
+def test_an_error_that_follows_from_a_guessed_sensor_says_so(exported, recordings, tmp_path):
+    guessed = Classifier(
+        saying(exported, tmp_path / "m.onnx", sensor=(34, 34), sensor_from="guess", sensor_of="a/1.npz")
+    )
+    (tmp_path / "wide.bin").write_bytes(atis.encode(spot(np.random.default_rng(0), 34, 200)))
+    advice = (
+        r"the model's sensor was guessed from a/1\.npz, .*: build them with --sensor WIDTHxHEIGHT, train and export"
+    )
+    with pytest.raises(ValueError, match=rf"wide\.bin: event .* lies outside the 34×34 sensor; {advice}"):
+        guessed.predict(tmp_path / "wide.bin")
+    path = recordings / "test" / "left" / "0.aedat"
+    with pytest.raises(ValueError, match=rf"of a 128×128 sensor, but 34×34 was asked for.*; {advice}"):
+        guessed.predict(path)
+    with pytest.raises(ValueError, match=rf"these events: event .* lies outside the 34×34 sensor; {advice}"):
+        guessed.predict(read_recording(path).events)
+
+
 def test_frames_of_another_shape_are_refused_with_both_shapes(exported):
     with pytest.raises(ValueError, match=r"\[B, \(3, 2, 16, 16\)\], got \(1, 4, 2, 16, 16\)"):
         Classifier(exported).predict(np.zeros((4, 2, 16, 16), np.float32))
@@ -138,12 +164,8 @@ def test_files_that_are_no_models_are_refused(exported, tmp_path):
     ("change", "message"), [({"version": 9}, "version 9, this package reads 2"), ({"size": None}, "damaged")]
 )
 def test_a_description_that_cannot_be_read_is_refused(exported, tmp_path, change, message):
-    proto = onnx.load(exported)
-    (entry,) = proto.metadata_props
-    entry.value = json.dumps({**json.loads(entry.value), **change})
-    onnx.save(proto, tmp_path / "other.onnx")
     with pytest.raises(ValueError, match=message):
-        Classifier(tmp_path / "other.onnx")
+        Classifier(saying(exported, tmp_path / "other.onnx", **change))
 
 
 def external(model, location):

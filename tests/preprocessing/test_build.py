@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 import zipfile
@@ -6,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from evglif.data import data_spec
 from preprocessing.build import build, main
 from preprocessing.cache import FrameCache
 from preprocessing.datasets import CIFAR10DVS, NMNIST, Digits, Folder
@@ -272,10 +274,55 @@ def test_fewer_events_than_steps_are_counted(tmp_path, out):
 def test_different_sensors_are_refused_unless_stated(tmp_path, out):
     small, large = (atis.encode(events(200, 0, 1000, side)) for side in (34, 120))
     make(tmp_path / "mixed", {"a/1.bin": small, "a/2.bin": large})
-    with pytest.raises(ValueError, match=r"a/1\.bin \(34×34\) and a/2\.bin \(128×128\).*--sensor"):
+    with pytest.raises(
+        ValueError, match=r"a/1\.bin \(34×34, guessed .*\) and a/2\.bin \(128×128, guessed .*\).*--sensor"
+    ):
         build(Folder(tmp_path / "mixed"), out, **SMALL)
     build(Folder(tmp_path / "mixed", sensor="128x128"), out, **SMALL)
     assert FrameCache(out).sensor == (128, 128)
+
+
+def npz(num=50, side=30, **columns):
+    file, made = io.BytesIO(), events(num, side=side)
+    np.savez(file, **{**{name: made[name] for name in "txyp"}, **columns})
+    return file.getvalue()
+
+
+def test_a_guessed_sensor_is_told_and_kept(tmp_path, out):
+    make(tmp_path / "r", {"a/1.npz": npz(), "a/2.npz": npz(60)})
+    told = str(build(Folder(tmp_path / "r"), out, **SMALL))
+    guess = "34×34, GUESSED from a/1.npz: the smallest usual one that holds all; state it with --sensor WxH"
+    assert f"sensor    {guess}\n" in told
+    cache = FrameCache(out)
+    assert (cache.sensor, cache.sensor_from, cache.sensor_of) == ((34, 34), "guess", "a/1.npz")
+    assert (data_spec(cache).sensor_from, data_spec(cache).sensor_of) == ("guess", "a/1.npz")
+
+    told = str(build(Folder(tmp_path / "r", sensor="34x34"), out, **SMALL))
+    assert "sensor    34×34, as asked for\n" in told
+    assert FrameCache(out).sensor_from == "asked"
+
+
+def test_a_recording_that_states_the_sensor_confirms_the_guess(tmp_path, out):
+    stated = b"34 34\n5 1 2 1\n6 3 4 0\n"
+    make(tmp_path / "r", {"a/1.npz": npz(), "a/2.txt": stated, "a/3.npz": npz(60)})
+    build(Folder(tmp_path / "r"), out, **SMALL)
+    assert (FrameCache(out).sensor_from, FrameCache(out).sensor_of) == ("file", "a/2.txt")
+
+
+def test_what_looks_like_no_camera_is_built_and_told(tmp_path, out):
+    make(tmp_path / "r", {"a/1.npz": npz(2000, p=np.zeros(2000, int)), "a/2.npz": npz(2000), "a/3.aedat": recording(9)})
+    make(tmp_path / "r", {"a/3.aedat": recording(2000)[len(HEADER) :][:6]})
+    told = str(build(Folder(tmp_path / "r", sensor="128x128"), out, **SMALL))
+    cache = FrameCache(out)
+    assert len(cache) == 3
+    one, two = (warning for warning in cache.warnings if "times are taken for" not in warning[1])
+    assert one == ("a/1.npz", "this looks like no camera's recording: all of its 2,000 events are OFF")
+    assert two == (
+        "a/3.aedat",
+        "it has no header: only its suffix and a length that six divides say that it is AEDAT-1.0 of a DVS128",
+    )
+    for source, text in cache.warnings:
+        assert f"WARNING: {source}: {text}" in told
 
 
 def test_limit_keeps_classes_and_splits(root, out):

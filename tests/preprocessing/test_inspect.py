@@ -11,7 +11,7 @@ from preprocessing.build import build
 from preprocessing.datasets.recordings.folder import Folder
 from preprocessing.events import make_events
 from preprocessing.inspect import main
-from preprocessing.readers import aedat2
+from preprocessing.readers import aedat2, read_recording
 
 
 @pytest.fixture
@@ -42,10 +42,36 @@ def test_everything_about_a_recording(path, capsys):
     told = lines(text)
     assert code == 0
     assert text.splitlines()[0] == str(path)
-    assert (told["format"], told["sensor"], told["events"]) == ("aedat2", "128×128", "600")
+    assert (told["format"], told["sensor"], told["events"]) == ("aedat2", "128×128, as the file says", "600")
     assert told["rate"].startswith("6.0")
     assert told["frames"].startswith("16 × 2 × 48 × 48 by bilinear, ")
     assert "would use all" not in told["frames"]
+
+
+def test_a_guess_is_shown_as_one_until_the_sensor_is_stated(path, tmp_path, capsys):
+    events = read_recording(path).events
+    np.savez(tmp_path / "r.npz", **{name: events[name] for name in "txyp"})
+    guessed = "GUESSED from its events: the smallest usual one that holds all; state it with --sensor WxH"
+
+    _, text = run(capsys, tmp_path / "r.npz")
+    assert lines(text)["sensor"] == f"128×128, {guessed}"
+    _, text = run(capsys, tmp_path / "r.npz", path)
+    assert [line.split()[2] for line in text.splitlines()[1:]] == ["128×128?", "128×128"]
+    _, text = run(capsys, tmp_path / "r.npz", "--sensor", "346x260")
+    assert lines(text)["sensor"] == "346×260, as asked for"
+
+
+def test_what_looks_like_no_camera_is_warned_of(tmp_path, capsys):
+    n = np.arange(2000)
+    np.savez(tmp_path / "r.npz", t=500 * n, x=1 + n % 34, y=1 + n // 34 % 34, p=n * 0)
+
+    code, text = run(capsys, tmp_path / "r.npz")
+
+    assert code == 0
+    assert [line.partition(": ")[2] for line in text.splitlines() if line.startswith("WARNING")] == [
+        "x and y run from 1 to the 34 and 34 px of a usual sensor: they may be counted from 1; write them from 0",
+        "this looks like no camera's recording: all of its 2,000 events are OFF",
+    ]
 
 
 def test_large_reductions_are_warned_of(path, capsys):
@@ -240,8 +266,10 @@ def test_matplotlib_is_left_alone_without_a_picture(path):
     assert told.splitlines()[-1] == "False"
 
 
-def doubtful(path, t, x=1, **more):
-    np.savez(path, t=t, x=np.full(len(t), x), y=np.full(len(t), 2), p=np.zeros(len(t), int), **more)
+def doubtful(path, t, sensor=(4, 3), **more):
+    """Events at odd times, of which nothing but the times is odd."""
+    n = np.arange(len(t))
+    np.savez(path, t=t, **{"x": 7 * n % sensor[0], "y": 5 * n // 3 % sensor[1], "p": n % 2, **more})
     return path
 
 
@@ -262,10 +290,10 @@ def test_jumps_of_the_clock_are_told_and_do_not_count_as_time(tmp_path, capsys):
 
 def test_units_and_bad_events_are_told_and_can_be_said(tmp_path, capsys):
     t = np.arange(0, 1_000_000_000, 500_000)  # ns
-    path = doubtful(tmp_path / "ns.npz", t)
-    x = np.ones(len(t), int)
+    path = doubtful(tmp_path / "ns.npz", t, (100, 80))
+    x = 7 * np.arange(len(t)) % 100
     x[5] = 190
-    np.savez(tmp_path / "bad.npz", t=t, x=x, y=x * 0, p=x * 0)
+    doubtful(tmp_path / "bad.npz", t, (100, 80), x=x)
 
     _, text = run(capsys, path, "--sensor", "100x80", "--json")
     (warning,) = json.loads(text)[0]["warnings"]
@@ -277,4 +305,4 @@ def test_units_and_bad_events_are_told_and_can_be_said(tmp_path, capsys):
     assert lines(text)["dropped"] == "1 bad events: outside the sensor, late, or damaged"
     code, text = run(capsys, tmp_path / "bad.npz", "--sensor", "100x80", "--drop-bad", "0")
     assert code == 1
-    assert "event 5 at (190, 0) lies outside the 100×80 sensor" in text
+    assert "event 5 at (190, 8) lies outside the 100×80 sensor" in text

@@ -132,3 +132,9 @@ def ends(pid):
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_tasks_that_are_sent_together_are_all_done_once(together):
+    results = dict(run_tasks(abs, range(-7, 0), 2, together=together))
+    assert results == {index: 7 - index for index in range(7)}

@@ -12,16 +12,17 @@ from preprocessing.cache import SPLITS
 from preprocessing.cache.contents import LeftOut
 from preprocessing.datasets.base import Cut, Dataset, Listing, Source, option, visible
 from preprocessing.datasets.splits import check_fraction, held_out
+from preprocessing.events import AS_IS, Reading, Recording
 from preprocessing.events.slicing import parse_duration
-from preprocessing.readers import SUFFIXES
+from preprocessing.readers import SUFFIXES, rosbag
 
 
 @dataclass(frozen=True)
 class Folder(Dataset):
     """Your own recordings: <class>/* or <split>/<class>/* or <split>/<class>.<suffix>.
 
-    In a split's folder, a file is the one recording of the class that it is named after. All windows of a
-    recording are on the same side of a split.
+    In a split's folder, a file is the one recording of the class that it is named after. A bag of ROS 2, which is a
+    folder, is a recording, too. All windows of a recording are on the same side of a split.
     """
 
     name: ClassVar[str] = "folder"
@@ -45,7 +46,7 @@ class Folder(Dataset):
     seed: int = field(default=0, metadata=option("draws another share", int))
     sensor: str | None = field(
         default=None,
-        metadata=option("width and height of the camera, e.g. 128x128; by default the recordings tell"),
+        metadata=option("width and height of the camera, e.g. 128x128; by default as the recordings tell, or a guess"),
     )
 
     def __post_init__(self) -> None:
@@ -95,10 +96,12 @@ class Folder(Dataset):
         else:
             found, notes = self._hold_out(list(self._search(self.root, "train", left_out)))
         classes = tuple(sorted({recording.class_name for recording in found}))
-        sources = tuple(
-            Source(f.path, None, classes.index(f.class_name), f.split, self._relative(f.path)) for f in found
-        )
+        sources = tuple(self._source(recording, classes) for recording in found)
         return Listing(classes, sources, self._sensor, False, self._cut, tuple(left_out), tuple(notes))
+
+    def _source(self, found: _Found, classes: tuple[str, ...]) -> Source:
+        kind = BagFolder if found.path.is_dir() else Source
+        return kind(found.path, None, classes.index(found.class_name), found.split, self._relative(found.path))
 
     def _split_folders(self) -> dict[str, Path]:
         if not self.splits:
@@ -112,15 +115,15 @@ class Folder(Dataset):
 
     def _search(self, folder: Path, split: str, left_out: list[LeftOut]) -> Iterator[_Found]:
         for path in visible(folder):
-            if path.is_dir():
+            if folder != self.root and _is_readable(path):
+                yield _Found(path, path.name if path.is_dir() else path.stem, split)
+            elif path.is_dir() and not _is_readable(path):
                 inside = visible(path)
                 yield from (_Found(recording, path.name, split) for recording in inside if _is_readable(recording))
                 others = [other for other in inside if not _is_readable(other)]
                 left_out += [LeftOut(self._relative(other), _why_not(other)) for other in others]
                 if len(others) == len(inside):
                     left_out.append(LeftOut(self._relative(path), "a class without recordings"))
-            elif folder != self.root and _is_readable(path):
-                yield _Found(path, path.stem, split)
             else:
                 left_out.append(LeftOut(self._relative(path), _why_not(path)))
 
@@ -148,13 +151,35 @@ class _Found(NamedTuple):
     split: str
 
 
+@dataclass(frozen=True)
+class BagFolder(Source):
+    """A bag of ROS 2, which is a folder."""
+
+    def recording(self, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
+        """See ``Source.recording``."""
+        return rosbag.decode_folder(self.path, sensor, self.name, how)
+
+    opened = recording
+
+    def num_bytes(self) -> int:
+        """See ``Source.num_bytes``: of all its files."""
+        return sum(path.stat().st_size for path in self._files())
+
+    def changed_ns(self) -> int:
+        """See ``Source.changed_ns``: of the file that was written to last."""
+        return max((path.stat().st_mtime_ns for path in self._files()), default=0)
+
+    def _files(self) -> list[Path]:
+        return [path for path in self.path.iterdir() if path.is_file()]
+
+
 def _is_readable(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in SUFFIXES
+    return path.suffix.lower() in SUFFIXES if path.is_file() else rosbag.is_folder_of_bag(path)
 
 
 def _why_not(path: Path) -> str:
-    if path.is_dir():
+    if path.is_dir() and not _is_readable(path):
         return "a folder inside a class"
-    if path.suffix.lower() in SUFFIXES:
+    if _is_readable(path):
         return "not in a class's folder"
     return f"{path.suffix or 'a file without suffix'} is not read; readable are {', '.join(sorted(SUFFIXES))}"

@@ -53,7 +53,9 @@ class TonicSource(Source):
             events = data[self.index][0]
         except Exception as error:  # tonic's readers let through whatever their libraries raise
             raise RecordingError(f"{self.name}: tonic cannot read it ({type(error).__name__}: {error})") from error
-        return make_recording(_packed(events, self.name), sensor or _sensor(data), "tonic", self.name, how=how)
+        packed = _packed(events, self.name)
+        recording = make_recording(packed, sensor or _sensor(data), "tonic", self.name, how=how)
+        return recording if sensor is None else replace(recording, sensor_from="asked")
 
     opened = recording
 

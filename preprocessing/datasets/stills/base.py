@@ -22,7 +22,7 @@ from preprocessing.events import RecordingError
 from preprocessing.frames.pictures import RESIZINGS, PictureSettings, read_picture
 
 _SECONDS_FROM_MEMORY = 5e-5
-_SECONDS_PER_FILE = 1e-3
+_SECONDS_PER_FILE = 1.5e-4
 _SECONDS_PER_FILE_BYTE = 5e-8
 
 

@@ -12,8 +12,9 @@ from preprocessing.datasets.base import Listing, option
 from preprocessing.datasets.splits import check_fraction, hold_out
 from preprocessing.datasets.stills.base import PictureSource, StaticImages, array_sources, file_sources
 from preprocessing.datasets.stills.labelled_images import read_labelled_images
-from preprocessing.datasets.stills.picture_folders import find_pictures
-from preprocessing.frames.pictures import PictureSettings
+from preprocessing.datasets.stills.picture_folders import FoundPicture, find_pictures
+from preprocessing.events import RecordingError
+from preprocessing.frames.pictures import PictureSettings, picture_form
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Pictures(StaticImages):
 
     They lie in a folder as <class>/*.png (or .jpg and others), or as <split>/<class>/*.png with splits train,
     validation and test; or in an .npz file with images [N,H,W] or [N,H,W,3], labels [N] and, if wanted, classes
-    and split [N]. Pictures in a folder may differ in size: --size brings them all to one, cut from the middle.
+    and split [N]. Pictures in a folder that differ in size need --size, which brings them all to one, cut from the
+    middle.
     """
 
     name: ClassVar[str] = "pictures"
@@ -41,7 +43,7 @@ class Pictures(StaticImages):
         """See ``Dataset.listing``.
 
         Raises:
-            ValueError: pictures in a folder without a size, or an .npz file of another form.
+            ValueError: pictures in a folder that differ in size, without one given, or an .npz file of another form.
         """
         if not self.root.exists():
             raise FileNotFoundError(f"{self.root.absolute()}: no such folder or .npz file; --root names it")
@@ -55,13 +57,33 @@ class Pictures(StaticImages):
         return _Found(labelled.classes, sources, self.settings_for(labelled.images))
 
     def _of_folder(self, left_out: list[LeftOut]) -> _Found:
-        if self.size is None:
-            raise ValueError(
-                f"{self.root}: its pictures may differ in size; say what they are brought to, e.g. --size 32"
-            )
         found = list(find_pictures(self.root, left_out))
         classes = tuple(sorted({picture.class_name for picture in found}))
-        return _Found(classes, file_sources(found, classes), self.settings(self.size, 3))
+        size, channels = self.size, self.channels
+        if size is None or channels is None:
+            size, channels = self._form_of(found)
+        return _Found(classes, file_sources(found, classes), self.settings(size, channels))
+
+    def _form_of(self, found: Sequence[FoundPicture]) -> tuple[tuple[int, int], int]:
+        """The size that all pictures have, and 1 channel where all are grey, else 3; a size that is given holds."""
+        first: dict[tuple[int, int], str] = {}
+        most_channels, problem = 1, ""
+        for picture in found:
+            try:
+                size, channels = picture_form(picture.path)
+            except RecordingError as error:
+                problem = problem or f"{picture.name}: {error}"
+                continue
+            first.setdefault(self.size or size, picture.name)
+            most_channels = max(most_channels, channels)
+        if not first:
+            raise ValueError(f"{self.root}: none of its {len(found)} pictures can be read ({problem})")
+        if len(first) > 1:
+            some = ", ".join("{}×{} ({})".format(*size, name) for size, name in list(first.items())[:3])
+            raise ValueError(
+                f"{self.root}: its pictures differ in size, {some}; say what they are brought to, e.g. --size 32"
+            )
+        return next(iter(first)), most_channels
 
 
 class _Found(NamedTuple):

@@ -84,3 +84,18 @@ def test_arbitrary_bytes_raise_nothing_else(data):
             assert str(error).startswith("r.aedat: ")  # noqa: PT017
         else:
             assert len(decoded.events) > 0
+
+
+@pytest.mark.parametrize(
+    ("header", "said_by", "num"), [(HEADER, "file", 0), (OLD_HEADER, "file", 0), (b"", "guess", 1)]
+)
+def test_a_file_without_header_is_doubted(header, said_by, num):
+    decoded = decode(recording((2, 7), (5, 8), header=header))
+
+    assert (decoded.sensor_from, len(decoded.warnings)) == (said_by, num)
+
+
+def test_addresses_outside_the_layout_are_doubted():
+    decoded = decode(recording((0x8000, 5), (2, 7), (0x9234, 8)))
+
+    assert decoded.warnings == ("2 of 3 addresses are not in the layout of a DVS128's pixels",)

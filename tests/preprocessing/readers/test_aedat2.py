@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from preprocessing import read_recording
 from preprocessing.events import EVENT_DTYPE, RecordingError, make_events
+from preprocessing.events.doubts import doubts
 from preprocessing.readers import aedat2, decode_recording
+from preprocessing.readers.raw import open_raw
 
 HEADER = b"#!AER-DAT2.0\r\n# a comment\r\n"
 
@@ -210,3 +212,35 @@ def test_a_real_recording_of_a_davis(shared_data):
     assert (len(events), decoded.sensor, decoded.num_special) == (162771, (240, 180), 33837)
     assert (events[0].tolist(), events[-1].tolist()) == ((294976755, 83, 143, False), (297049406, 6, 139, False))
     assert [int(events[column].sum(dtype="i8")) for column in "xyp"] == [24301911, 17174673, 82944]
+
+
+@pytest.mark.parametrize(
+    ("header", "sensor", "said_by"),
+    [
+        (HEADER, None, "guess"),
+        (HEADER, (128, 128), "asked"),
+        (HEADER, (240, 180), "asked"),
+        (chip("Davis240C"), None, "file"),
+        (chip("Davis240C"), (240, 180), "file"),
+        (HEADER + b"# AEChip: ch.unizh.ini.jaer.chip.retina.DVS128\r\n", None, "file"),
+    ],
+)
+def test_a_camera_that_no_header_line_names_is_a_guess(header, sensor, said_by):
+    data = recording((2, 7), (2, 9), header=header)
+    raw = open_raw(data, "r.aedat", sensor)
+
+    assert decode(data, sensor).sensor_from == said_by
+    assert raw is None or raw.sensor_from == said_by
+
+
+def test_the_cochlea_without_a_name_is_doubted():
+    """Addresses of a silicon cochlea: channel in bits 2 to 7, ear and filter in bits 0, 1, 8 and 9."""
+    rng = np.random.default_rng(0)
+    addresses = rng.integers(0, 64, 4000) << 2 | rng.integers(0, 2, 4000) << 1 | rng.integers(0, 4, 4000) << 8 | 1
+    data = recording(*((int(address), time) for time, address in enumerate(addresses)))
+    raw = open_raw(data, "r.aedat")
+
+    one_sided, narrow = doubts(raw.events, raw.sensor)
+    assert raw.sensor_from == "guess"
+    assert one_sided.endswith("all of its 4,000 events are OFF")
+    assert narrow.endswith("its 4,000 events are in 4 of 128 rows")

@@ -3,13 +3,18 @@
 EVGLIF_FUZZ=2000 runs so many damages of every file instead of a few.
 """
 
+import io
 import os
 
+import h5py
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from preprocessing.events import RecordingError
 from preprocessing.readers import SUFFIXES, decode_recording
+from tests.preprocessing.readers.test_ecf import BY_HAND
+from tests.preprocessing.readers.test_ecf import recording as metavision
 
 FILES = [
     "formats/aedat2_davis240_boxes.aedat",
@@ -27,6 +32,36 @@ FILES = [
     "dvs128_objects/session1/mug.aedat",
     "nmnist_small/Train/0/00193.bin",
 ]
+T = np.arange(40) * 9
+X, Y, P = T % 30, T % 20, T % 2
+
+
+def written(save, *arguments, **options):
+    file = io.BytesIO()
+    save(file, *arguments, **options)
+    return file.getvalue()
+
+
+def hdf5(file, userblock=0, **contents):
+    with h5py.File(file, "w", userblock_size=userblock) as made:
+        for name, values in contents.items():
+            made[name.replace("_", "/")] = values
+
+
+MATLAB = b"MATLAB 7.3 MAT-file".ljust(512)
+MADE = {
+    "v2e.h5": written(hdf5, events=np.stack([T, X, Y, P], 1).astype("u4")),
+    "mvsec.hdf5": written(hdf5, davis_left_events=np.stack([X, Y, 0.5 + T / 1e6, P * 2.0 - 1], 1)),
+    "columns.h5": written(hdf5, t=T[:, None], x=X[None] * 1.0, y=Y, p=np.where(P, 1, -1).astype("u1")),
+    "v73.mat": MATLAB + written(hdf5, 512, TD_ts=T[None], TD_x=X[None], TD_y=Y[None], TD_p=P[None])[512:],
+    "v5.mat": written(savemat, {"t": T, "x": X, "y": Y, "p": P}),
+    "v7.mat": written(savemat, {"TD": {"ts": T, "x": X, "y": Y, "p": P}}, do_compression=True),
+    "columns.npz": written(np.savez_compressed, t=T[:, None] * 1.0, x=X[None], y=Y, p=P),
+    "table.npy": written(np.save, np.stack([T / 1e6, X, Y, P])),
+    "numpy.txt": written(np.savetxt, np.stack([T / 1e6, X, Y, P], 1)),
+    "pandas.csv": b",p,t,x,y,note\n" + b"".join(b"%d,True,%d.0,%d,9,a dog\n" % (t, t, t % 30) for t in range(40)),
+    "ecf.hdf5": metavision([BY_HAND[0], BY_HAND[1]], 8, 4, geometry="640x480"),
+}
 NUM_DAMAGES = int(os.environ.get("EVGLIF_FUZZ", "12"))
 LONGEST = 60_000
 
@@ -70,6 +105,14 @@ def test_a_damaged_recording_is_read_or_refused(shared_data, name):
     data, rng = (shared_data / name).read_bytes(), np.random.default_rng(len(name))
     for _ in range(NUM_DAMAGES):
         only_our_error(damaged(data, rng), name)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_a_damaged_file_of_columns_is_read_or_refused(name):
+    assert len(decode_recording(MADE[name], name).events) in (8, 40)
+    rng = np.random.default_rng(len(name))
+    for _ in range(NUM_DAMAGES):
+        only_our_error(damaged(MADE[name], rng), name)
 
 
 @pytest.mark.parametrize("suffix", sorted(SUFFIXES))

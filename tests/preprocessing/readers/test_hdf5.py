@@ -34,6 +34,8 @@ def group(place="events/", **columns):
     return {f"{place}{name}": values for name, values in columns.items()}
 
 
+TABLE = np.stack([T, X, Y, P], 1)
+SECONDS = np.stack([X, Y, 1.5e9 + T / 1e6, P * 2.0 - 1], 1)
 COMPOUND = EVENTS[["x", "y", "p", "t"]].astype([("x", "u2"), ("y", "u2"), ("p", "i2"), ("t", "i8")])
 DSEC = group(t=T.astype("u4"), x=X, y=Y, p=P.astype("u1"))
 
@@ -48,6 +50,12 @@ DSEC = group(t=T.astype("u4"), x=X, y=Y, p=P.astype("u1"))
         (hdf5(group(ts=T / 1e6, xs=X.astype("i2"), ys=Y.astype("i2"), ps=P), sensor_resolution=(260, 346)), (346, 260)),
         (hdf5(group("", ts=T / 1e6, xs=X, ys=Y, ps=P), sensor_resolution=(346, 260, 2)), (346, 260)),
         (hdf5({"events": COMPOUND}), (304, 240)),
+        (hdf5({"events": TABLE.astype("u4")}), (304, 240)),  # v2e
+        (hdf5({"events": np.stack([T, X, Y, np.where(P, 1, -1)], 1).astype("u4")}), (304, 240)),
+        (hdf5({"events": TABLE.T * 1.0}), (304, 240)),
+        (hdf5(group("camera/dvs/", t=T * 1.0, x=X * 1.0, y=Y * 1.0, p=P * 2.0 - 1)), (304, 240)),
+        (hdf5(group(t=T[:, None], x=X[:, None], y=Y[None], p=np.where(P, 1, -1).astype("u1"))), (304, 240)),
+        (b"MATLAB 7.3 MAT-file, ".ljust(512) + hdf5(group("TD/", ts=T[None], x=X[None], y=Y[None], p=P)), (304, 240)),
         (hdf5({"CD/events": COMPOUND, "EXT_TRIGGER/events": np.zeros(2)}), (304, 240)),
     ],
 )
@@ -56,6 +64,33 @@ def test_every_layout_gives_the_same_events(data, sensor):
 
     np.testing.assert_array_equal(decoded.events, EVENTS)
     assert (decoded.sensor, decoded.format, decoded.source) == (sensor, "hdf5", "r.h5")
+
+
+def test_a_table_of_seconds_as_in_mvsec():
+    decoded = decode(hdf5({"davis/left/events": SECONDS, "davis/right/events": SECONDS[1:]}))
+
+    assert (decoded.events["t"] - 1_500_000_000_000_000).tolist() == T.tolist()
+    np.testing.assert_array_equal(decoded.events[["x", "y", "p"]], EVENTS[["x", "y", "p"]])
+    assert decoded.warnings[-1] == "events are read from /davis/left/events alone, not from /davis/right/events"
+
+
+def test_a_long_table_is_read_in_blocks_of_one_order():
+    t = np.arange((1 << 20) + 3)
+    table = np.stack([t % 128, t % 34, t / 1e6 + 0.5e-3, t % 2], 1)
+
+    expected = make_events(t + 500, t % 128, t % 34, t % 2)
+    np.testing.assert_array_equal(decode(hdf5({"events": table})).events, expected)
+    np.testing.assert_array_equal(decode(hdf5({"events": table.T})).events, expected)
+
+
+def test_what_is_our_mistake_is_not_called_the_files(monkeypatch):
+    def mistaken(*_):
+        raise TypeError("unsupported operand")
+
+    monkeypatch.setattr("preprocessing.readers.hdf5.pack", mistaken)
+    with pytest.raises(RecordingError, match=r"evglif failed .* please report it \(TypeError: unsupported") as error:
+        decode(hdf5(DSEC))
+    assert "damaged" not in str(error.value)
 
 
 def test_a_file_is_told_by_its_signature(tmp_path):
@@ -117,7 +152,7 @@ def test_a_missing_plugin_is_named(monkeypatch):
 
     with pytest.raises(RecordingError, match=r"/events is packed with Blosc \(32001\): pip install 'evglif\[hdf5\]'"):
         decode(blosc)
-    with pytest.raises(RecordingError, match=r"/events is packed with an HDF5 filter \(2\): write it without"):
+    with pytest.raises(RecordingError, match=r"/events is packed with an HDF5 filter \(2\): install its plug-in where"):
         decode(packed(shuffle=True))
 
 
@@ -147,17 +182,20 @@ def virtual():
         (hdf5(group(t=T, x=X, y=Y)), "/: events; events: t, x, y"),
         (hdf5(group(t=T, ts=T, x=X, y=Y, p=P)), "holds no events that can be read"),
         (hdf5(group(t=T[1:], x=X, y=Y, p=P)), "the columns of /events differ in length"),
-        (hdf5(group(t=5, x=1, y=1, p=1)), r"/events/\w has the shape \(\); expected one dimension"),
-        (hdf5(group(t=T, x=X * 1.5, y=Y, p=P)), "x is of float64; expected integers"),
+        (hdf5(group(t=5, x=1, y=1, p=1)), r"/events/\w has the shape \(\); expected one dimension, or a table"),
+        (hdf5(group(t=T, x=X * 1.5, y=Y, p=P)), "event 0 has x = 1.5, which no event can have"),
         (hdf5(group(t=["5", "6", "7"], x=X, y=Y, p=P)), r"t is of object; expected integers \(µs\) or floats \(s\)"),
         (hdf5(group(t=T, x=X.astype(int) - 2, y=Y, p=P)), "event 0 has x = -1"),
         (hdf5(group(t=T, x=X, y=Y, p=P * 3)), "event 1 has p = 3"),
         (hdf5(group(t=T, x=X, y=Y, p=np.array([-1, 0, 1]))), "the polarities -1 and 0"),
-        (hdf5(group(t=T * 1e6, x=X, y=Y, p=P)), "if they are µs, write them as integers"),
+        (hdf5(group(t=T * 1e6 + 0.5, x=X, y=Y, p=P)), "if they are µs, write them as integers"),
         (hdf5(group(t=T[::-1] * 1000, x=X, y=Y, p=P)), "time runs backwards at event 1"),
         (hdf5(DSEC, width=240, height=180), r"event 1 at \(300, 200\) lies outside the 240×180 sensor"),
         (announcing(10**12), "announces 1000000000000 bytes, but 0 are in the file"),
         (announcing(10**12, chunks=(1000,)), "announces 1000000000000 bytes, but 0 are in the file"),
+        (hdf5({"events": np.zeros((3, 5))}), r"holds no events that can be read \(/: events\)"),
+        (hdf5({"events": TABLE[::-1]}), "no order of columns fits"),
+        (hdf5({**group("a/", t=T, x=X, y=Y, p=P), "b/events": TABLE}), "holds events at /a, /b/events; copy one"),
         (virtual(), "lies in other files; copy it into one"),
         (hdf5(DSEC)[:-100], "cannot be read as HDF5, it may be damaged"),
         (b"no HDF5", "cannot be read as HDF5"),

@@ -242,7 +242,7 @@ def test_a_folder_that_lost_its_files_is_refused(tmp_path):
     folder = bag2(tmp_path / "r", {"/events": in_messages(ROS2)})
     (folder / "r.db3").unlink()
 
-    with pytest.raises(RecordingError, match=r"r: cannot be read as a bag, it may be damaged \(ReaderError: .*r\.db3"):
+    with pytest.raises(RecordingError, match=r"r: cannot be read as a bag, it may be damaged \(.*r\.db3"):
         read_recording(folder)
 
 

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -60,7 +62,6 @@ def test_lines_by_hand():
         ("0.9999995", 1_000_000),
         ("-0.0000015", -2),
         ("-2.5", -2_500_000),
-        ("3.", 3_000_000),
         ("007.25", 7_250_000),
     ],
 )
@@ -72,7 +73,9 @@ def test_seconds_are_rounded_to_us_by_their_digits(time, us):
     ("title", "time", "us"),
     [
         ("t", "12", 12),
-        ("t", "12.0", 12_000_000),
+        ("t", "12.0", 12),
+        ("t", "12.50", 12_500_000),
+        ("t_s", "12.0", 12_000_000),
         ("t_us", "12.5", 13),
         ("t[µs]", "12", 12),
         ("timestamp [ms]", "12.3456", 12_346),
@@ -80,12 +83,68 @@ def test_seconds_are_rounded_to_us_by_their_digits(time, us):
         ("time(s)", "12", 12_000_000),
     ],
 )
-def test_the_unit_is_in_the_name_else_a_point_means_seconds(title, time, us):
+def test_the_unit_is_in_the_name_else_a_fraction_means_seconds(title, time, us):
     assert decode(f"{title},x,y,p\n{time},1,2,0\n").events["t"].tolist() == [us]
 
 
-def test_a_point_in_any_time_makes_all_times_seconds():
+def test_a_fraction_in_any_time_makes_all_times_seconds():
     assert decode("0 1 1 1\n0.5 1 1 1\n").events["t"].tolist() == [0, 500_000]
+    assert decode("0 1 1 1\n2.000 1 1 1\n3. 1 1 1\n").events["t"].tolist() == [0, 2, 3]
+
+
+def saved(*columns, **options):
+    file = io.BytesIO()
+    np.savetxt(file, np.stack(columns, 1), **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("first", [0, 1_600_000_000_000_000])
+def test_what_numpy_saves_by_default(first):
+    t = first + np.array([5, 17, 1_000_002])
+    x, y, p = np.array([[0, 1279, 100], [9, 719, 10], [1, 0, 1]])
+    expected = make_events(t, x, y, p)
+
+    np.testing.assert_array_equal(decode(saved(t, x, y, p)).events, expected)
+    np.testing.assert_array_equal(decode(saved(t, x, y, p * 2 - 1)).events, expected)
+    np.testing.assert_array_equal(decode(saved(p, t, y, x, header="p t y x", delimiter=",")).events, expected)
+    np.testing.assert_array_equal(decode(saved(t / 1e6, x, y, p)).events, expected)
+    np.testing.assert_array_equal(decode(saved(t * 1000, x, y, p, header="t_ns x y p")).events, expected)
+
+
+@pytest.mark.parametrize(
+    ("time", "us"),
+    [
+        ("1.5e+3", 1500),
+        ("1500E-0", 1500),
+        ("-1.2500e+02", -125),
+        ("1.5e-6", 2),  # a fraction: seconds, halves away from zero
+        ("-1.49999999999999999999e-6", -1),
+        ("1e-30", 0),
+        ("0.000e+99", 0),
+        ("123456789012345678901234e-9", 123_456_789_012_345_678_901),
+    ],
+)
+def test_numbers_with_an_exponent_are_exact(time, us):
+    if us < 10**18:
+        assert decode(f"{time} 0 0 1").events["t"].tolist() == [us]
+    else:
+        with pytest.raises(RecordingError, match="too many digits"):
+            decode(f"{time} 0 0 1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",t,x,y,p\n0,5,1,2,True\n1,6,3,4,False\n",  # pandas.DataFrame.to_csv
+        "Unnamed: 0,t,x,y,p\n0,5.0,1.0,2.0,1\n1,6.0,3.0,4.0,0\n",
+        "\tt\tx\ty\tp\n0\t5\t1\t2\t1\n1\t6\t3\t4\t-1\n",
+        "p,label,t,x,y,note\n1,a dog,5,1,2,\n0,,6,3,4,it ran\n",
+        "t;x;y;p;w\n5;1;2;1;nan\n6;3;4;255;-inf\n",
+        "# frame x y t p\n9 1 2 5 1\n9 3 4 6 0\n",
+    ],
+)
+def test_columns_that_are_not_wanted_are_passed_over(text):
+    assert decode(text).events.tolist() == [(5, 1, 2, True), (6, 3, 4, False)]
 
 
 def test_lines_above_the_events():
@@ -118,28 +177,28 @@ def test_the_callers_sensor_is_taken():
         ("", None, "the file is empty"),
         ("\n\n", None, "holds no events"),
         ("240 180\nt x y p\n", None, "holds no events"),
-        ("1 2 3", None, "line 1 '1 2 3', after 0 events: expected four plain numbers, t x y p"),
-        ("1 2 3 1\n\n4 5 6 0\n7 8", None, "line 4 '7 8', after 2 events: expected four"),
-        ("1 2 3 1 9", None, "line 1 .* nothing is expected behind four numbers"),
-        ("1,2,,1", None, "line 1 .* expected four"),
-        ("1 2 3-1", None, "line 1 .* expected four"),
-        ("1 2.0 3 1", None, "line 1 .* only a time may have a decimal point"),
-        ("1 2 3 1.0", None, "line 1 .* nothing is expected behind"),
-        (". 2 3 1", None, "line 1 .* expected four"),
-        ("1e-3 2 3 1", None, "line 1 .* expected four"),
+        ("1 2 3", None, "line 1 '1 2 3', after 0 events: expected numbers, t x y p"),
+        ("1 2 3 1\n\n4 5 6 0\n7 8", None, "line 4 '7 8', after 2 events: expected numbers"),
+        ("1 2 3 1 9", None, "line 1 .* nothing is expected behind t x y p; a first line may name more columns"),
+        ("1,2,,1", None, "line 1 .* expected numbers"),
+        ("1 2 3-1", None, "line 1 .* expected numbers"),
+        ("1 2.5 3 1", None, "line 1 .* only a time may be a fraction"),
+        ("1 2 3 1e", None, "line 1 .* expected numbers"),
+        (". 2 3 1", None, "line 1 .* expected numbers"),
+        ("1 2 3e-1 1", None, "line 1 .* expected numbers"),
         ("1 2 3 1\n1 nan 3 1", None, "line 2 '1 nan 3 1', after 1 events"),
         ("1 65536 3 1", None, "line 1 .* x and y are 0 to 65535"),
         ("1 2 -1 1", None, "line 1 .* x and y are 0 to 65535"),
         ("1 99999999999999999999 3 1", None, "line 1 .* too many digits"),
         ("9999999999999999999 2 3 1", None, "line 1 .* too many digits"),
-        ("9999999999999.0 2 3 1", None, "line 1 .* too many digits"),
+        ("9999999999999.5 2 3 1", None, "line 1 .* too many digits"),
         ("5 6 7 2", None, "line 1 .* polarities are 0 and 1, or -1 and 1.* e.g. 'x,y,p,t'"),
         ("5 6 7 0\n6 6 7 1\n7 6 7 -1", None, "line 3 .* polarities are 0 and 1, or -1 and 1"),
         ("5 6 7 -1\n6 6 7 0", None, "line 2 .* polarities are 0 and 1, or -1 and 1"),
-        ("hello", None, "line 1 'hello' doesn't name four columns; expected t, x, y and p"),
-        ("t,x,y,p,id\n1,2,3,1,0", None, "line 1 .* doesn't name four columns"),
-        ("t,x,y,x\n1,2,3,1", None, "line 1 .* doesn't name four columns"),
-        ("t[days],x,y,p\n1,2,3,1", None, "line 1 .* doesn't name four columns"),
+        ("hello", None, "line 1 'hello' doesn't name the columns t, x, y and p, each once"),
+        ("t,x,y,p,ts\n1,2,3,1,0", None, "line 1 .* doesn't name the columns"),
+        ("t,x,y,x\n1,2,3,1", None, "line 1 .* doesn't name the columns"),
+        ("t[days],x,y,p\n1,2,3,1", None, "line 1 .* doesn't name the columns"),
         ("0.5 0 0 1\n100000.6 0 0 1", None, "run from 0.5 s to 100000.6 s; if they are µs, write them as integers"),
         ("1 240 0 1", (240, 180), r"event 0 at \(240, 0\) lies outside the 240×180 sensor"),
         ("240 180\n1 0 0 1", (128, 128), "240×180.* but 128×128 was asked for"),

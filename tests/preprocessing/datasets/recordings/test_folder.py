@@ -1,5 +1,9 @@
+import os
+
 import pytest
 
+from preprocessing.build import build
+from preprocessing.cache import FrameCache
 from preprocessing.datasets import Folder
 from preprocessing.datasets.base import Cut
 
@@ -93,3 +97,42 @@ def test_missing_folders_are_named(tmp_path):
         Folder(tmp_path / "nowhere").listing()
     with pytest.raises(FileNotFoundError, match="day9: no such folder, but --splits takes test from it"):
         Folder(make(tmp_path, "day1/a.bin"), splits="train=day1,test=day9").listing()
+
+
+def bag(path):
+    """A bag of ROS 2 with three events, (5, 1, 2, ON) and so on."""
+    from tests.preprocessing.readers import test_rosbag as bags
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    events = [(5, 1, 2, True), (6, 3, 4, False), (9, 5, 6, True)]
+    return bags.bag2(path, {"/events": [bags.array(bags.ROS2, events)]})
+
+
+def test_a_folder_that_is_a_bag_is_a_recording(tmp_path):
+    pytest.importorskip("rosbags", reason="bags are written and read with rosbags: pip install 'evglif[ros]'")
+    bag(tmp_path / "r" / "train" / "mug" / "first")
+    bag(tmp_path / "r" / "test" / "mug")
+    make(tmp_path / "r", "train/mug/metadata.yaml")
+    listing = Folder(tmp_path / "r").listing()
+    assert found(listing) == {"train/mug/first": ("mug", "train"), "test/mug": ("mug", "test")}
+    assert [name for name, _ in listing.left_out] == ["train/mug/metadata.yaml"]
+
+    build(Folder(tmp_path / "r"), tmp_path / "frames.h5", steps=1, workers=1)
+    cache = FrameCache(tmp_path / "frames.h5")
+    assert (cache.num_events.tolist(), cache.sensor, cache.sensor_from) == ([3, 3], (240, 180), "file")
+    assert build(Folder(tmp_path / "r"), tmp_path / "frames.h5", steps=1).up_to_date
+    time_ns = cache.path.stat().st_mtime_ns + 10**9
+    os.utime(tmp_path / "r" / "test" / "mug" / "mug.db3", ns=(time_ns, time_ns))
+    assert not build(Folder(tmp_path / "r"), tmp_path / "frames.h5", steps=1, workers=1).up_to_date
+
+
+def test_a_bag_that_cannot_be_read_is_left_out_by_name(tmp_path):
+    pytest.importorskip("rosbags", reason="bags are read with rosbags: pip install 'evglif[ros]'")
+    bag(tmp_path / "r" / "mug" / "good")
+    (bag(tmp_path / "r" / "mug" / "lost") / "lost.db3").unlink()
+
+    build(Folder(tmp_path / "r"), tmp_path / "frames.h5", steps=1, workers=1)
+
+    [(name, reason)] = FrameCache(tmp_path / "frames.h5").left_out
+    assert name == "mug/lost"
+    assert reason.startswith("cannot be read as a bag, it may be damaged")

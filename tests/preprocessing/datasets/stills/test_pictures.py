@@ -59,10 +59,47 @@ def test_arrays_in_an_npz_file(tmp_path, images, channels):
     np.testing.assert_array_equal(cache.stored(range(20))[:, 0].transpose(0, 2, 3, 1), expected)
 
 
-def test_pictures_in_folders_need_a_size(tmp_path, capsys):
+def of_folder(root, **options):
+    listing = Pictures(root, **options).listing()
+    return listing.pictures.size, listing.pictures.channels
+
+
+def test_size_and_channels_are_by_default_as_the_pictures_are(tmp_path):
+    photos = folder(tmp_path / "colour", "cat/1.png", "dog/1.png")
+    assert of_folder(photos) == ((5, 6), 3)
+    assert of_folder(photos, channels=1) == ((5, 6), 1)
+    assert of_folder(photos, size=(4, 3)) == ((4, 3), 3)
+    (tmp_path / "grey" / "cat").mkdir(parents=True)
+    for i in range(3):
+        Image.fromarray(COLOURS[i, ..., 0]).save(tmp_path / "grey" / "cat" / f"{i}.png")
+    assert of_folder(tmp_path / "grey") == ((5, 6), 1)
+    assert of_folder(tmp_path / "grey", size=(4, 3)) == ((4, 3), 1)
+    Image.fromarray(COLOURS[3]).save(tmp_path / "grey" / "cat" / "3.png")
+    assert of_folder(tmp_path / "grey") == ((5, 6), 3)
+    (tmp_path / "grey" / "cat" / "4.png").write_bytes(b"no picture")
+    build(Pictures(tmp_path / "grey"), tmp_path / "a.h5", workers=1)
+    cache = FrameCache(tmp_path / "a.h5")
+    assert (len(cache), cache.size, cache.channels, len(cache.left_out)) == (4, (5, 6), 3, 1)
+
+
+def test_turned_pictures_count_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    (tmp_path / "cat").mkdir()
+    Image.fromarray(COLOURS[0]).save(tmp_path / "cat" / "1.jpg", exif=exif)
+    assert of_folder(tmp_path) == ((6, 5), 3)
+
+
+def test_pictures_of_several_sizes_need_one(tmp_path, capsys):
     photos = folder(tmp_path / "photos", "cat/1.png", "cat/2.png")
-    assert main(["pictures", "--root", str(photos)]) == 1
-    assert "say what they are brought to, e.g. --size 32" in capsys.readouterr().err
+    Image.fromarray(COLOURS[0, :4]).save(photos / "cat" / "3.png")
+    assert main(["pictures", "--root", str(photos), "--out", str(tmp_path / "a.h5")]) == 1
+    told = capsys.readouterr().err
+    assert "its pictures differ in size, 5×6 (cat/1.png), 5×4 (cat/3.png); say what they are brought to" in told
+    (tmp_path / "broken" / "cat").mkdir(parents=True)
+    (tmp_path / "broken" / "cat" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"none of its 1 pictures can be read \(cat/1\.png: "):
+        Pictures(tmp_path / "broken").listing()
     assert main(["pictures", "--root", str(photos), "--size", "4x3", "--out", str(tmp_path / "a.h5")]) == 0
     assert FrameCache(tmp_path / "a.h5").size == (4, 3)
     assert main(["pictures", "--root", str(tmp_path / "none")]) == 1
