@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 ACCELERATORS = ("auto", "cpu", "cuda")
 LOGS = ("auto", "csv", "tensorboard")
+
+_LAST_OPERATION_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ def disconnect() -> None:
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():
+        # Gloo frees its last operation on a thread that needs the interpreter's lock, and the end of the group waits
+        # for that thread with the lock in hand: on a busy machine a process was seen to hang there. Here it is free.
+        sleep(_LAST_OPERATION_S)
         distributed.destroy_process_group()
 
 
