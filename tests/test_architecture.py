@@ -10,7 +10,9 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "kernels files progress workers terminal": "",
+        "compiled": "",
+        "kernels": "compiled",
+        "files progress workers terminal": "",
         "drawing": "terminal",
         "events": "kernels",
         "readers frames": "events kernels",
@@ -34,7 +36,7 @@ ROOMS = {
     "evglif": {
         "surrogate normalisation augment": "",
         "tensor_files": "preprocessing.files",
-        "recurrence": "surrogate",
+        "recurrence": "surrogate preprocessing.compiled",
         "neurons": "recurrence surrogate",
         "layers": "neurons",
         "models": "layers neurons preprocessing.arguments preprocessing.terminal",

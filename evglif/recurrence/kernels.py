@@ -23,7 +23,9 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 
 from evglif.recurrence.halves import read, target, write
+from preprocessing.compiled import keep_somewhere
 
+keep_somewhere(__file__)
 _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 
 

@@ -23,6 +23,9 @@ GREY_MODES = ("1", "L", "LA")
 _ORIENTATION = 0x0112  # of EXIF
 _SIDEWAYS = 5  # orientations from here on exchange width and height
 
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is read, told by content: of others, such as EPS, Pillow would start outside programs."""
+
 RESIZINGS = {"bicubic": 2, "bilinear": 1}
 """Name of an interpolation → how many pixels its kernel reaches to either side."""
 
@@ -123,7 +126,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _check_depth(image)
             image.load()
             mode = "L" if image.mode in GREY_MODES else "RGB"
@@ -144,7 +147,7 @@ def picture_form(path: Path) -> tuple[tuple[int, int], int]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _check_depth(image)
             width, height = image.size
             turned_sideways = _turned(image) >= _SIDEWAYS

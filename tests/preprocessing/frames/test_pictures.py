@@ -1,3 +1,5 @@
+import subprocess
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,3 +102,11 @@ def test_a_frame_is_the_middle_of_what_covers_it(size, shape):
 def test_settings_out_of_range_are_named(wrong, message):
     with pytest.raises(ValueError, match=message):
         PictureSettings(**{"size": (4, 4), **wrong})
+
+
+def test_a_format_that_takes_an_outside_program_is_not_opened(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.eps")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.eps").read_bytes())
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    with pytest.raises(RecordingError, match="cannot be read as an image"):
+        read_picture(tmp_path / "a.png")

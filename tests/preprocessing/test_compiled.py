@@ -1,0 +1,66 @@
+"""Loops are compiled also where neither the package nor the user's home can be written to."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from preprocessing import compiled
+from tests.helpers import ROOT
+
+JOB = """
+import numpy as np
+from preprocessing import rasterize
+from preprocessing.events import make_events
+n = np.arange(100)
+print(rasterize(make_events(n, n, n, n % 2 == 0), steps=2, size=(128, 128)).sum())
+import torch
+from evglif import LIF
+print(LIF()(torch.ones(4, 2, 3)).shape[0])
+"""
+
+
+@pytest.fixture
+def _nowhere(monkeypatch):
+    """As if no folder could be written to, whoever runs the test."""
+    import numba
+
+    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+
+
+@pytest.mark.usefixtures("_nowhere")
+def test_a_folder_of_this_run_is_made_and_told_of(capsys):
+    import numba
+
+    compiled.keep_somewhere("/opt/evglif/preprocessing/kernels/__init__.py")
+    folder = Path(numba.config.CACHE_DIR)
+    assert os.environ["NUMBA_CACHE_DIR"] == str(folder)
+    assert list(folder.iterdir()) == []
+    assert "name a folder in NUMBA_CACHE_DIR to keep them" in capsys.readouterr().err
+    compiled.keep_somewhere("/opt/evglif/preprocessing/kernels/__init__.py")  # the second finds it
+    assert capsys.readouterr().err == ""
+    compiled._remove(str(folder), os.getpid() + 1)
+    assert folder.is_dir()
+    compiled._remove(str(folder), os.getpid())
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv of util-linux")
+def test_a_container_without_a_home_runs_it():
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        for package in ("preprocessing", "evglif"):
+            shutil.copytree(ROOT / package, Path(folder, package), ignore=shutil.ignore_patterns("__pycache__"))
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"], "PYTHONPATH": folder}
+        job = [*nobody, sys.executable, "-c", JOB]
+        done = subprocess.run(job, cwd="/", env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["100.0", "4"]
+    assert done.stderr.startswith("note: neither ")
