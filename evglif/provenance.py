@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evglif.validation import recording_of
-from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
+
+if TYPE_CHECKING:
+    from preprocessing.cache import FrameCache
 
 Rows = NDArray[np.int64]
 Digests = NDArray[np.int64]

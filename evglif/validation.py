@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.cache import FrameCache
+if TYPE_CHECKING:
+    from preprocessing.cache import FrameCache
 
 Rows = NDArray[np.int64]
 """Positions of samples in a cache."""

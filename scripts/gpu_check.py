@@ -1,9 +1,9 @@
 """Every GPU test and GPU benchmark of the project on the GPU of this machine, into one folder of results.
 
-It needs torch, triton, numpy and pytest, nothing else. Tests are the files under tests/ that speak of CUDA or Triton,
-benchmarks are scripts/bench/*_gpu.py, each of which takes ``--csv FILE``. One that fails stops no other. The folder
-holds machine.md, summary.csv and summary.md, a JUnit report of each test file, a table of each benchmark as CSV and
-Markdown, and what everything printed.
+It needs torch, triton, numpy and pytest; h5py, jsonargparse and lightning-fabric for what trains networks. Tests are
+the files under tests/ that speak of CUDA or Triton, benchmarks are scripts/bench/*_gpu.py, each of which takes ``--csv
+FILE``. One that fails stops no other. The folder holds machine.md, summary.csv and summary.md, a JUnit report of each
+test file, a table of each benchmark as CSV and Markdown, and what everything printed.
 
 Exit code: 0 if all went well, 1 if something failed or could not run, 3 if there is no NVIDIA GPU.
 

@@ -194,8 +194,8 @@ def test_the_runtime_loads_no_torch():
     assert loaded_by("import deploy.runtime, deploy.infer", "torch", "evglif", "lightning_fabric", "h5py") == []
 
 
-def test_evglif_loads_neither_lightning_nor_matplotlib_nor_numba():
-    assert loaded_by("import evglif", "lightning_fabric", "matplotlib", "numba", "jsonargparse") == []
+def test_evglif_loads_what_it_always_needs():
+    assert loaded_by("import evglif", "lightning_fabric", "matplotlib", "numba", "jsonargparse", "h5py") == []
 
 
 def test_preprocessing_loads_neither_numba_nor_h5py():
