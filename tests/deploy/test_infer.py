@@ -69,9 +69,9 @@ def test_each_recording_has_its_own_time(model, recording, tmp_path, monkeypatch
     slow.write_bytes(recording.read_bytes())
     read, run = deploy.runtime.read_recording, Session.logits
 
-    def read_slowly(path, sensor):
+    def read_slowly(path, sensor, how):
         clock[0] += 5 if path == slow else 1
-        return read(path, sensor=sensor)
+        return read(path, sensor, how)
 
     def run_slowly(self, frames):
         clock[0] += len(frames)

@@ -131,12 +131,12 @@ def test_an_error_that_follows_from_a_guessed_sensor_says_so(exported, recording
     advice = (
         r"the model's sensor was guessed from a/1\.npz, .*: build them with --sensor WIDTHxHEIGHT, train and export"
     )
-    with pytest.raises(ValueError, match=rf"wide\.bin: event .* lies outside the 34×34 sensor; {advice}"):
+    with pytest.raises(ValueError, match=rf"wide\.bin: event .* lies outside the 34×34 sensor; .*{advice}"):
         guessed.predict(tmp_path / "wide.bin")
     path = recordings / "test" / "left" / "0.aedat"
     with pytest.raises(ValueError, match=rf"of a 128×128 sensor, but 34×34 was asked for.*; {advice}"):
         guessed.predict(path)
-    with pytest.raises(ValueError, match=rf"these events: event .* lies outside the 34×34 sensor; {advice}"):
+    with pytest.raises(ValueError, match=rf"these events: event .* lies outside the 34×34 sensor; .*{advice}"):
         guessed.predict(read_recording(path).events)
 
 
