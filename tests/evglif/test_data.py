@@ -104,7 +104,19 @@ def test_another_edition_of_a_data_set_is_refused(cache):
     model = SimpleNamespace(spec=spec_from_dict({"name": "7b-widenet", "num_classes": 2, "steps": 3, "size": (16, 16)}))
 
     def of(edition):
-        names = ("kind", "classes", "channels", "steps", "size", "path", "scale", "sensor", "fingerprint")
+        names = (
+            "kind",
+            "classes",
+            "channels",
+            "steps",
+            "size",
+            "path",
+            "scale",
+            "sensor",
+            "sensor_from",
+            "sensor_of",
+            "fingerprint",
+        )
         config = {**cache.config, "options": {"edition": edition}}
         return SimpleNamespace(**{name: getattr(cache, name) for name in names}, config=config)
 
