@@ -16,10 +16,13 @@ _LOG_EVERY_S = 10.0
 def progress(items: Iterable[Item], total: int, what: str, unit: str, done: int = 0) -> Generator[Item]:
     """Pass ``items`` on, with a bar on the error stream once two seconds are over; in a log a line now and then.
 
-    The bar starts at ``done`` of ``total``, where so many were there before.
+    The bar starts at ``done`` of ``total``, where so many were there before. Without tqdm, as on a device, no bar.
     """
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield from items
+        return
     with tqdm(items, what, total, initial=done, unit=f" {unit}", **_pace()) as bar:
         yield from bar
 

@@ -263,10 +263,11 @@ def test_a_device_needs_only_numpy_numba_h5py_and_onnxruntime(device, exported, 
 
 
 def test_a_device_knows_the_version_and_inspects(device, cache_path):
-    inspect = [device.with_name("evglif-inspect"), cache_path]
-    finished = subprocess.run(inspect, capture_output=True, text=True, timeout=120, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert "16 × 16" in finished.stdout
+    for paths, shown in (([cache_path], "16 × 16"), ([cache_path] * 2, "40 samples of 2 classes")):
+        inspect = [device.with_name("evglif-inspect"), *paths]
+        finished = subprocess.run(inspect, capture_output=True, text=True, timeout=120, check=False)
+        assert finished.returncode == 0, finished.stderr
+        assert shown in finished.stdout
     code = "from preprocessing.cache import package_version; print(package_version())"
     version = subprocess.run([device, "-I", "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert version.strip() == package_version()
