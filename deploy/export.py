@@ -27,6 +27,7 @@ from evglif.data import check_checkpoint
 from evglif.differences import add_accept
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
+from preprocessing.files import require_file
 from preprocessing.terminal import take_any_text
 
 _MORE = "its interval reaches that, so that these samples cannot tell: compare on more of them with --data"
@@ -61,6 +62,7 @@ def export(
     out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
+    require_file(out)
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")

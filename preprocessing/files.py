@@ -129,6 +129,18 @@ def write_whole(target: Path, data: bytes) -> None:
     partial.replace(target)
 
 
+def require_file(path: Path) -> None:
+    """Make sure that a file may be put at ``path``: there is one, or nothing yet.
+
+    Raises:
+        ValueError: a folder, or a device or a pipe, which would be gone for good.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file to write")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a device, pipe or socket, and is not replaced by a file; name another one")
+
+
 def is_inside(name: str) -> bool:
     """Whether the file ``name``, joined to a folder, lies below that folder on every system."""
     path = PureWindowsPath(name)  # it knows both separators, and drives

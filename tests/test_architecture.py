@@ -69,7 +69,7 @@ ROOMS = {
         "exporting.nir": "exporting running evglif.*",
         "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
         "measuring": "exporting exporting.formats running evglif.*",
-        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.terminal",
+        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.files preprocessing.terminal",
         "bench": "measuring running preprocessing.arguments preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress "
         "preprocessing.terminal",

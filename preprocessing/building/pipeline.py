@@ -20,7 +20,7 @@ from preprocessing.datasets import Dataset, Listing
 from preprocessing.datasets.splits import limited
 from preprocessing.events import Reading, RecordingError
 from preprocessing.events.reading import DROP_BAD
-from preprocessing.files import BusyError, WriteError, exclusive, now_ns, writing
+from preprocessing.files import BusyError, WriteError, exclusive, now_ns, require_file, writing
 from preprocessing.frames.settings import FrameSettings
 
 
@@ -101,6 +101,7 @@ def build(
         WriteError: the file, or the work kept beside it, cannot be written.
     """
     out = Path(out) if out else Path("data") / f"{dataset.name}.h5"
+    require_file(out)
     listing = dataset.listing().as_text()
     oriented = {"transpose": listing.transpose, "half_turn": listing.half_turn}
     settings = FrameSettings(steps, size, slicing, resize, value=value, filters=tuple(filters), **oriented)

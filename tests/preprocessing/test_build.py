@@ -1,4 +1,5 @@
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -507,3 +508,12 @@ def test_real_nmnist(shared_data, out):
     assert set(cache.labels[cache.indices("train")]) == set(cache.labels[cache.indices("test")]) == set(range(10))
     assert cache.sensor == (34, 34)
     assert cache.left_out == ()
+
+
+def test_a_pipe_is_never_replaced_by_a_cache(root, tmp_path, capsys):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for force in ([], ["--force"]):
+        assert main(["folder", "--root", str(root), "--out", str(pipe), *force]) == 1
+        assert f"{pipe} is a device, pipe or socket, and is not replaced by a file" in capsys.readouterr().err
+    assert pipe.is_fifo()

@@ -1,8 +1,10 @@
 import fcntl
+import os
+from pathlib import Path
 
 import pytest
 
-from preprocessing.files import BusyError, exclusive, write_whole
+from preprocessing.files import BusyError, exclusive, require_file, write_whole
 
 
 def test_one_holder_at_a_time(tmp_path):
@@ -50,3 +52,17 @@ def test_whole_file_replaces_the_old_one(tmp_path):
     write_whole(path, b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_takes_the_place_of_a_file_alone(tmp_path):
+    (tmp_path / "there").touch()
+    for name in ("there", "not there"):
+        require_file(tmp_path / name)
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (tmp_path, "is a folder; name"),
+        (tmp_path / "pipe", "is a device, pipe"),
+        (Path(os.devnull), "is a device"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            require_file(path)
