@@ -2,6 +2,7 @@ import json
 import pickle
 import re
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ def test_the_file_says_what_a_raw_recording_needs(exported, cache_path, run):
         assert metadata.preprocessing == cache.config
     assert (metadata.steps, metadata.size, metadata.channels) == (3, (16, 16), ("OFF", "ON"))
     assert (metadata.form, metadata.states, metadata.precision) == ("unrolled", (), "fp32")
-    assert metadata.versions["torch"] == torch.__version__
+    assert metadata.versions["torch"] == version("torch")
     assert metadata.weights_sha256 == weights_sha256(read_checkpoint(run / "best.pt").model)
     assert metadata.parity["num_samples"] == 8
     frames = onnx.load(exported).graph.input[0]
