@@ -29,8 +29,12 @@ print(len(asked))
 
 
 def environment(home, **variables):
-    """That of a user at home in ``home``, with no folder of their own for caches."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_", "NUMBA_"))}
+    """That of a user at home in ``home``, with no folder of their own for caches.
+
+    In a build service, known by these variables, onnxruntime keeps quiet of itself, and nothing would be shown.
+    """
+    other = ("XDG_", "ORT_", "NUMBA_", "CI", "GITHUB_", "TF_BUILD", "BUILD_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(other)}
     return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), **variables}
 
 
