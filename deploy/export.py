@@ -119,6 +119,9 @@ def parity_path(out: Path) -> Path:
 
 
 def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) -> None:
+    """Tell in what the caches differ from the data of the training; without any, nothing is read."""
+    if not caches:
+        return
     loaded = read_checkpoint(checkpoint)
     for path in sorted(caches):
         with FrameCache(path) as cache:

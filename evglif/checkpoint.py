@@ -116,9 +116,8 @@ def _shortly(error: Exception) -> str:
 
 def _check_finite(model: Network) -> None:
     neurons = (module for module in model.modules() if isinstance(module, SpikingNeuron))
-    fixed = {
-        buffer.data_ptr() for neuron in neurons for buffer in neuron.buffers()
-    }  # a gate of 1 is stored as infinite
+    # Gates that are fixed at 0 or 1 are stored as infinite logits.
+    fixed = {buffer.data_ptr() for neuron in neurons for buffer in neuron.buffers()}
     weights = model.state_dict()
     broken = [
         name
