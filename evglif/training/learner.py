@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -85,7 +85,7 @@ class Learner:
             self.task.compile_for(recipe.loader.batch_size)
         self.module, self.optimizer = fabric.setup(self.task, optimizer)
         self.average = moving_average(self.model, recipe.ema) if recipe.ema else None
-        self.judged = ClassificationTask(self.weights, scale, recipe.loss, recipe.augment)
+        self.judged = ClassificationTask(self.weights, scale, replace(recipe.loss, rate_weight=0.0), recipe.augment)
 
     @property
     def weights(self) -> Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
 LOSSES = ("ce", "tet", "mse")
+RATES = ("network", "layer")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class LossConfig:
         label_smoothing: share of the target that is spread evenly over the classes.
         tet_weight: λ, the weight of TET's regulariser.
         tet_level: φ, where the regulariser draws every logit to; the threshold.
+        rate_weight: λ, the weight of a penalty on firing above ``rate_target``, for fewer operations per inference;
+            0 for none.
+        rate_target: ν, in spikes per neuron and time step, from which on firing costs.
+        rate_over: what ν bounds: the mean rate of the ``"network"``, or that of every ``"layer"``.
 
     Raises:
         ValueError: naming the value that is out of range.
@@ -31,6 +37,9 @@ class LossConfig:
     label_smoothing: float = 0.0
     tet_weight: float = 0.001
     tet_level: float = 1.0
+    rate_weight: float = 0.0
+    rate_target: float = 0.0
+    rate_over: str = "network"
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
@@ -38,6 +47,12 @@ class LossConfig:
         for name in ("label_smoothing", "tet_weight"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be a share in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.rate_weight < math.inf:
+            raise ValueError(f"rate_weight must be 0 or more, got {self.rate_weight}")
+        if not 0 <= self.rate_target <= 1:
+            raise ValueError(f"rate_target is in spikes per neuron and step, 0 to 1, got {self.rate_target}")
+        if self.rate_over not in RATES:
+            raise ValueError(f"unknown rate_over {self.rate_over!r}; choose one of {', '.join(RATES)}")
 
     @property
     def per_step(self) -> bool:

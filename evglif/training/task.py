@@ -11,6 +11,7 @@ from evglif.augment import AugmentConfig, augment
 from evglif.data import to_frames
 from evglif.models import Network
 from evglif.training.losses import LossConfig, classification_loss
+from evglif.training.rates import FiringRates
 
 
 class ClassificationTask(nn.Module):
@@ -31,6 +32,7 @@ class ClassificationTask(nn.Module):
         self.scale = scale
         self.loss = loss
         self.augmentation = augmentation
+        self._rates = FiringRates(model) if loss.rate_weight else None
         self._compiled: Callable[..., Tensor] | None = None
         self._compiled_size = 0
 
@@ -46,6 +48,8 @@ class ClassificationTask(nn.Module):
     def forward(self, stored: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean loss of a batch, and how many of its samples are classified right, a float for want of a gradient.
 
+        In training the loss holds the penalty on firing.
+
         Args:
             stored: integers ``[B, T, C, H, W]``.
             labels: classes, int64 ``[B]``.
@@ -55,6 +59,8 @@ class ClassificationTask(nn.Module):
             frames, targets = augment(frames, labels, self.model.spec.num_classes, self.augmentation)
         logits = self._network(len(frames))(frames, per_step=self.loss.per_step)
         loss = classification_loss(logits.float(), targets, self.loss)
+        if self._rates is not None and self.training:
+            loss = loss + self._rates.penalty(self.loss)
         decided = logits.detach().mean(0) if self.loss.per_step else logits.detach()
         return loss, (decided.argmax(1) == labels).float().sum()
 
