@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from deploy.exporting.formats import FORMATS, Built
-from deploy.exporting.options import AGREEMENT, FIRST_OPSET, PRECISIONS, ExportOptions
+from deploy.exporting.options import AGREEMENT, BUDGET_S, FIRST_OPSET, PRECISIONS, ExportOptions
 from deploy.exporting.prepare import check_exportable, describe
 from deploy.exporting.verify import (
     Parity,
@@ -30,7 +30,10 @@ from preprocessing.cache import FrameCache
 from preprocessing.files import require_file
 from preprocessing.terminal import take_any_text
 
-_MORE = "its interval reaches that, so that these samples cannot tell: compare on more of them with --data"
+_MORE = (
+    "its interval reaches that, so that these samples cannot tell: compare on more of them with --data, and with more "
+    "time for it (--budget 60, or all)"
+)
 
 
 def export(
@@ -88,21 +91,22 @@ def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, samples:
         describe(checkpoint), precision=options.precision, batch_norm="folded" if options.fold else "kept", **changes
     )
     built.save(path, metadata)
-    parity = _verify(checkpoint, built, target.open(path), samples, options.bound)
+    parity = _verify(checkpoint, built, target.open(path), samples, options)
     built.save(path, replace(metadata, parity=parity.summary()))
     return parity
 
 
-def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, bound: float) -> Parity:
-    parity = compare(checkpoint.model, run, samples)
-    if parity.interval[1] < bound:
+def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, options: ExportOptions) -> Parity:
+    seconds = None if options.budget is None else options.budget / 2  # for the classes, and as long for the spikes
+    parity = compare(checkpoint.model, run, samples, seconds)
+    if parity.interval[1] < options.bound:
         raise ValueError(
-            f"the exported model does not agree with the checkpoint: {parity}; {bound:.4g} of samples are asked for, "
-            "and the whole interval is below, so nothing was written. A bad calibration or nearly equal classes may be "
-            "the reason: try --precision fp32, --exact, or a checkpoint that is trained longer; --bound SHARE asks for "
-            "less"
+            f"the exported model does not agree with the checkpoint: {parity}; {options.bound:.4g} of samples are "
+            "asked for, and the whole interval is below, so nothing was written. A bad calibration or nearly equal "
+            "classes may be the reason: try --precision fp32, --exact, or a checkpoint that is trained longer; --bound "
+            "SHARE asks for less"
         )
-    flipped, observed = compare_spikes(checkpoint.model, built.observe, samples.observed())
+    flipped, observed = compare_spikes(checkpoint.model, built.observe, samples.observed(seconds))
     return replace(parity, flipped=flipped, num_observed=observed)
 
 
@@ -129,6 +133,10 @@ def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) ->
                 print(f"WARNING: {warning}", file=sys.stderr)
 
 
+def _seconds(text: str) -> float | None:
+    return None if text == "all" else float(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.export",
@@ -149,6 +157,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="least share of samples with the checkpoint's class; a file is refused where the whole 95 %% interval "
         f"lies below; default: {AGREEMENT}",
+    )
+    parser.add_argument(
+        "--budget",
+        type=_seconds,
+        default=BUDGET_S,
+        metavar="SECONDS",
+        help=f"time for comparing with the checkpoint, on samples drawn at random until it is over, or all; default: "
+        f"{BUDGET_S:g}",
     )
     onnx = parser.add_argument_group("ONNX")
     onnx.add_argument("--opset", type=int, default=FIRST_OPSET, help=f"default: {FIRST_OPSET}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ FIRST_OPSET = 18
 
 AGREEMENT = 0.99
 """Least share of samples that must get the same class; one rounding near a threshold may turn a close decision."""
+
+BUDGET_S = 10.0
+"""Time for comparing a file with its checkpoint, beyond which a person would wait for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class ExportOptions:
             ``evglif.data.check_checkpoint``.
         bound: least share of samples on which the file must say what the checkpoint says; refused is one whose 95 %
             interval lies below.
+        budget: seconds for comparing file and checkpoint, on as many samples as they allow; None for all samples.
 
     Raises:
         ValueError: for an unknown name, or options that do not go together; what to do is said.
@@ -47,6 +52,7 @@ class ExportOptions:
     calibration: Path | None = None
     accept: tuple[str, ...] = ()
     bound: float = AGREEMENT
+    budget: float | None = BUDGET_S
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -57,6 +63,8 @@ class ExportOptions:
             raise ValueError(f"opset {self.opset}: choose one from {FIRST_OPSET} to {onnx_opset_version()}")
         if not 0 <= self.bound <= 1:
             raise ValueError(f"bound {self.bound}: a share of samples from 0 to 1, such as 0.97")
+        if self.budget is not None and not 0 <= self.budget < math.inf:
+            raise ValueError(f"budget {self.budget}: a time in seconds, such as 60, or all")
         if self.compat and self.opset != FIRST_OPSET:
             raise ValueError(f"onnxruntime 1.16 loads opset {FIRST_OPSET}, not {self.opset}; leave out --opset")
         self._check_format()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,9 +27,19 @@ from preprocessing.progress import progress
 NUM_MADE_UP = 64
 NUM_OBSERVED, OBSERVED_AT_ONCE = 16, 4
 
+Item = TypeVar("Item")
 Frames = NDArray[np.float32]
 Run = Callable[[Frames], NDArray[np.float32]]
 Spikes = dict[str, NDArray[np.float32]]
+
+
+def within(seconds: float | None, items: Iterable[Item]) -> Iterator[Item]:
+    """The first of ``items``, and the next ones until the time is over; all of them for None."""
+    end = math.inf if seconds is None else time.monotonic() + seconds
+    for item in items:
+        yield item
+        if time.monotonic() >= end:
+            return
 
 
 @dataclass(frozen=True)
@@ -46,16 +58,27 @@ class Samples:
     labels: NDArray[np.int64] | None
     num_samples: int
 
-    def batches(self, size: int = 8) -> Iterator[Frames]:
-        """All samples in their order, with a bar for what takes longer than a moment."""
-        starts = range(0, self.num_samples, size)
-        for start in progress(starts, len(starts), "comparing with the checkpoint", "batches"):
-            yield self.frames(np.arange(start, min(start + size, self.num_samples)))
+    def batches(self, seconds: float | None = None, size: int = 8) -> Iterator[tuple[NDArray[np.int64], Frames]]:
+        """Samples and their indices in a seeded order, with a bar for what takes longer than a moment.
 
-    def observed(self) -> Iterator[Frames]:
+        Whoever stops early has drawn at random: in the order of a cache the first would all be of one class.
+
+        Args:
+            seconds: after which no further batch is begun; None for all samples.
+            size: of a batch.
+        """
+        order = np.random.default_rng(0).permutation(self.num_samples)
+        pieces = [order[start : start + size] for start in range(0, self.num_samples, size)]
+        shown = progress(pieces, len(pieces), "comparing with the checkpoint", "batches")
+        for rows in within(seconds, shown):
+            yield rows, self.frames(rows)
+
+    def observed(self, seconds: float | None = None) -> Iterator[Frames]:
         """Some samples, evenly spread, few at a time: the spikes of all layers fill much memory."""
         chosen = np.linspace(0, self.num_samples - 1, min(self.num_samples, NUM_OBSERVED)).astype(np.int64)
-        for start in range(0, len(chosen), OBSERVED_AT_ONCE):
+        chosen = np.random.default_rng(0).permutation(chosen)
+        starts = range(0, len(chosen), OBSERVED_AT_ONCE)
+        for start in within(seconds, starts):
             yield self.frames(chosen[start : start + OBSERVED_AT_ONCE])
 
 
@@ -68,6 +91,7 @@ class Parity:
     Attributes:
         samples: what they were compared on, in words.
         num_samples: how many.
+        num_available: how many there are, of which those were drawn at random.
         agreement: share of samples with the same class.
         median_difference: median of |Δ logit|.
         max_difference: largest |Δ logit|.
@@ -79,6 +103,7 @@ class Parity:
 
     samples: str
     num_samples: int
+    num_available: int
     agreement: float
     median_difference: float
     max_difference: float
@@ -110,8 +135,10 @@ class Parity:
             flips = f"; on {self.num_observed} of them at most {self.flipped[worst]:.1e} of a layer's spikes flipped"
             flips += f" ({worst})" if self.flipped[worst] else ""
         low, high = self.interval
+        drawn = f" drawn from {self.num_available}" if self.num_samples < self.num_available else ""
         same = (
-            f"same class on {self.agreement:.1%} of {self.num_samples} samples (95 % interval {low:.1%} to {high:.1%})"
+            f"same class on {self.agreement:.1%} of {self.num_samples} samples{drawn} "
+            f"(95 % interval {low:.1%} to {high:.1%})"
         )
         difference = f"|Δ logit| median {self.median_difference:.1e}, max {self.max_difference:.1e}"
         return f"{same}, {difference}{accuracies}{flips}"
@@ -143,22 +170,35 @@ def cached_samples(cache: FrameCache, checkpoint: Checkpoint, accept: Collection
     )
 
 
-def compare(model: Network, run: Run, samples: Samples) -> Parity:
-    """Run a checkpoint's model, in eval mode on the CPU, and an exported one on all samples."""
-    expected, exported = [], []
+def compare(model: Network, run: Run, samples: Samples, seconds: float | None = None) -> Parity:
+    """Run a checkpoint's model, in eval mode on the CPU, and an exported one on the same samples.
+
+    Args:
+        model: of the checkpoint.
+        run: the exported file.
+        samples: what to run them on.
+        seconds: what it may take; all samples by default.
+    """
+    drawn, expected, exported = [], [], []
     with torch.inference_mode():
-        for frames in samples.batches():
+        for rows, frames in samples.batches(seconds):
+            drawn.append(rows)
             expected.append(model(torch.from_numpy(frames)).numpy())
             exported.append(run(frames))
     ours, theirs = np.concatenate(expected), np.concatenate(exported)
     difference = np.abs(ours - theirs)
-    agreement = float((ours.argmax(1) == theirs.argmax(1)).mean())
     parity = Parity(
-        samples.source, len(ours), agreement, float(np.median(difference)), float(np.nanmax(difference, initial=0))
+        samples=samples.source,
+        num_samples=len(ours),
+        num_available=samples.num_samples,
+        agreement=float((ours.argmax(1) == theirs.argmax(1)).mean()),
+        median_difference=float(np.median(difference)),
+        max_difference=float(np.nanmax(difference, initial=0)),
     )
     if samples.labels is None:
         return parity
-    accuracies = [float((logits.argmax(1) == samples.labels).mean()) for logits in (theirs, ours)]
+    labels = samples.labels[np.concatenate(drawn)]
+    accuracies = [float((logits.argmax(1) == labels).mean()) for logits in (theirs, ours)]
     return replace(parity, accuracy=accuracies[0], checkpoint_accuracy=accuracies[1])
 
 
