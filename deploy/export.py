@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from deploy.exporting.formats import FORMATS, Built
-from deploy.exporting.options import AGREEMENT, BUDGET_S, FIRST_OPSET, PRECISIONS, ExportOptions
+from deploy.exporting.options import AGREEMENT, BUDGET_S, DT_S, FIRST_OPSET, NIR_READERS, PRECISIONS, ExportOptions
 from deploy.exporting.prepare import check_exportable, describe
 from deploy.exporting.verify import (
     Parity,
@@ -172,6 +172,17 @@ def _parser() -> argparse.ArgumentParser:
     onnx.add_argument("--scan", action="store_true", help="recurrences as Scan: a smaller graph, processors only")
     onnx.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of convolutions; default: fp32")
     onnx.add_argument("--calibration", type=Path, help="cache whose training split calibrates int8")
+    nir = parser.add_argument_group("NIR")
+    nir.add_argument(
+        "--dt", type=float, default=DT_S, metavar="SECONDS", help=f"time step that τ is meant for; default: {DT_S:g}"
+    )
+    nir.add_argument(
+        "--for",
+        dest="reader",
+        choices=NIR_READERS,
+        default="",
+        help="written so that this simulator takes it for what it is; default: as NIR's equations have it",
+    )
     add_accept(parser)
     return parser
 
@@ -192,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}")
     if parity.agreement < options.bound:
         print(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}", file=sys.stderr)
-    print(f"report: {parity_path(out)}\nnext: {FORMATS[options.format].next.format(out=out)}")
+    print(f"report: {parity_path(out)}\nnext: {FORMATS[options.format].next(options).format(out=out, dt=options.dt)}")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from deploy.exporting.nir.graph import NIRModel, open_nir
+from deploy.exporting.nir.readers import READERS
 from deploy.exporting.onnx.model import open_onnx, step_model, unrolled_model
 from deploy.exporting.onnx.quantize import reduced
 from deploy.exporting.options import ExportOptions
@@ -43,13 +44,13 @@ class Format:
         suffix: of its files.
         build: what makes the model.
         open: what loads a file, as a function of frames.
-        next: what to do with it, with ``{out}`` for its path.
+        next: what to do with it, given the options, with ``{out}`` for its path and ``{dt}`` for the time step.
     """
 
     suffix: str
     build: Build
     open: Callable[[Path], Run]
-    next: str
+    next: Callable[[ExportOptions], str]
 
 
 def _onnx(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
@@ -66,13 +67,30 @@ def _of_network(kind: Callable[[Network], Built]) -> Build:
     return lambda checkpoint, options: (kind(prepared(checkpoint.model, options.fold)), {})
 
 
+def _nir(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
+    return NIRModel(prepared(checkpoint.model, options.fold), options.dt, options.reader), {}
+
+
+def _says(text: str) -> Callable[[ExportOptions], str]:
+    return lambda _: text
+
+
+def _read_by(options: ExportOptions) -> str:
+    if options.reader:
+        return READERS[options.reader].call
+    return f'nir.read("{{out}}"); for a simulator add --for {", ".join(READERS)}'
+
+
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", _onnx, open_onnx, "python -m deploy.infer {out} RECORDING"),
-    "onnx-step": Format(".step.onnx", _onnx_step, open_onnx, "python -m deploy.infer {out} RECORDING --stream"),
+    "onnx": Format(".onnx", _onnx, open_onnx, _says("python -m deploy.infer {out} RECORDING")),
+    "onnx-step": Format(".step.onnx", _onnx_step, open_onnx, _says("python -m deploy.infer {out} RECORDING --stream")),
     "torchscript": Format(
-        ".ts", _of_network(TorchScriptModel), open_torchscript, 'torch.jit.load("{out}"), or load it with libtorch'
+        ".ts",
+        _of_network(TorchScriptModel),
+        open_torchscript,
+        _says('torch.jit.load("{out}"), or load it with libtorch'),
     ),
-    "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, 'torch.export.load("{out}").module()'),
-    "nir": Format(".nir", _of_network(NIRModel), open_nir, 'nir.read("{out}"), then any simulator that reads NIR'),
+    "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, _says('torch.export.load("{out}").module()')),
+    "nir": Format(".nir", _nir, open_nir, _read_by),
 }
 """Every format of ``deploy.exporting.options.FORMATS``."""

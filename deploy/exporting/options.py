@@ -10,6 +10,7 @@ from onnx.defs import onnx_opset_version
 
 FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir")
 PRECISIONS = ("fp32", "fp16", "int8")
+NIR_READERS = ("snntorch", "spikingjelly", "norse")
 FIRST_OPSET = 18
 """The first whose Split divides by a number of outputs; onnxruntime 1.16 knows it."""
 
@@ -17,6 +18,8 @@ FIRST_OPSET = 18
 AGREEMENT = 0.99
 """Least share of samples that must get the same class; one rounding near a threshold may turn a close decision."""
 
+DT_S = 1e-4
+"""snnTorch reads no other, and it is SpikingJelly's default."""
 BUDGET_S = 10.0
 """Time for comparing a file with its checkpoint, beyond which a person would wait for nothing else."""
 
@@ -38,6 +41,8 @@ class ExportOptions:
         bound: least share of samples on which the file must say what the checkpoint says; refused is one whose 95 %
             interval lies below.
         budget: seconds for comparing file and checkpoint, on as many samples as they allow; None for all samples.
+        dt: NIR: the time step that its time constants are meant for, s.
+        reader: NIR: what is to read the file, one of ``deploy.exporting.nir.readers.READERS``; empty for any.
 
     Raises:
         ValueError: for an unknown name, or options that do not go together; what to do is said.
@@ -53,6 +58,8 @@ class ExportOptions:
     accept: tuple[str, ...] = ()
     bound: float = AGREEMENT
     budget: float | None = BUDGET_S
+    dt: float = DT_S
+    reader: str = ""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -65,6 +72,10 @@ class ExportOptions:
             raise ValueError(f"bound {self.bound}: a share of samples from 0 to 1, such as 0.97")
         if self.budget is not None and not 0 <= self.budget < math.inf:
             raise ValueError(f"budget {self.budget}: a time in seconds, such as 60, or all")
+        if not 0 < self.dt < math.inf:
+            raise ValueError(f"dt {self.dt}: a time step in seconds, such as {DT_S:g}")
+        if self.reader not in ("", *NIR_READERS):
+            raise ValueError(f"unknown reader {self.reader!r}; choose one of {', '.join(NIR_READERS)}")
         if self.compat and self.opset != FIRST_OPSET:
             raise ValueError(f"onnxruntime 1.16 loads opset {FIRST_OPSET}, not {self.opset}; leave out --opset")
         self._check_format()
@@ -77,5 +88,7 @@ class ExportOptions:
             raise ValueError(f"only --format onnx has a Scan; {self.format} was asked for")
         if self.precision == "int8" and self.calibration is None:
             raise ValueError("int8 needs the range of the first layer's input: add --calibration FILE.h5")
+        if self.format != "nir" and (self.reader or self.dt != DT_S):
+            raise ValueError(f"only --format nir has a reader and a time step; {self.format} was asked for")
         if self.format == "nir" and not self.fold:
             raise ValueError("NIR has no batch norm; leave out --exact")

@@ -1,12 +1,7 @@
 """Export to NIR, the interchange format of neuromorphic simulators and chips, for neurons that it can hold.
 
 One time step of the network becomes a graph; the reader feeds it a frame a step and takes the mean of its output over
-T. NIR's LIF, integrated by Euler with dt = 1, is
-
-    U[t] = V[t-1] + ((v_leak − V[t-1]) + r·X[t]) / τ        spike at U > v_threshold, then V = v_reset
-
-so a neuron fits where a spike's reset leaves the same membrane whatever it was before: r = a and g the same for all
-steps. Then τ = 1/(1 − a), its r = g·τ, and what the leak and reset leave decides v_leak and v_reset.
+T. What a neuron becomes stands in ``deploy.exporting.nir.neurons``, what single readers need in ``….readers``.
 """
 
 from __future__ import annotations
@@ -25,7 +20,10 @@ from torch.fx import Node
 
 from deploy.exporting import operators
 from deploy.exporting.capture import capture, placeholders
-from deploy.exporting.nir.run import open_nir, run_graph
+from deploy.exporting.nir.adapt import Edges, Nodes
+from deploy.exporting.nir.neurons import neuron_node
+from deploy.exporting.nir.readers import READERS
+from deploy.exporting.nir.run import DT, open_nir, run_graph
 from deploy.exporting.nodes import arguments, layer, shape_of
 from deploy.exporting.prepare import example_frames
 from deploy.exporting.step import StepNetwork
@@ -34,11 +32,10 @@ from deploy.running.metadata import KEY, ModelMetadata
 from evglif.models import Network
 from evglif.recurrence import Coefficients
 
-__all__ = ["NIRModel", "lif_parameters", "open_nir"]
+__all__ = ["NIRModel", "open_nir"]
 
 aten = torch.ops.aten
 INPUT, OUTPUT = "input", "output"
-Values = dict[str, NDArray[np.float64]]
 
 
 def nir_package() -> Any:
@@ -53,52 +50,20 @@ def nir_package() -> Any:
         raise ModuleNotFoundError("NIR files need the package nir: pip install 'evglif[nir]'") from error
 
 
-def lif_parameters(coefficients: Values, rest: float, strict: bool, where: str) -> Values:
-    """τ, r, v_leak, v_threshold and v_reset of NIR's LIF for the coefficients of one layer, ``[C]``.
-
-    Raises:
-        ValueError: where there is no such LIF; the reason is given, and ``where`` named.
-    """
-    a, b, g, r, d, v = (coefficients[field.name] for field in fields(Coefficients))
-    if g.ndim == 2 and (g != g[:1]).any():
-        raise ValueError(
-            f"{where}: the input gain g^t changes from step to step (β > 0), which NIR's LIF cannot; "
-            "export to onnx, or train with --neuron lif, plif, or gates '001', '101'"
-        )
-    if not np.allclose(r, a, rtol=1e-6, atol=1e-7):
-        raise ValueError(
-            f"{where}: the reset leaves a share of the membrane (γ < 1, soft reset), which NIR's LIF sets to a fixed "
-            "value; export to onnx, or train a neuron with hard reset"
-        )
-    if (a >= 1).any():
-        raise ValueError(f"{where}: the membrane does not leak (decay 1), NIR's LIF has a finite τ; export to onnx")
-    tau = 1 / (1 - a)
-    # After a spike: U = g·X − b − d, which Euler makes of v_reset by a·v_reset + v_leak·(1 − a); at rest likewise.
-    v_leak = -b * tau
-    with np.errstate(divide="ignore", invalid="ignore"):
-        v_reset = np.where(a > 0, -d / a, 0.0)
-    if (d[a == 0] != 0).any():
-        raise ValueError(f"{where}: a reset by a fixed amount needs a membrane that keeps some of itself (decay 0)")
-    if not np.allclose(v_reset, rest):
-        raise ValueError(f"{where}: the neuron rests at {rest:g} and is reset to {v_reset}; NIR begins at v_reset")
-    # NIR fires above its threshold, the neuron at it: the next number below is the same for fp32 membranes.
-    threshold = v if strict else np.nextafter(v.astype(np.float32), np.float32(-np.inf)).astype(np.float64)
-    gain = g[0] if g.ndim == 2 else g
-    return {"tau": tau, "r": gain * tau, "v_leak": v_leak, "v_threshold": threshold, "v_reset": v_reset}
-
-
 class NIRModel:
     """A network as a NIR graph of one time step: norms folded, sums where edges meet.
 
     Args:
         network: with folded norms; stays as it is.
+        dt: the time step that τ and r are meant for, s.
+        reader: what is to read the graph; any, by NIR's equations, where it is empty.
 
     Raises:
         ModuleNotFoundError: without the package nir.
-        ValueError: for a neuron or an operator that NIR does not have; the layer is named.
+        ValueError: for a neuron or an operator that NIR does not have, or the reader; the layer is named.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, dt: float, reader: str = "") -> None:
         if network.spec.encoder not in ("frames", "direct") or network.mean is not None:
             raise ValueError(f"{network.spec.name}: NIR has no encoder {network.spec.encoder} and no normalisation")
         self._steps = network.spec.steps
@@ -107,32 +72,37 @@ class NIRModel:
         frame = example_frames(network)[:, 0]
         program = capture(step, (frame, torch.tensor(0), membranes), batched=(True, False, True))
         constants, given = placeholders(program)
-        self._writer = _Writer(constants, [state.rest for state in step.states])
+        writer = _Writer(constants, [state.rest for state in step.states], dt)
         body = [node for node in program.graph.nodes if node.op == "call_function"]
-        self.graph = self._writer.graph(given[0], body, program.graph.output_node().args[0][0])
+        nodes, edges = writer.write(given[0], body, program.graph.output_node().args[0][0])
+        if reader:
+            nodes, edges = READERS[reader].adapt(nodes, edges, dt)
+        self.graph = writer.nir.NIRGraph(nodes, edges)
+        self._dt = dt
 
     def save(self, path: Path, metadata: ModelMetadata) -> None:
-        """Write the graph; the description is its metadata."""
-        self.graph.metadata = {KEY: metadata.to_json()}
+        """Write the graph; the description is its metadata, and so is the time step."""
+        self.graph.metadata = {KEY: metadata.to_json(), DT: self._dt}
         nir_package().write(path, self.graph)
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the graph run by ``deploy.exporting.nir.run``."""
-        return run_graph(self.graph, frames, self._steps)[1]
+        return run_graph(self.graph, frames, self._steps, self._dt)[1]
 
 
 class _Writer:
     """Turns captured nodes into NIR nodes; a value is the names of the nodes whose outputs add up to it."""
 
-    def __init__(self, constants: dict[Node, torch.Tensor], rests: list[float]) -> None:
+    def __init__(self, constants: dict[Node, torch.Tensor], rests: list[float], dt: float) -> None:
         self.nir = nir_package()
+        self.dt = dt
         self.constants = constants
         self.rests = iter(rests)
-        self.nodes: dict[str, Any] = {}
-        self.edges: list[tuple[str, str]] = []
+        self.nodes: Nodes = {}
+        self.edges: Edges = []
         self.values: dict[Node, tuple[str, ...]] = {}
 
-    def graph(self, frame: Node, body: list[Node], logits: Node) -> Any:
+    def write(self, frame: Node, body: list[Node], logits: Node) -> tuple[Nodes, Edges]:
         self.values[frame] = (INPUT,)
         self.nodes[INPUT] = self.nir.Input({"input": np.array(_sample(frame))})
         for node in body:
@@ -140,7 +110,7 @@ class _Writer:
                 self._run(node)
         self.nodes[OUTPUT] = self.nir.Output({"output": np.array(_sample(logits))})
         self.edges += [(source, OUTPUT) for source in self.values[logits]]
-        return self.nir.NIRGraph(self.nodes, self.edges)
+        return self.nodes, self.edges
 
     def _run(self, node: Node) -> None:
         if node.target not in RULES:
@@ -176,8 +146,13 @@ def _reshape(to: _Writer, node: Node) -> tuple[str, ...]:
     source = arguments(node)[0]
     before, after = _sample(source), _sample(node)
     if len(before) == 3 and len(after) == 1:
-        return to.add(node, source, to.nir.Flatten({"input": np.array(before)}, start_dim=0))
+        return to.add(node, source, _flatten(to, before))
     return to.values[source]
+
+
+def _flatten(to: _Writer, shape: tuple[int, ...]) -> Any:
+    """The last three dimensions, counted from behind: the same with a batch before them and without one."""
+    return to.nir.Flatten({"input": np.array(shape)}, start_dim=-3, end_dim=-1)
 
 
 def _conv(to: _Writer, node: Node) -> tuple[str, ...]:
@@ -213,7 +188,7 @@ def _mean(to: _Writer, node: Node) -> tuple[str, ...]:
         size = np.array(shape[1:])
         pooled = to.add(node, source, to.nir.AvgPool2d(size, size, np.zeros(2, int)))
         name = f"{pooled[0]}.flatten"
-        to.nodes[name] = to.nir.Flatten({"input": np.array((shape[0], 1, 1))}, start_dim=0)
+        to.nodes[name] = _flatten(to, (shape[0], 1, 1))
         to.edges.append((pooled[0], name))
         return (name,)
     classes, votes = shape
@@ -237,11 +212,8 @@ def _neuron(to: _Writer, node: Node) -> tuple[str, ...]:
     where, shape = layer(node).removeprefix("network."), _sample(current)
     names = (field.name for field in fields(Coefficients))
     values = {name: to.constants[each].double().numpy() for name, each in zip(names, coefficients, strict=True)}
-    parameters = {
-        name: np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(np.float32)
-        for name, value in lif_parameters(values, next(to.rests), bool(strict), where).items()
-    }
-    return to.add(node, current, to.nir.LIF(**parameters), where)
+    made = neuron_node(to.nir, values, next(to.rests), bool(strict), to.dt, shape, where)
+    return to.add(node, current, made, where)
 
 
 RULES: dict[Any, Callable[[_Writer, Node], tuple[str, ...]]] = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deploy.export import export, main
-from deploy.exporting.nir.graph import lif_parameters
+from deploy.exporting.nir.neurons import neuron_node, neuron_parameters
 from evglif.neurons import GLIF, IF, LIF, PLIF
 from evglif.recurrence import Coefficients
 from tests.helpers.checkpoints import saved
@@ -19,14 +19,13 @@ def numbers(neuron):
     return {name: getattr(coefficients, name).detach().double().numpy() for name in names}
 
 
-def euler(node, current):
-    """NIR's LIF as its documentation writes it, a neuron at a time, in plain Python: dt = 1."""
-    tau, r, leak, threshold, v_reset = (
-        getattr(node, name).item() for name in ("tau", "r", "v_leak", "v_threshold", "v_reset")
-    )
+def euler(node, current, dt):
+    """NIR's LIF and IF as its documentation writes them, a neuron at a time, in plain Python."""
+    r, threshold, v_reset = (getattr(node, name).item() for name in ("r", "v_threshold", "v_reset"))
     spikes, v = [], v_reset
     for x in current:
-        v = v + ((leak - v) + r * x) / tau
+        slope = r * x if isinstance(node, nir.IF) else ((node.v_leak.item() - v) + r * x) / node.tau.item()
+        v = v + dt * slope
         spikes.append(v > threshold)
         v = v_reset if spikes[-1] else v
     return spikes
@@ -43,19 +42,27 @@ NEURONS = {
     "plif": PLIF(3.0),
     "plif with reset voltage": PLIF(3.0, v_reset=-0.5),
     "glif, β = 0 and γ = 1": glif_without_beta(),
+    "if": IF(reset="hard"),
 }
 
 
+@pytest.mark.parametrize("dt", [1e-4, 1e-3, 1.0])
 @pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
-def test_an_independent_simulator_gives_the_same_spikes(tmp_path, neuron):
-    parameters = lif_parameters(numbers(neuron), neuron.rest, neuron.strict, "here")
-    graph = nir.NIRGraph.from_list(nir.LIF(**parameters))
-    nir.write(tmp_path / "neuron.nir", graph)
-    (node,) = (each for each in nir.read(tmp_path / "neuron.nir").nodes.values() if isinstance(each, nir.LIF))
+def test_an_independent_simulator_gives_the_same_spikes(tmp_path, neuron, dt):
+    made = neuron_node(nir, numbers(neuron), neuron.rest, neuron.strict, dt, (1,), "here")
+    nir.write(tmp_path / "neuron.nir", nir.NIRGraph.from_list(made))
+    (node,) = (each for each in nir.read(tmp_path / "neuron.nir").nodes.values() if isinstance(each, nir.LIF | nir.IF))
     current = 2 * torch.randn(40, generator=torch.Generator().manual_seed(1)) + 1.5
     expected = neuron(current.view(40, 1, 1)).flatten().tolist()
-    assert euler(node, current.tolist()) == expected
-    assert 3 < sum(expected) < 37
+    assert euler(node, current.tolist(), dt) == expected
+    assert 3 < sum(expected) < 38
+
+
+def mixed():
+    """Two channels, of which one does not leak."""
+    neuron = GLIF(2, 3, gates="101", init={"tau_exp": 0.5, "tau_lin": 0.1, "v_th": 1.0, "v_re": 0.0, "g": 0.9})
+    neuron.set_values(alpha=torch.tensor([0.5, 0.0]), tau_exp=torch.tensor([0.5, 1.0]))
+    return neuron
 
 
 @pytest.mark.parametrize(
@@ -64,19 +71,20 @@ def test_an_independent_simulator_gives_the_same_spikes(tmp_path, neuron):
         (GLIF(2, 3), "input gain g.* changes|the reset leaves"),
         (GLIF(2, 3, gates="100"), "the reset leaves a share of the membrane"),
         (LIF(0.5, reset="soft"), "the reset leaves a share of the membrane"),
-        (IF(reset="hard"), "the membrane does not leak"),
+        (IF(), "the reset leaves a share of the membrane"),
+        (mixed(), "the membrane of some channels does not leak"),
     ],
 )
 def test_neurons_that_nir_cannot_hold_are_refused_with_the_reason(neuron, message):
     with pytest.raises(ValueError, match=f"features: {message}"):
-        lif_parameters(numbers(neuron), neuron.rest, neuron.strict, "features")
+        neuron_parameters(numbers(neuron), neuron.rest, neuron.strict, 1e-4, "features")
 
 
 def test_a_gain_that_changes_over_time_is_refused():
     neuron = GLIF(2, 3, gates="111")
     neuron.set_values(g=torch.tensor([[0.5], [0.6], [0.7]]).expand(3, 2))
     with pytest.raises(ValueError, match="changes from step to step"):
-        lif_parameters(numbers(neuron), 0.0, True, "features")
+        neuron_parameters(numbers(neuron), 0.0, True, 1e-4, "features")
 
 
 @pytest.mark.parametrize(
@@ -115,5 +123,5 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path, monkeypatc
 
 
 def test_a_threshold_that_is_reached_exactly_fires_as_in_plif():
-    parameters = lif_parameters(numbers(PLIF(2.0)), 0.0, False, "here")
+    _, parameters = neuron_parameters(numbers(PLIF(2.0)), 0.0, False, 1e-4, "here")
     assert np.float32(1.0) > parameters["v_threshold"].astype(np.float32)

@@ -1,0 +1,168 @@
+"""Changes of a NIR graph that leave its answers as they are, for readers that do not take all of NIR."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Nodes = dict[str, Any]
+Edges = list[tuple[str, str]]
+Change = Callable[[Nodes, Edges, float], tuple[Nodes, Edges]]
+"""Makes other nodes and edges of those given, which stay as they are, and of the time step, s."""
+Floats = NDArray[np.float64]
+
+
+def pools_as_convolutions(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
+    """Average pools as convolutions that give each channel its own mean, for readers without average pools."""
+    nir = import_module("nir")
+    changed = dict(nodes)
+    for name, node in nodes.items():
+        if isinstance(node, nir.AvgPool2d):
+            size = np.asarray(node.kernel_size)
+            weights = np.full((_num_channels(name, nodes, edges), *size), 1 / size.prod())
+            changed[name] = _by_channel(nir, weights, np.zeros(len(weights)), tuple(int(each) for each in node.stride))
+    return changed, edges
+
+
+def normalised(unit_resistance: bool) -> Change:
+    """Membranes that rest, leak and are reset at 0 and fire above 1, where they don't yet.
+
+        W = (U − v_reset)/(v_threshold − v_reset)        X' = (r·X + v_leak − v_reset)/(r'·(v_threshold − v_reset))
+
+    What the current X becomes is part of the weights before the neuron, or of a node between where others need those.
+    So neurons that differ from channel to channel, or leak towards some other value, fit readers that know one
+    threshold and none of the rest.
+
+    Args:
+        unit_resistance: r' = 1 of an LIF; otherwise τ/dt, which adds X' to the membrane as it is. That of an IF is
+            1/dt, always.
+    """
+
+    def change(nodes: Nodes, edges: Edges, dt: float) -> tuple[Nodes, Edges]:
+        nir = import_module("nir")
+        changed, wired = dict(nodes), edges
+        for name, node in nodes.items():
+            if isinstance(node, nir.LIF | nir.IF):
+                neuron, factor, shift = _normal(nir, name, node, None if unit_resistance else dt, dt)
+                if not (_alike(neuron, node) and _near(factor, 1.0) and not shift.any()):
+                    changed[name] = neuron
+                    wired = _feed(nir, changed, wired, name, factor, shift)
+        return changed, wired
+
+    return change
+
+
+def depth_first(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
+    """Edges in an order in which a walk that goes to the end of each branch meets a sum when its terms are there.
+
+    Raises:
+        ValueError: where there is none, as with convolutions on shortcuts; the node is named.
+    """
+    depths: dict[str, int] = {}
+
+    def depth(name: str) -> int:
+        if name not in depths:
+            depths[name] = 1 + max((depth(target) for source, target in edges if source == name), default=0)
+        return depths[name]
+
+    ordered = sorted(edges, key=lambda edge: -depth(edge[1]))
+    met: list[str] = []
+    pending = ["input"]
+    while pending:
+        name = pending.pop()
+        if name in met:
+            continue
+        missing = [source for source, target in ordered if target == name and source not in met]
+        if missing:
+            raise ValueError(
+                f"{name} adds up two branches, and the reader would run it before {missing[0]}, without an error: "
+                "choose another reader, or a network whose shortcuts are plain (7b-widenet, or one of PLIF's)"
+            )
+        met.append(name)
+        pending += [target for source, target in reversed(ordered) if source == name]
+    return nodes, ordered
+
+
+def _normal(nir: Any, name: str, node: Any, dt_of_r: float | None, dt: float) -> tuple[Any, Floats, Floats]:
+    """The normalised neuron, and what its current is multiplied by and then increased by, both by channel."""
+    leaky = isinstance(node, nir.LIF)
+    values = {each: _by_channels(name, node, each) for each in ("r", "v_threshold", "v_reset")}
+    span = values["v_threshold"] - values["v_reset"]
+    wanted = np.full_like(span, 1 / dt)
+    leak = np.zeros_like(span)
+    if leaky:
+        tau = _by_channels(name, node, "tau")
+        wanted = np.ones_like(span) if dt_of_r is None else tau / dt_of_r
+        leak = _by_channels(name, node, "v_leak") - values["v_reset"]
+    one, nought = np.ones_like(node.r), np.zeros_like(node.r)
+    r = np.broadcast_to(wanted.reshape(-1, *(1,) * (node.r.ndim - 1)), node.r.shape).astype(np.float32)
+    more = {"tau": node.tau, "v_leak": nought} if leaky else {}
+    neuron = type(node)(r=r, v_threshold=one, v_reset=nought, **more)
+    return neuron, values["r"] / (wanted * span), leak / (wanted * span)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return all(_near(getattr(one, name), getattr(other, name)) for name in ("r", "v_threshold", "v_reset"))
+
+
+def _near(values: Any, others: Any) -> bool:
+    return np.allclose(values, others, rtol=1e-6, atol=0)  # as near as float32 is
+
+
+def _by_channels(name: str, node: Any, parameter: str) -> Floats:
+    values = np.asarray(getattr(node, parameter), np.float64).reshape(len(node.r), -1)
+    if (values != values[:, :1]).any():
+        raise ValueError(f"{name}: {parameter} differs within a channel, which no weight before it can stand for")
+    return values[:, 0]
+
+
+def _feed(nir: Any, nodes: Nodes, edges: Edges, name: str, factor: Floats, shift: Floats) -> Edges:
+    """Multiply and shift the current of a neuron: in the one node of weights before it, or in one between."""
+    sources = [source for source, target in edges if target == name]
+    if len(sources) == 1 and _is_weight(nir, nodes[sources[0]]) and sum(each == sources[0] for each, _ in edges) == 1:
+        nodes[sources[0]] = _applied(nir, nodes[sources[0]], factor, shift)
+        return edges
+    between = f"{name}.current"
+    maps = factor if nodes[name].r.ndim == 1 else factor.reshape(-1, 1, 1)
+    nodes[between] = _by_channel(nir, maps, shift)
+    return [(source, between if target == name else target) for source, target in edges] + [(between, name)]
+
+
+def _is_weight(nir: Any, node: Any) -> bool:
+    return isinstance(node, nir.Conv2d | nir.Linear | nir.Affine)
+
+
+def _applied(nir: Any, node: Any, factor: Floats, shift: Floats) -> Any:
+    weight = (node.weight * factor.reshape(-1, *(1,) * (node.weight.ndim - 1))).astype(np.float32)
+    bias = 0.0 if isinstance(node, nir.Linear) else node.bias
+    bias = (bias * factor + shift).astype(np.float32)
+    if isinstance(node, nir.Conv2d):
+        return nir.Conv2d(node.input_shape, weight, node.stride, node.padding, node.dilation, node.groups, bias)
+    return nir.Affine(weight, bias) if bias.any() or isinstance(node, nir.Affine) else nir.Linear(weight)
+
+
+def _by_channel(nir: Any, weights: Floats, shift: Floats, stride: tuple[int, ...] = (1, 1)) -> Any:
+    """What gives every channel of vectors or maps weights of its own, ``[C]`` or ``[C, k, k]``.
+
+    Matrices are mostly nought: NIR's check of shapes knows no groups of channels.
+    """
+    if weights.ndim == 1:
+        return nir.Affine(np.diag(weights).astype(np.float32), shift.astype(np.float32))
+    full = np.einsum("cd,chw->cdhw", np.eye(len(weights)), weights).astype(np.float32)
+    return nir.Conv2d(None, full, stride, (0, 0), 1, 1, shift.astype(np.float32))
+
+
+def _num_channels(name: str, nodes: Nodes, edges: Edges) -> int:
+    """Channels of what comes into a node, as the first node before it says that does."""
+    nir = import_module("nir")
+    source = next(source for source, target in edges if target == name)
+    node = nodes[source]
+    if isinstance(node, nir.Conv2d):
+        return len(node.weight)
+    if isinstance(node, nir.LIF | nir.IF | nir.Input):
+        return int(node.output_type["output"][0])
+    return _num_channels(source, nodes, edges)
