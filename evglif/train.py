@@ -23,8 +23,8 @@ from evglif.training.run import BOARD, Run, State, flat
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
-from preprocessing.files import BusyError
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
+from preprocessing.terminal import shown
 
 
 def train(
@@ -74,7 +74,8 @@ def train(
         if finished is not None:
             plot_run(run.folder, finished, cache.classes)
             if progress:
-                print(f"{out} holds this run, finished after {recipe.epochs} epochs; pass --overwrite to begin anew")
+                told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
+                print(f"{shown(out)} holds this run, {told}")
             return finished
         fabric = launched(machine, recipe.precision)
         board = run.folder / BOARD if machine.tensorboard else None
@@ -103,7 +104,7 @@ def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, pr
     if former is None:
         run.begin(to_yaml(replace(recipe, model=spec_to_dict(spec))))
     elif progress:
-        print(f"{run.folder}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
+        print(f"{shown(run.folder)}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
 
 
 def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
@@ -187,18 +188,11 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     }
 
 
+@command("the same command goes on after the last whole epoch")
 def main() -> int:
     """The command line; errors a user can mend end in one line."""
-    take_any_text()
-    try:
-        recipe, rest = parse_arguments()
-        train(recipe, **rest)
-    except (BusyError, ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on after the last whole epoch", file=sys.stderr)
-        return 130
+    recipe, rest = parse_arguments()
+    train(recipe, **rest)
     return 0
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from preprocessing.terminal import tell
 
 
 def keep_somewhere(module: str) -> None:
@@ -29,10 +30,9 @@ def keep_somewhere(module: str) -> None:
     folder = tempfile.mkdtemp(prefix="evglif-compiled-")
     atexit.register(_remove, folder, os.getpid())
     os.environ["NUMBA_CACHE_DIR"] = kept.CACHE_DIR = folder
-    print(
+    tell(
         f"note: neither {Path(module).parent} nor {home} can be written to, so that loops are compiled anew in every "
-        "run; name a folder in NUMBA_CACHE_DIR to keep them",
-        file=sys.stderr,
+        "run; name a folder in NUMBA_CACHE_DIR to keep them"
     )
 
 

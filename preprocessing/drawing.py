@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
-from preprocessing.terminal import as_text
+from preprocessing.terminal import NEVER, by_codes, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 def literal(text: str) -> str:
     """A text of a user, for matplotlib to show letter for letter: no dollar in it begins a formula."""
-    return as_text(text).replace("$", r"\$")
+    return by_codes(NEVER, text).replace("$", r"\$")
 
 
 def save(figure: Figure, out: Path, **options: Any) -> None:
@@ -26,7 +25,7 @@ def save(figure: Figure, out: Path, **options: Any) -> None:
         simplefilter("always")
         figure.savefig(out, **options)
     for message in dict.fromkeys(str(each.message) for each in told):
-        print(f"note: {out}: {message}", file=sys.stderr)
+        tell(f"note: {out}: {message}")
 
 
 @contextmanager
@@ -45,4 +44,4 @@ def optional_picture(path: Path, again: str) -> Iterator[None]:
         with suppress(OSError):
             path.unlink(missing_ok=True)
         reason = " ".join(str(error).split()) or type(error).__name__
-        print(f"warning: {path} could not be drawn: {reason}; {again}", file=sys.stderr)
+        tell(f"warning: {path} could not be drawn: {reason}; {again}")

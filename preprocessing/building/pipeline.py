@@ -22,6 +22,7 @@ from preprocessing.events import Reading, RecordingError
 from preprocessing.events.reading import DROP_BAD
 from preprocessing.files import BusyError, WriteError, exclusive, now_ns, require_file, writing
 from preprocessing.frames.settings import FrameSettings
+from preprocessing.terminal import shown
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class BuildResult:
 
     def __str__(self) -> str:
         if self.up_to_date:
-            return f"{self.path} is up to date: built before from the same recordings with the same options"
+            return f"{shown(self.path)} is up to date: built before from the same recordings with the same options"
         with FrameCache(self.path) as cache:
             return summary(cache, self.seconds, self.notes)
 
