@@ -9,7 +9,8 @@ from dataclasses import MISSING, fields
 from inspect import cleandoc
 from pathlib import Path
 
-from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive
+from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive, seconds
+from preprocessing.building.cluster import CLUSTER_PATIENCE_S
 from preprocessing.building.pipeline import BuildResult, build
 from preprocessing.commands import command
 from preprocessing.datasets import DATASETS, Dataset
@@ -91,6 +92,14 @@ def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
         add_reading_options(parser)
     add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
+    add(
+        "--cluster-timeout",
+        dest="cluster_patience_s",
+        type=seconds,
+        default=CLUSTER_PATIENCE_S,
+        metavar="SECONDS",
+        help="how long the scheduler may take to answer",
+    )
     add("--consolidate", action="store_true", help="with a cluster: one file instead of one that refers to shards")
     add("--limit", type=positive, metavar="N", help="at most so many recordings, spread over classes and splits")
     add(
