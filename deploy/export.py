@@ -28,7 +28,7 @@ from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
 from preprocessing.files import require_file
-from preprocessing.terminal import json_text, paragraph, shown, tell
+from preprocessing.terminal import as_text, json_text, paragraph, shown, tell
 
 _MORE = "its interval reaches that, so that these samples cannot tell: compare on more of them with --data"
 
@@ -63,6 +63,8 @@ def export(
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
     require_file(out)
+    if as_text(str(out)) != str(out):
+        raise ValueError(f"{out}: torch and onnx write to names in UTF-8 only; name another file with --out")
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")

@@ -24,7 +24,7 @@ from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
-from preprocessing.terminal import shown
+from preprocessing.terminal import as_text, shown, tell
 
 
 def train(
@@ -78,7 +78,7 @@ def train(
                 print(f"{shown(out)} holds this run, {told}")
             return finished
         fabric = launched(machine, recipe.precision)
-        board = run.folder / BOARD if machine.tensorboard else None
+        board = _board(run.folder) if machine.tensorboard else None
         watch = Watch(recipe.epochs, progress and fabric.is_global_zero, board)
         try:
             if fabric.is_global_zero:
@@ -98,6 +98,14 @@ def train(
     if progress:
         report(run.folder, results)
     return results
+
+
+def _board(folder: Path) -> Path | None:
+    """Where TensorBoard's files go, if they can."""
+    if as_text(str(folder)) == str(folder):
+        return folder / BOARD
+    tell(f"note: TensorBoard takes names in UTF-8 only; {folder} gets none of its files")
+    return None
 
 
 def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, progress: bool) -> None:
@@ -132,6 +140,11 @@ def samples_by_stage(cache: FrameCache, parts: Parts, track_test: bool) -> dict[
     return {stage: FrameDataset(cache, indices) for stage, indices in stages.items()}
 
 
+def _path(text: str) -> Path:
+    """A path as it was typed; by its own type, the parser reads it as YAML, which takes no name that is no text."""
+    return Path(text)
+
+
 def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
     """The command line: recipe and the other arguments of ``train``.
 
@@ -159,8 +172,8 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
         print_config=None,
     )
     parser.add_argument("--recipe", action=RecipeFile, help=f"one of {', '.join(recipe_names())}, or a YAML file")
-    parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
-    parser.add_argument("--out", type=Path, help="folder of the run, e.g. runs/digits")
+    parser.add_argument("--data", type=_path, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--out", type=_path, help="folder of the run, e.g. runs/digits")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
+from preprocessing.scratch import can_be_made, folder_of_this_run, home
 from preprocessing.terminal import NEVER, by_codes, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+def keep_fonts_somewhere() -> None:
+    """Give matplotlib a folder of this run where it could not write to its own; it would say so in two long lines.
+
+    To be called before it is imported.
+    """
+    own = home("XDG_CONFIG_HOME", "~/.config"), home("XDG_CACHE_HOME", "~/.cache")
+    if "MPLCONFIGDIR" not in os.environ and not all(can_be_made(folder / "matplotlib") for folder in own):
+        with suppress(FileNotFoundError):  # of any folder: then it says itself what it cannot do without
+            os.environ["MPLCONFIGDIR"] = folder_of_this_run()
+
+
+keep_fonts_somewhere()
 
 
 def literal(text: str) -> str:

@@ -10,11 +10,11 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "starting files workers terminal": "",
+        "starting files workers scratch terminal": "",
         "outlet": "terminal",
         "progress": "outlet terminal",
         "commands": "files outlet terminal workers",
-        "compiled drawing": "terminal",
+        "compiled drawing": "scratch terminal",
         "kernels": "compiled",
         "events": "kernels",
         "readers frames": "events kernels",
@@ -64,7 +64,7 @@ ROOMS = {
         "": "checkpoint models neurons preprocessing.starting",
     },
     "deploy": {
-        "running": "preprocessing.events preprocessing.frames preprocessing.readers",
+        "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
         "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
         "preprocessing.readers preprocessing.terminal",

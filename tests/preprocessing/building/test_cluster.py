@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -366,13 +367,12 @@ def test_a_scheduler_file_that_is_none_is_named(root, out, content, tmp_path):
         build(Folder(root), out, cluster=str(path), cluster_patience_s=5.0, **SMALL)
 
 
-def test_a_scheduler_without_workers_is_told_of(root, out, local, tmp_path, capsys):
-    with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=":0") as alone:
-        file = tmp_path / "scheduler.json"
-        file.write_text(json.dumps({"address": alone.scheduler_address}))
-        later = threading.Timer(1.0, alone.scale, (1,))
-        later.start()
-        build(Folder(root, window="1ms"), out, cluster=str(file), **SMALL)
-        later.join()
-    assert f"{file}: the scheduler has no workers; what is to be done waits until one comes" in capsys.readouterr().err
-    assert_equal(FrameCache(out), FrameCache(local))
+def test_a_scheduler_without_workers_is_told_of(cluster, tmp_path, capsys):
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"address": cluster.scheduler_address}))
+    with on_cluster._client(str(file), 30.0) as client:
+        assert client.scheduler.address == cluster.scheduler_address
+    assert capsys.readouterr().err == ""
+    on_cluster._connected(str(file), SimpleNamespace(nthreads=dict))
+    told = "the scheduler has no workers; what is to be done waits until one comes"
+    assert capsys.readouterr().err == f"{file}: {told}\n"
