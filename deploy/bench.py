@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -19,7 +18,8 @@ import numpy as np
 from deploy.measuring.contenders import EXPORTED, FROM_CHECKPOINT, Contender
 from deploy.running.session import Floats
 from preprocessing.arguments import Help, positive
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
+from preprocessing.terminal import json_text, shown, tell
 
 NUM_COMPARED, COMPARED_AT_ONCE = 32, 8
 AGREEMENT = 0.95
@@ -164,13 +164,10 @@ def print_timings(options: argparse.Namespace) -> list[Timing]:
     for threads in options.threads:
         last = 0
         if sys.stderr.isatty():
-            print(
-                f"starting {', '.join([*against, EXPORTED])}, then {options.repeats} turns a batch size",
-                file=sys.stderr,
-            )
+            tell(f"starting {', '.join([*against, EXPORTED])}, then {options.repeats} turns a batch size")
         for timing in bench(options.model, options.checkpoint, threads, options.batch, options.repeats, against):
             if isinstance(timing, str):
-                print(f"left out: {timing}", file=sys.stderr)
+                tell(f"left out: {timing}")
                 continue
             if timing.batch != last:
                 print(_heading(timing))
@@ -199,24 +196,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("no figures were written")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; exit status 1 for what cannot run, and where the answers disagree."""
-    take_any_text()
     options = _parser().parse_args(arguments)
     where = machine(sorted({PACKAGES[EXPORTED], *(["torch"] if options.checkpoint else [])}))
-    try:
-        timings = print_timings(options)
-        print(where)
-        if options.json:
-            text = json.dumps({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
-            options.json.write_text(text + "\n", encoding="utf-8")
-            print(f"written to {options.json}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    timings = print_timings(options)
+    print(where)
+    if options.json:
+        text = json_text({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
+        options.json.write_text(text + "\n", encoding="utf-8")
+        print(f"written to {shown(options.json)}")
     disagreeing = sorted({timing.name for timing in timings if timing.agreement < AGREEMENT})
     if disagreeing:
-        print(f"error: {', '.join(disagreeing)} disagree on more than {1 - AGREEMENT:.0%} of samples", file=sys.stderr)
+        tell(f"error: {', '.join(disagreeing)} disagree on more than {1 - AGREEMENT:.0%} of samples")
     return 1 if disagreeing else 0
 
 

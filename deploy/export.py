@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Collection
@@ -27,8 +26,9 @@ from evglif.data import check_checkpoint
 from evglif.differences import add_accept
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
+from preprocessing.commands import command
 from preprocessing.files import require_file
-from preprocessing.terminal import take_any_text
+from preprocessing.terminal import as_text, json_text, paragraph, shown, tell
 
 _MORE = (
     "its interval reaches that, so that these samples cannot tell: compare on more of them with --data, and with more "
@@ -66,6 +66,8 @@ def export(
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
     require_file(out)
+    if as_text(str(out)) != str(out):
+        raise ValueError(f"{out}: torch and onnx write to names in UTF-8 only; name another file with --out")
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")
@@ -113,8 +115,8 @@ def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, op
 def _write_report(out: Path, checkpoint: Path, options: ExportOptions, parity: Parity) -> None:
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()}
     what = {"model": out.name, "checkpoint": str(checkpoint), "options": asked, "bound": options.bound}
-    text = json.dumps({**what, **parity.to_dict()}, indent=2, ensure_ascii=False)
-    replace_file(parity_path(out), text.encode(errors="backslashreplace"))
+    text = json_text({**what, **parity.to_dict()}, indent=2, ascii_only=False)
+    replace_file(parity_path(out), text.encode())
 
 
 def parity_path(out: Path) -> Path:
@@ -130,7 +132,7 @@ def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) ->
     for path in sorted(caches):
         with FrameCache(path) as cache:
             for warning in check_checkpoint(cache, loaded, options.accept):
-                print(f"WARNING: {warning}", file=sys.stderr)
+                tell(f"WARNING: {warning}")
 
 
 def _seconds(text: str) -> float | None:
@@ -187,23 +189,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("nothing was written")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    take_any_text()
     given = vars(_parser().parse_args(arguments))
     given["accept"] = tuple(given["accept"])
     paths = [given.pop(name) for name in ("checkpoint", "out", "data")]
-    try:
-        options = ExportOptions(**given)
-        _warn(paths[0], options, {paths[2], options.calibration} - {None})
-        out, parity = export(paths[0], options, *paths[1:])
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}")
+    options = ExportOptions(**given)
+    _warn(paths[0], options, {paths[2], options.calibration} - {None})
+    out, parity = export(paths[0], options, *paths[1:])
+    print(shown(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}"))
     if parity.agreement < options.bound:
-        print(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}", file=sys.stderr)
-    print(f"report: {parity_path(out)}\nnext: {FORMATS[options.format].next(options).format(out=out, dt=options.dt)}")
+        tell(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}")
+    step = FORMATS[options.format].next(options).format(out=out, dt=options.dt)
+    print(paragraph([f"report: {parity_path(out)}", f"next: {step}"]))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,9 @@ from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagr
 from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, add_reading_options, positive
+from preprocessing.commands import command
 from preprocessing.events import Events, Recording, RecordingWarning
-from preprocessing.terminal import take_any_text
+from preprocessing.terminal import json_text, shown, tell
 
 BATCH = 8
 """Windows that are run together."""
@@ -70,14 +70,14 @@ def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json
     status = 0
     for prediction in classify(classifier, recordings):
         if isinstance(prediction, Exception):
-            print(f"error: {prediction}", file=sys.stderr)
+            tell(f"error: {prediction}")
             status = 1
         elif as_json:
-            print(json.dumps(asdict(prediction), allow_nan=False), flush=True)
+            print(json_text(asdict(prediction)), flush=True)
         else:
             answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
             answer += f"  mean of {prediction.windows} windows" if prediction.windows > 1 else ""
-            print(f"{prediction.recording}: {answer}", flush=True)
+            print(shown(f"{prediction.recording}: {answer}"), flush=True)
     return status
 
 
@@ -92,9 +92,9 @@ def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_
         clock = f", its clock was set back {stream.num_resets} times" if stream.num_resets else ""
         clock += f", its clock jumped forward {stream.num_forward} times" if stream.num_forward else ""
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 1
-    print(f"{source}: {received or 'ended'}{late}{clock}", file=sys.stderr)
+    tell(f"{source}: {received or 'ended'}{late}{clock}")
     return 0
 
 
@@ -144,11 +144,11 @@ def _print_update(classifier: Classifier, source: str, update: Update, steps: in
     if as_json:
         facts = {name: getattr(update, name) for name in _FACTS}
         answer = {"label": label, "probability": probability, "probabilities": named}
-        print(json.dumps({"source": source, **facts, **answer}, allow_nan=False), flush=True)
+        print(json_text({"source": source, **facts, **answer}), flush=True)
     else:
         last = "  final" if update.final else ""
         where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"
-        print(f"{where}  {label}  {probability:6.1%}  {update.num_events} events{last}", flush=True)
+        print(shown(f"{where}  {label}  {probability:6.1%}  {update.num_events} events{last}"), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -185,19 +185,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command("what is printed above is whole")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; what cannot be used gets its own line and exit status 1, and the rest goes on."""
-    take_any_text()
     options = _parser().parse_args(arguments)
-    try:
-        classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)
     live = [each for each in options.recordings if each == STDIN or each.startswith("udp://")]
     if live and not options.stream:
-        print(f"error: {live[0]} is a live source; add --stream", file=sys.stderr)
-        return 1
+        raise ValueError(f"{live[0]} is a live source; add --stream")
     with _warnings_told():
         if not options.stream:
             return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
@@ -211,7 +206,7 @@ def _warnings_told() -> Iterator[None]:
     """Print what is doubtful about recordings on the error stream, a line each."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", RecordingWarning)
-        warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,8 +23,9 @@ from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
+from preprocessing.commands import command
 from preprocessing.progress import progress
-from preprocessing.terminal import take_any_text
+from preprocessing.terminal import json_text, shown, tell
 
 _MOST_POOLINGS = 8
 """Average pools by four in a row behind which a count of spikes is still told from a real value."""
@@ -232,9 +232,9 @@ def _short(count: float) -> str:
     return f"{count:.0f}"
 
 
+@command("no figures were written")
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    take_any_text()
     parser = argparse.ArgumentParser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
@@ -248,20 +248,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
     add_accept(parser)
     options = parser.parse_args(arguments)
-    try:
-        checkpoint = read_checkpoint(options.checkpoint)
-        with FrameCache(options.data) as cache:
-            for warning in check_checkpoint(cache, checkpoint, options.accept):
-                print(f"WARNING: {warning}", file=sys.stderr)
-            cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
-        print(table(cost))
-        if options.json:
-            text = json.dumps(cost.as_json(), indent=2, ensure_ascii=False)
-            options.json.write_text(text + "\n", encoding="utf-8")
-            print(f"\nwritten to {options.json}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    checkpoint = read_checkpoint(options.checkpoint)
+    with FrameCache(options.data) as cache:
+        for warning in check_checkpoint(cache, checkpoint, options.accept):
+            tell(f"WARNING: {warning}")
+        cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
+    print(table(cost))
+    if options.json:
+        text = json_text(cost.as_json(), indent=2, ascii_only=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
+        print(f"\nwritten to {shown(options.json)}")
     return 0
 
 

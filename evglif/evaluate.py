@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
@@ -26,7 +25,9 @@ from evglif.evaluation.tally import Tally
 from evglif.models import Network
 from evglif.provenance import familiar
 from preprocessing.cache import SPLITS, FrameCache
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
+from preprocessing.progress import progress
+from preprocessing.terminal import shown, tell
 
 
 def evaluate_model(model: Network, dataset: FrameDataset, config: LoaderConfig, device: str = "cpu") -> Evaluation:
@@ -49,9 +50,10 @@ def evaluate_model(model: Network, dataset: FrameDataset, config: LoaderConfig, 
     model = model.to(device).eval()
     tally = Tally(dataset, model.spec.num_classes)
     started = time.perf_counter()
+    batches = frame_loader(dataset, config)
     with torch.inference_mode(), torch.random.fork_rng(_generators(device)), count_spikes(model) as firing:
         torch.manual_seed(0)
-        for stored, labels in tqdm(frame_loader(dataset, config), desc="evaluate", leave=False, delay=2, disable=None):
+        for stored, labels in progress(batches, len(batches), "evaluate", "batches"):
             frames = to_frames(stored.to(device), dataset.cache.scale)
             tally.add(model(frames, per_step=True), labels.to(device))
         layers = firing.layers()
@@ -119,24 +121,20 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     raise ValueError(f"a checkpoint cannot be compared with itself, got {', '.join(map(str, paths))}")
 
 
+@command("nothing that it was to write is half-written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    take_any_text()
     options = _parser().parse_args(arguments)
-    try:
-        _prepare(options)
-        paths = [options.checkpoint, *options.compare]
-        checkpoints = {name: read_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
-        if options.data:
-            with FrameCache(options.data) as cache:
-                _evaluate(checkpoints, cache, options)
-        if options.values:
-            for name, checkpoint in checkpoints.items():
-                print(f"\n{name}: values of the neurons\n")
-                print(values_table(value_rows(neuron_values(checkpoint.model))))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    _prepare(options)
+    paths = [options.checkpoint, *options.compare]
+    checkpoints = {name: read_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
+    if options.data:
+        with FrameCache(options.data) as cache:
+            _evaluate(checkpoints, cache, options)
+    if options.values:
+        for name, checkpoint in checkpoints.items():
+            print(f"\n{shown(name)}: values of the neurons\n")
+            print(values_table(value_rows(neuron_values(checkpoint.model))))
     return 0
 
 
@@ -191,7 +189,7 @@ def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: ar
     for name, evaluation in evaluations.items():
         told = check_checkpoint(cache, checkpoints[name], options.accept)
         for warning in told + (evaluation.familiar.warnings() if evaluation.familiar else []):
-            print(f"WARNING: {name}: {warning}", file=sys.stderr)
+            tell(f"WARNING: {name}: {warning}")
     if options.compare:
         _report_several(checkpoints, evaluations, cache, options)
     else:
@@ -218,7 +216,7 @@ def _report_several(
 ) -> None:
     first, *others = evaluations
     comparisons = {name: compare(evaluations[first], evaluations[name]) for name in others}
-    print(f"{cache.path}, {options.split}: {evaluations[first].num_samples} samples\n")
+    print(f"{shown(cache.path)}, {options.split}: {evaluations[first].num_samples} samples\n")
     print(comparison_text(evaluations, comparisons))
     if options.out:
         for name, checkpoint in checkpoints.items():
@@ -235,7 +233,7 @@ def _report_several(
 def _say_where(options: argparse.Namespace) -> None:
     written = [str(path) for path in (options.out, options.json) if path]
     if written:
-        print(f"\nwritten to {' and '.join(written)}")
+        print(f"\nwritten to {shown(' and '.join(written))}")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from evglif.training.run import BOARD, Run, State, flat
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
-from preprocessing.files import BusyError
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
+from preprocessing.terminal import as_text, shown, tell
 
 
 def train(
@@ -74,10 +74,11 @@ def train(
         if finished is not None:
             plot_run(run.folder, finished, cache.classes)
             if progress:
-                print(f"{out} holds this run, finished after {recipe.epochs} epochs; pass --overwrite to begin anew")
+                told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
+                print(f"{shown(out)} holds this run, {told}")
             return finished
         fabric = launched(machine, recipe.precision)
-        board = run.folder / BOARD if machine.tensorboard else None
+        board = _board(run.folder) if machine.tensorboard else None
         watch = Watch(recipe.epochs, progress and fabric.is_global_zero, board)
         try:
             if fabric.is_global_zero:
@@ -99,11 +100,19 @@ def train(
     return results
 
 
+def _board(folder: Path) -> Path | None:
+    """Where TensorBoard's files go, if they can."""
+    if as_text(str(folder)) == str(folder):
+        return folder / BOARD
+    tell(f"note: TensorBoard takes names in UTF-8 only; {folder} gets none of its files")
+    return None
+
+
 def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, progress: bool) -> None:
     if former is None:
         run.begin(to_yaml(replace(recipe, model=spec_to_dict(spec))))
     elif progress:
-        print(f"{run.folder}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
+        print(f"{shown(run.folder)}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
 
 
 def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
@@ -129,6 +138,11 @@ def samples_by_stage(cache: FrameCache, parts: Parts, track_test: bool) -> dict[
     if track_test:
         stages["test"] = cache.indices("test")
     return {stage: FrameDataset(cache, indices) for stage, indices in stages.items()}
+
+
+def _path(text: str) -> Path:
+    """A path as it was typed; by its own type, the parser reads it as YAML, which takes no name that is no text."""
+    return Path(text)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
@@ -158,8 +172,8 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
         print_config=None,
     )
     parser.add_argument("--recipe", action=RecipeFile, help=f"one of {', '.join(recipe_names())}, or a YAML file")
-    parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
-    parser.add_argument("--out", type=Path, help="folder of the run, e.g. runs/digits")
+    parser.add_argument("--data", type=_path, help="cache written by python -m preprocessing.build")
+    parser.add_argument("--out", type=_path, help="folder of the run, e.g. runs/digits")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
@@ -187,18 +201,11 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     }
 
 
+@command("the same command goes on after the last whole epoch")
 def main() -> int:
     """The command line; errors a user can mend end in one line."""
-    take_any_text()
-    try:
-        recipe, rest = parse_arguments()
-        train(recipe, **rest)
-    except (BusyError, ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on after the last whole epoch", file=sys.stderr)
-        return 130
+    recipe, rest = parse_arguments()
+    train(recipe, **rest)
     return 0
 
 

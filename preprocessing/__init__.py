@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import preprocessing.starting  # noqa: F401 - before what takes long to import, see there
 from preprocessing.events import EVENT_DTYPE, Recording, RecordingError
 from preprocessing.frames.rasterize import rasterize
 from preprocessing.readers import read_recording

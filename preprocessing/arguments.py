@@ -24,6 +24,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    """A time above 0 and up to a day, s."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise ArgumentTypeError(f"expected seconds above 0 and up to 86400, got {text!r}")
+    return value
+
+
 def size(text: str) -> tuple[int, int]:
     """``"48"`` or ``"64x48"`` as (width, height)."""
     match = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)

@@ -9,13 +9,12 @@ from dataclasses import MISSING, fields
 from inspect import cleandoc
 from pathlib import Path
 
-from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive
+from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive, seconds
+from preprocessing.building.cluster import CLUSTER_PATIENCE_S
 from preprocessing.building.pipeline import BuildResult, build
+from preprocessing.commands import command
 from preprocessing.datasets import DATASETS, Dataset
 from preprocessing.download import download
-from preprocessing.files import BusyError
-from preprocessing.terminal import take_any_text
-from preprocessing.workers import WorkerError
 
 __all__ = ["BuildResult", "build", "main"]
 
@@ -30,9 +29,9 @@ EXAMPLES = """examples:
 """
 
 
+@command("nothing was written")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: built or up to date, 1: nothing usable or a strict failure, 2: wrong usage."""
-    take_any_text()
     parser = _parser()
     options = vars(parser.parse_args(_expanded(sys.argv[1:] if arguments is None else arguments)))
     kind = DATASETS[options.pop("dataset")]
@@ -43,18 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = options.pop("download")
     if wanted and not dataset.remote_files():
         parser.error(f"--download: {dataset.name} is not fetched by a program; {dataset.origin or 'it needs no files'}")
-    try:
-        if wanted:
-            files = download(dataset.remote_files(), dataset.root)
-            num_new = sum(file.is_new for file in files)
-            print(f"{num_new} files downloaded, {len(files) - num_new} were there")
-        print(build(dataset, **options))
-    except (ValueError, OSError, BusyError, WorkerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interruption:
-        print(f"interrupted: {str(interruption) or 'nothing was written'}", file=sys.stderr)
-        return 130
+    if wanted:
+        files = download(dataset.remote_files(), dataset.root)
+        num_new = sum(file.is_new for file in files)
+        print(f"{num_new} files downloaded, {len(files) - num_new} were there")
+    print(build(dataset, **options))
     return 0
 
 
@@ -100,6 +92,14 @@ def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
         add_reading_options(parser)
     add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
+    add(
+        "--cluster-timeout",
+        dest="cluster_patience_s",
+        type=seconds,
+        default=CLUSTER_PATIENCE_S,
+        metavar="SECONDS",
+        help="how long the scheduler may take to answer",
+    )
     add("--consolidate", action="store_true", help="with a cluster: one file instead of one that refers to shards")
     add("--limit", type=positive, metavar="N", help="at most so many recordings, spread over classes and splits")
     add(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any
+
+from preprocessing.scratch import can_be_made, folder_of_this_run, home
+from preprocessing.terminal import tell
 
 
 def keep_somewhere(module: str) -> None:
@@ -19,29 +18,25 @@ def keep_somewhere(module: str) -> None:
 
     Args:
         module: file of a module that lies beside those with the loops.
+
+    Raises:
+        FileNotFoundError: where nothing at all can be written to.
     """
     from numba import config
 
     kept: Any = config
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    if kept.CACHE_DIR or _can_be_made(Path(module).parent / "__pycache__") or _can_be_made(home / "numba"):
+    cache = home("XDG_CACHE_HOME", "~/.cache")
+    if kept.CACHE_DIR or can_be_made(Path(module).parent / "__pycache__") or can_be_made(cache / "numba"):
         return
-    folder = tempfile.mkdtemp(prefix="evglif-compiled-")
-    atexit.register(_remove, folder, os.getpid())
+    try:
+        folder = folder_of_this_run()
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"neither {Path(module).parent} nor {cache} nor a folder for temporary files can be written to, so that "
+            "loops cannot be compiled; name a folder in NUMBA_CACHE_DIR or TMPDIR"
+        ) from error
     os.environ["NUMBA_CACHE_DIR"] = kept.CACHE_DIR = folder
-    print(
-        f"note: neither {Path(module).parent} nor {home} can be written to, so that loops are compiled anew in every "
-        "run; name a folder in NUMBA_CACHE_DIR to keep them",
-        file=sys.stderr,
+    tell(
+        f"note: neither {Path(module).parent} nor {cache} can be written to, so that loops are compiled anew in every "
+        "run; name a folder in NUMBA_CACHE_DIR to keep them"
     )
-
-
-def _can_be_made(folder: Path) -> bool:
-    """Whether a folder can be written to, or made where it is not there."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return os.access(there, os.W_OK | os.X_OK)
-
-
-def _remove(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # and not in a child that was forked
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from preprocessing.arguments import Help, add_frame_options, add_reading_options, size
+from preprocessing.commands import command
 from preprocessing.events import Reading, Recording
 from preprocessing.frames.settings import FrameSettings
 from preprocessing.inspection.facts import Facts, Unreadable, cache_facts, recording_facts, sample_facts
@@ -28,7 +28,7 @@ from preprocessing.inspection.text import (
 )
 from preprocessing.progress import progress
 from preprocessing.readers import read_recording
-from preprocessing.terminal import take_any_text
+from preprocessing.terminal import json_text, shown, tell
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -50,9 +50,9 @@ class _UsageError(ValueError):
     """Options that don't go with what the path turned out to be."""
 
 
+@command("nothing was written but what is named above")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: everything could be read, 1: something could not, or not be drawn, 2: wrong usage."""
-    take_any_text()
     parser = _parser()
     options = parser.parse_args(arguments)
     alone = [name for name in ("picture", "gif", "sample") if getattr(options, name) is not None]
@@ -62,9 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _show_one(options.paths[0], options) if len(options.paths) == 1 else _show_table(options)
     except _UsageError as error:
         parser.error(str(error))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
 
 
 def _parser() -> ArgumentParser:
@@ -182,7 +179,7 @@ def _show_cache(cache: FrameCache, options: Namespace) -> None:
 
 def _json(found: Sequence[Facts]) -> str:
     """In ASCII, which every terminal takes and which stands for the same names."""
-    return json.dumps([facts.as_json() for facts in found], indent=2)
+    return json_text([facts.as_json() for facts in found], indent=2)
 
 
 @contextmanager
@@ -195,13 +192,14 @@ def _drawing(picture: Path, options: Namespace) -> Iterator[None]:
         raise
     except Exception as error:  # a drawing library may raise anything
         raise ValueError(f"{picture} could not be drawn: {error}") from error
-    print(f"drawn: {picture}", file=sys.stderr if options.json else sys.stdout)
+    told = f"drawn: {shown(picture)}"
+    print(told, file=sys.stderr if options.json else sys.stdout)
 
 
 @contextmanager
 def _patience(what: str) -> Iterator[None]:
     """Say on the error stream what is being done, if it takes more than two seconds."""
-    timer = Timer(2.0, print, (f"{what} …",), {"file": sys.stderr})
+    timer = Timer(2.0, tell, (f"{what} …",))
     timer.daemon = True
     timer.start()
     try:

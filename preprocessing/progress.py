@@ -7,6 +7,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from preprocessing.outlet import for_bars
+from preprocessing.terminal import shown
+
 Item = TypeVar("Item")
 
 _WORTH_SHOWING_S = 2.0
@@ -23,7 +26,7 @@ def progress(items: Iterable[Item], total: int, what: str, unit: str, done: int 
     except ImportError:
         yield from items
         return
-    with tqdm(items, what, total, initial=done, unit=f" {unit}", **_pace()) as bar:
+    with tqdm(items, shown(what), total, initial=done, unit=f" {unit}", **_pace()) as bar:
         yield from bar
 
 
@@ -32,10 +35,11 @@ def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Calla
     """Give a function that moves such a bar on by a number of bytes; ``done`` of ``total`` were there before."""
     from tqdm import tqdm
 
-    with tqdm(desc=what, total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
+    with tqdm(desc=shown(what), total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
         yield bar.update
 
 
 def _pace() -> dict[str, Any]:
     pause = 0.1 if sys.stderr.isatty() else _LOG_EVERY_S
-    return {"delay": _WORTH_SHOWING_S, "mininterval": pause, "maxinterval": pause, "leave": False}
+    stream = for_bars(sys.stderr)
+    return {"file": stream, "delay": _WORTH_SHOWING_S, "mininterval": pause, "maxinterval": pause, "leave": False}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
+import re
 import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _PLAIN = {
     "×": "x",
@@ -23,7 +27,63 @@ _PLAIN = {
 }
 """Our own signs, for encodings that lack them."""
 
-_ERRORS = "evglif.plain"
+ENCODING_ERRORS = "evglif.plain"
+"""Name of the way to write what an encoding lacks: of our own signs plain letters, of others the codes."""
+
+_UNSEEN = "\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\U000e0000-\U000e007f"
+"""C1 controls, marks of direction, separators of lines, what has no width, and bytes that are no text.
+
+Not U+200C and U+200D, without which Persian, Indic scripts and many emoji cannot be written.
+"""
+NEVER = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSEEN}]")
+"""What changes how a terminal shows the rest: it moves the cursor, sets colours or the title, turns letters around."""
+
+IN_NO_BAR = re.compile(f"[\x00-\x09\x0b\x0c\x0e-\x1a\x1c-\x1f{_UNSEEN}]")
+"""The same for a bar, which begins its line anew and goes up to another's."""
+
+_IN_NO_LINE = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+
+
+def as_text(name: str) -> str:
+    """A file's name as text: of what is none, as Linux and Windows allow, the codes, e.g. ``caf\\udce9``."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def shown(text: object) -> str:
+    """A text of anybody's on one line: of what is no sign to be seen, line breaks among them, the codes."""
+    return by_codes(_IN_NO_LINE, str(text))
+
+
+def paragraph(lines: Iterable[object]) -> str:
+    """Lines as one text; each stays one, whatever names stand in it."""
+    return "\n".join(map(shown, lines))
+
+
+def json_text(value: Any, indent: int | None = None, ascii_only: bool = True) -> str:
+    """Plain values as JSON that every reader takes: no NaN, and strings that are Unicode, as ``as_text``.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    return json.dumps(_plain_values(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def _plain_values(value: Any) -> Any:
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, Mapping):
+        return {_plain_values(name): _plain_values(each) for name, each in value.items()}
+    return [_plain_values(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def tell(text: object) -> None:
+    """Print a line on the error stream; where that takes none, it is lost."""
+    print(shown(text), file=sys.stderr, flush=True)
+
+
+def by_codes(signs: re.Pattern[str], text: str) -> str:
+    """A text with the codes of some signs in their place, e.g. ``\\x1b``."""
+    return signs.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -35,17 +95,4 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
     return "".join(codes), error.end
 
 
-def as_text(name: str) -> str:
-    """A file's name as text: of what is none, as Linux and Windows allow, the codes, e.g. ``caf\\udce9``."""
-    return name.encode(errors="backslashreplace").decode()
-
-
-def take_any_text() -> None:
-    """Have standard output and error take every text, whatever their encoding; each command begins with it.
-
-    What an encoding has is printed as it is. A class called "Löwe" is printed as L\\xf6we where there is no ö.
-    """
-    codecs.register_error(_ERRORS, _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a notebook's has no encoding
-            stream.reconfigure(errors=_ERRORS)
+codecs.register_error(ENCODING_ERRORS, _plain)

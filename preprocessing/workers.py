@@ -83,7 +83,7 @@ def _run_in_processes(
     together: int,
 ) -> Generator[tuple[int, Result | Exception]]:
     # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    pool = _pool(workers)
     under_way: dict[Future[list[Result | Exception]], int] = {}
     done: SimpleQueue[Future[list[Result | Exception]]] = SimpleQueue()
 
@@ -109,6 +109,16 @@ def _run_in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    except OSError as error:  # their locks lie in shared memory, of which a container has little or none
+        raise WorkerError(
+            f"several processes need shared memory, and /dev/shm takes none ({error.strerror or error}): run again "
+            "with --workers 1, make room there, or give the container more, such as --shm-size 64m"
+        ) from error
 
 
 def attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:

@@ -28,12 +28,15 @@ from pathlib import Path
 
 import torch
 
+from preprocessing.commands import command
+
 ROOT = Path(__file__).resolve().parents[1]
 NO_GPU = 3
 LIMIT = 3600
 """Seconds that one test file or benchmark may take."""
 
 
+@command("what is written so far is kept")
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_options(arguments)
     jobs = [path for path in [*test_files(), *benchmarks()] if not options.only or path.stem in options.only]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,15 @@ from evglif.plots import plot_frames
 from evglif.train import parse_arguments, train
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
+from preprocessing.commands import command
 from preprocessing.datasets.simulated.digits import Digits
-from preprocessing.terminal import take_any_text
 
 STEPS, SIZE = 4, (16, 16)
 NUM_TIMED = 50
 
 
+@command("what was made is kept, and the same command goes on from there")
 def main() -> None:
-    take_any_text()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder for recordings and frames")
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="folder of the run")
@@ -135,4 +136,4 @@ def print_table(rows: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

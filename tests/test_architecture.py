@@ -10,14 +10,16 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "compiled": "",
+        "starting files workers scratch terminal": "",
+        "outlet": "terminal",
+        "progress": "outlet terminal",
+        "commands": "files outlet terminal workers",
+        "compiled drawing": "scratch terminal",
         "kernels": "compiled",
-        "files progress workers terminal": "",
-        "drawing": "terminal",
         "events": "kernels",
         "readers frames": "events kernels",
-        "cache": "files",
-        "download": "files progress",
+        "cache": "files terminal",
+        "download": "files progress terminal",
         "arguments": "events frames",
         "datasets.base": "cache download events frames readers terminal",
         "datasets.splits": "cache datasets.base",
@@ -27,11 +29,11 @@ ROOMS = {
         "progress readers workers",
         "datasets": "datasets.base datasets.recordings datasets.simulated datasets.stills",
         "building": "cache datasets datasets.base datasets.splits datasets.stills events files frames progress readers "
-        "workers",
-        "inspection": "cache drawing events frames progress",
-        "build": "arguments building datasets download files terminal workers",
-        "inspect": "arguments cache drawing events frames inspection progress readers terminal",
-        "": "cache events frames readers",
+        "terminal workers",
+        "inspection": "cache drawing events frames progress terminal",
+        "build": "arguments building commands datasets download",
+        "inspect": "arguments cache commands drawing events frames inspection progress readers terminal",
+        "": "cache events frames readers starting",
     },
     "evglif": {
         "surrogate normalisation augment": "",
@@ -39,41 +41,44 @@ ROOMS = {
         "recurrence": "surrogate preprocessing.compiled",
         "neurons": "recurrence surrogate",
         "layers": "neurons",
-        "models": "layers neurons preprocessing.arguments preprocessing.terminal",
+        "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.terminal",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
-        "evaluation": "data models neurons provenance",
+        "evaluation": "data models neurons provenance preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
-        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
+        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.terminal",
+        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
+        "preprocessing.commands preprocessing.progress preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "recipe": "augment data models training.losses training.optim preprocessing.cache",
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files",
+        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
+        "preprocessing.outlet preprocessing.terminal",
         "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
-        "preprocessing.files preprocessing.terminal",
-        "": "checkpoint models neurons",
+        "preprocessing.commands preprocessing.terminal",
+        "": "checkpoint models neurons preprocessing.starting",
     },
     "deploy": {
-        "running": "preprocessing.events preprocessing.frames preprocessing.readers",
+        "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
         "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
-        "infer": "running runtime preprocessing.arguments preprocessing.events preprocessing.readers "
-        "preprocessing.terminal",
+        "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
+        "preprocessing.readers preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
         "measuring": "exporting exporting.formats running evglif.*",
-        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.files preprocessing.terminal",
-        "bench": "measuring running preprocessing.arguments preprocessing.terminal",
-        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress "
+        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.commands preprocessing.files "
         "preprocessing.terminal",
-        "": "",
+        "bench": "measuring running preprocessing.arguments preprocessing.commands preprocessing.terminal",
+        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
+        "preprocessing.progress preprocessing.terminal",
+        "": "preprocessing.starting",
     },
 }
 """Package → room, module or, as "", the package's own front → the rooms that it may import.

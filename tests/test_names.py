@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_cells_of_a_table_are_no_formulas(tmp_path):
     write_csv(tmp_path / "a.csv", texts, [texts, [-2, -0.5, float("nan"), None]])
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
         head, first, numbers = csv.reader(file)
-    assert head == first == [*(f"'{text}" for text in texts[:7]), "a=1", "-2", "+1e3", "'-", ""]
+    assert head == first == [*(f"'{text}" for text in texts[:5]), r"\r=1", "'＝1", "a=1", "-2", "+1e3", "'-", ""]
     assert numbers == ["-2", "-0.5", "", ""]
 
 
@@ -196,3 +197,25 @@ def test_names_that_are_no_text_are_built_by_their_codes(folder, tmp_path, capsy
     unreadable = os.fsdecode(b"none\xfe.aedat")
     assert preprocessing.inspect.main([unreadable]) == 1
     assert r"none\udcfe.aedat" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a system whose names of files are bytes")
+def test_a_model_and_a_recording_have_names_that_are_no_text_and_move_the_cursor(folder, finished, tmp_path, capsys):
+    place = tmp_path / os.fsdecode(b"caf\xe9\x1b[2J\nerror: none")
+    place.mkdir()
+    shutil.copy(finished / "last.onnx", place)
+    shutil.copy(folder / "recordings" / NAMES[3] / FILE, place / "a.aedat")
+    model, recording = str(place / "last.onnx"), str(place / "a.aedat")
+    seen = recording.replace("\udce9", r"\udce9").replace("\x1b", r"\x1b").replace("\n", r"\n")
+    assert deploy.infer.main([model, recording]) == 0
+    assert preprocessing.inspect.main([recording, "--picture", str(place / "a.png")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{seen}: ")
+    assert f"\n{seen}\n  format" in printed.out
+    assert not {"\x1b", "\udce9"} & {*printed.out, *printed.err}
+    assert is_picture(place / "a.png")
+    assert deploy.infer.main([model, recording, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recording"] == recording.replace("\udce9", r"\udce9")
+    assert deploy.export.main([str(finished / "last.pt"), "--out", str(place / "b.onnx")]) == 1
+    assert "write to names in UTF-8 only" in capsys.readouterr().err
+    assert sorted(each.name for each in place.iterdir()) == ["a.aedat", "a.png", "last.onnx"]

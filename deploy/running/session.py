@@ -16,6 +16,7 @@ from deploy.running.metadata import KEY, ModelMetadata
 from deploy.running.protobuf import external_files
 from deploy.running.quiet import onnxruntime
 from preprocessing.events import SensorError
+from preprocessing.terminal import as_text
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
@@ -185,7 +186,10 @@ def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.
     if threads:
         options.intra_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+        # it takes names that are text; a file of another name, as Linux allows, goes by its content
+        named = as_text(str(path)) == str(path)
+        model = str(path) if named else path.read_bytes()
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no base
         raise ValueError(
             f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}; {_EXPORT}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -21,6 +20,7 @@ from evglif.evaluation.learnt import NeuronValue, ValueRow, neuron_values, value
 from evglif.models import spec_to_dict
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.drawing import optional_picture
+from preprocessing.terminal import NEVER, by_codes, json_text
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What spreadsheets begin a formula by; the list is OWASP's for CSV injection."""
@@ -30,8 +30,7 @@ AGAIN = "all figures are written; the same command draws it"
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    path.write_text(json_text(content, indent=1, ascii_only=False), encoding="utf-8")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -39,12 +38,13 @@ def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) ->
 
     A text that a spreadsheet would take for a formula has an apostrophe before it, which the spreadsheet hides.
     """
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([[_cell(value) for value in row] for row in (head, *rows)])
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, str):
+        value = by_codes(NEVER, value)
         return f"'{value}" if _looks_like_a_formula(value) else value
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from evglif.evaluation.comparison import Comparison
 from evglif.evaluation.figures import Evaluation
+from preprocessing.terminal import paragraph, shown
 
 MOST_PRINTED = 20
 """Classes up to which the confusion matrix is printed; of more, only the scores of the worst."""
@@ -106,8 +107,9 @@ def firing_table(evaluation: Evaluation) -> str:
 
 def evaluation_text(evaluation: Evaluation, classes: Sequence[str], heading: str) -> str:
     """All tables of an evaluation."""
+    classes = [shown(name) for name in classes]
     tables = [
-        f"{heading}\n{summary(evaluation)}",
+        f"{shown(heading)}\n{summary(evaluation)}",
         class_table(evaluation, classes),
         steps_table(evaluation),
         firing_table(evaluation),
@@ -124,19 +126,19 @@ def comparison_text(evaluations: Mapping[str, Evaluation], comparisons: Mapping[
         evaluations: name → evaluation of the same samples, the first is what the others are set against.
         comparisons: name → comparison with the first, for the others.
     """
-    width = max(5, *(len(name) for name in evaluations))
+    width = max(5, *(len(shown(name)) for name in evaluations))
     head = ("accuracy", "95 % interval", "loss", "ECE", "spikes", "samples/s", "difference", "95 % interval", "p")
     widths = (10, 18, 9, 8, 11, 11, 12, 20, 10)
     lines = [f"{'model':<{width}}" + _cells(head, widths)]
     for name, evaluation in evaluations.items():
-        lines.append(f"{name:<{width}}" + _cells(_side(evaluation, comparisons.get(name)), widths))
+        lines.append(f"{shown(name):<{width}}" + _cells(_side(evaluation, comparisons.get(name)), widths))
     first = next(iter(evaluations))
     notes = [
         "",
         f"difference: to {first}, in percentage points; p: McNemar's exact test, not corrected for several models.",
         "It compares these weights on these samples; whether a neuron is better takes several seeds of each.",
     ]
-    return "\n".join(lines + notes)
+    return paragraph(lines + notes)
 
 
 def _side(evaluation: Evaluation, comparison: Comparison | None) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from evglif.models.registry import MODELS, build_model
 from evglif.models.summary import Summary, summarise
 from evglif.neurons import NEURONS
 from preprocessing.arguments import Help, positive, size
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
+from preprocessing.terminal import json_text
 
 EXAMPLES = """examples:
   python -m evglif.models
@@ -30,9 +31,9 @@ EXAMPLES = """examples:
 """
 
 
+@command("nothing was begun that could be left half-done")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: printed, 2: wrong usage."""
-    take_any_text()
     parser = _parser()
     options = parser.parse_args(arguments)
     names = [options.name] if options.name else list(MODELS)
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if options.json:
-        print(json.dumps([_values(name, summary) for name, summary in summaries.items()], indent=2))
+        print(json_text([_values(name, summary) for name, summary in summaries.items()], indent=2))
     else:
         print(_layers_text(summaries[options.name]) if options.name else _models_text(summaries))
     return 0

@@ -17,6 +17,7 @@ from evglif.recipe import Recipe
 from evglif.training.run import METRICS, Run
 from preprocessing.cache import FrameCache
 from preprocessing.drawing import optional_picture
+from preprocessing.terminal import paragraph
 
 NUM_LAST = 10
 AGAIN = "the run is finished and its results are kept; the same command draws it"
@@ -105,4 +106,6 @@ def report(folder: Path, results: dict[str, Any]) -> None:
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
         print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
     checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
-    print(f"  written to {folder}\nnext: python -m deploy.export {quote(str(checkpoint))} --format onnx")
+    print(
+        paragraph([f"  written to {folder}", f"next: python -m deploy.export {quote(str(checkpoint))} --format onnx"])
+    )

@@ -32,6 +32,7 @@ from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 from evglif.training.machine import is_first
 from preprocessing.files import exclusive
+from preprocessing.terminal import json_text
 
 FORMAT = "evglif-training-state"
 VERSION = 1
@@ -176,8 +177,7 @@ class Run:
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``, which says that the run is finished."""
-        text = json.dumps(results, indent=1, ensure_ascii=False)
-        replace_file(self.folder / RESULTS, text.encode(errors="backslashreplace"))
+        replace_file(self.folder / RESULTS, json_text(results, indent=1, ascii_only=False).encode())
 
     def results(self) -> dict[str, Any] | None:
         """What a finished run found; None of one that is not finished."""

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from evglif.evaluation.epochs import Row
 from evglif.training.learner import Means
+from preprocessing.outlet import for_bars
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -40,7 +41,8 @@ class Watch:
     def epoch(self, number: int, num_samples: int) -> Iterator[None]:
         """Show an epoch of so many samples while it lasts."""
         name, hidden = f"epoch {number}/{self.epochs}", not self.in_terminal
-        with tqdm(total=num_samples, desc=name, unit=" samples", disable=hidden, file=sys.stdout) as self.bar:
+        stream = for_bars(sys.stdout)
+        with tqdm(total=num_samples, desc=name, unit=" samples", disable=hidden, file=stream) as self.bar:
             yield
 
     def batch(self, means: Means) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -16,20 +19,27 @@ from preprocessing.building.shards import ShardTask, plan_shards, remove_unused_
 from preprocessing.cache.contents import Outcome, joined
 from preprocessing.files import writing
 from preprocessing.progress import progress
+from preprocessing.terminal import tell
 from preprocessing.workers import WorkerDiedError, WorkerError
 
+CLUSTER_PATIENCE_S = 30.0
+"""How long a scheduler may take to answer, if nobody says it otherwise, s."""
+
 _MOST_WAITED_S = 30.0
+_QUIET_S = 2.0
+_LONGEST_FILE = 1 << 20  # bytes; a scheduler file has a few thousand
 _LOOK_EVERY_S = 0.05
 _UNDER_WAY = 1000  # shards that the scheduler knows of at once: enough for any cluster, and no load for it
 
 
-def build_on_cluster(plan: Plan, address: str, begun_ns: int) -> None:
+def build_on_cluster(plan: Plan, address: str, begun_ns: int, patience_s: float) -> None:
     """Build what is planned as a cache that refers to shards; those that an earlier run made are taken over.
 
     Args:
         plan: the build.
         address: of the scheduler, ``tcp://host:port``, or the path of its scheduler file, ``….json``.
         begun_ns: date of the cache.
+        patience_s: how long the scheduler may take to answer, s.
 
     Raises:
         ValueError: Dask isn't installed, or as in a build without a cluster; then no shard is kept.
@@ -41,7 +51,7 @@ def build_on_cluster(plan: Plan, address: str, begun_ns: int) -> None:
         shards[0].path.parent.mkdir(parents=True, exist_ok=True)
     outcomes = {number: shard.outcome() for number, shard in enumerate(shards) if shard.is_done()}
     told_resuming(plan, _num_recordings(shards, outcomes))
-    with telling_kept(plan, lambda: _num_recordings(shards, outcomes)), _client(address) as client:
+    with telling_kept(plan, lambda: _num_recordings(shards, outcomes)), _client(address, patience_s) as client:
         try:
             _fill(plan, client, shards, outcomes)
         except ValueError:
@@ -59,17 +69,47 @@ def _distributed() -> Any:
         raise ValueError("a cluster needs Dask: pip install 'evglif[cluster]', here and where workers run") from None
 
 
-def _client(address: str) -> Any:
-    client = _distributed().Client
+def _client(address: str, patience_s: float) -> Any:
+    """A connection to the scheduler. Dask's own time limit covers no peer that accepts and then says nothing."""
+    connect = _distributed().Client
+    answers: SimpleQueue[Any] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(connect(_scheduler(address), timeout=patience_s))
+        except Exception as error:  # what is no scheduler answers anything, and Dask raises what comes of it
+            answers.put(error)
+
+    Thread(target=ask, name="asking the scheduler", daemon=True).start()
+    with suppress(Empty):
+        return _connected(address, answers.get(timeout=min(_QUIET_S, patience_s)))
+    tell(f"waiting for the Dask scheduler at {address}, {patience_s:g} s at most")
     try:
-        if address.endswith(".json"):
-            Path(address).stat()  # a file that is not there would be waited for without an end
-            return client(scheduler_file=address)
-        return client(address)
-    except (OSError, ValueError) as error:
+        return _connected(address, answers.get(timeout=max(0.0, patience_s - _QUIET_S)))
+    except Empty:
+        told = f"{patience_s:g} s are over; --cluster-timeout SECONDS waits longer"
+        return _connected(address, TimeoutError(told))
+
+
+def _connected(address: str, answer: Any) -> Any:
+    if isinstance(answer, Exception):
         raise WorkerError(
-            f"{address}: no Dask scheduler answers ({error}); expected tcp://host:port or a scheduler file FILE.json"
-        ) from error
+            f"{address}: no Dask scheduler answers ({answer}); expected tcp://host:port or a scheduler file FILE.json"
+        ) from answer
+    if not answer.nthreads():
+        tell(f"{address}: the scheduler has no workers; what is to be done waits until one comes")
+    return answer
+
+
+def _scheduler(address: str) -> str:
+    """The address, or that in a scheduler file; Dask would wait without an end for one that is not there."""
+    if not address.endswith(".json"):
+        return address
+    with Path(address).open("rb") as file:
+        content = json.loads(file.read(_LONGEST_FILE))
+    if not isinstance(content, dict) or not isinstance(content.get("address"), str):
+        raise ValueError("it holds no address, as a scheduler file of Dask does")
+    return str(content["address"])
 
 
 def _fill(plan: Plan, client: Any, shards: Sequence[ShardTask], outcomes: dict[int, Outcome]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 
 from preprocessing.building.journal import Journal
@@ -11,6 +10,7 @@ from preprocessing.building.samples import make_samples, outcome_of
 from preprocessing.cache.contents import Outcome, joined
 from preprocessing.events import RecordingError
 from preprocessing.progress import progress
+from preprocessing.terminal import tell
 from preprocessing.workers import num_workers, run_tasks
 
 _SECONDS_TOGETHER = 0.005
@@ -35,7 +35,7 @@ def build_here(plan: Plan, workers: int | None) -> None:
         telling_kept(plan, lambda: len(journal.outcomes)),
     ):
         if journal.started_anew:
-            print("starting anew: the work kept beside it is another build's, or damaged", file=sys.stderr)
+            tell("starting anew: the work kept beside it is another build's, or damaged")
         told_resuming(plan, len(journal.outcomes))
         _fill(journal, plan, workers)
         journal.commit(plan.classes, plan.left_out)

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from preprocessing.building.cluster import build_on_cluster
+from preprocessing.building.cluster import CLUSTER_PATIENCE_S, build_on_cluster
 from preprocessing.building.journal import KINDS, beside, remove_work
 from preprocessing.building.local import build_here
 from preprocessing.building.plan import first_ten, make_plan
@@ -22,6 +22,7 @@ from preprocessing.events import Reading, RecordingError
 from preprocessing.events.reading import DROP_BAD
 from preprocessing.files import BusyError, WriteError, exclusive, now_ns, require_file, writing
 from preprocessing.frames.settings import FrameSettings
+from preprocessing.terminal import shown
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class BuildResult:
 
     def __str__(self) -> str:
         if self.up_to_date:
-            return f"{self.path} is up to date: built before from the same recordings with the same options"
+            return f"{shown(self.path)} is up to date: built before from the same recordings with the same options"
         with FrameCache(self.path) as cache:
             return summary(cache, self.seconds, self.notes)
 
@@ -61,6 +62,7 @@ def build(
     drop_bad: float = DROP_BAD,
     workers: int | None = None,
     cluster: str | None = None,
+    cluster_patience_s: float = CLUSTER_PATIENCE_S,
     consolidate: bool = False,
     limit: int | None = None,
     strict: bool = False,
@@ -87,6 +89,7 @@ def build(
         workers: number of processes; by default all cores, fewer for what is done in a moment.
         cluster: address or scheduler file of a Dask cluster that does the work instead, see
             ``preprocessing.building.cluster``; the file refers to shards in ``<out>.shards``.
+        cluster_patience_s: how long its scheduler may take to answer, s.
         consolidate: make one file of the shards.
         limit: take at most this many recordings, spread over classes and splits.
         strict: stop at the first recording that cannot be used as it is, or with any bad event.
@@ -119,7 +122,7 @@ def build(
     start = time.perf_counter()
     with _only_builder(out) as begun_ns:
         if current is None and cluster:
-            build_on_cluster(plan, cluster, begun_ns)
+            build_on_cluster(plan, cluster, begun_ns, cluster_patience_s)
         elif current is None:
             build_here(plan, workers)
         _tidy(out, consolidate)

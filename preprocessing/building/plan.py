@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from preprocessing.events import AS_IS, Reading, RecordingError
 from preprocessing.files import WriteError
 from preprocessing.frames.pictures import PictureSettings
 from preprocessing.frames.settings import FrameSettings
+from preprocessing.terminal import tell
 from preprocessing.workers import WorkerError
 
 
@@ -134,7 +134,7 @@ def newer(sources: Sequence[Source], path: Path) -> bool:
 def told_resuming(plan: Plan, num_done: int) -> None:
     """Say on the error stream how much of a build was done before, if any."""
     if num_done:
-        print(f"resuming: {num_done} of {len(plan.tasks)} {plan.unit} were done", file=sys.stderr)
+        tell(f"resuming: {num_done} of {len(plan.tasks)} {plan.unit} were done")
 
 
 @contextmanager

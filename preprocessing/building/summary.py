@@ -7,6 +7,7 @@ from shlex import quote
 from preprocessing.cache import FrameCache
 from preprocessing.cache.balance import balance, class_counts, gaps, rounded
 from preprocessing.events import sensor_text
+from preprocessing.terminal import paragraph
 
 _SHOWN = 10
 
@@ -25,7 +26,7 @@ def summary(cache: FrameCache, seconds: float, notes: tuple[str, ...] = ()) -> s
     at = next(i for i, line in enumerate(lines) if line.startswith("left out")) + 1
     lines[at:at] = [f"  {source}: {reason}" for source, reason in cache.left_out[:_SHOWN]]
     lines += [f"note: {note}" for note in notes] + _doubts(cache)
-    return "\n".join(lines + [f"WARNING: {gap}" for gap in gaps(cache)])
+    return paragraph(lines + [f"WARNING: {gap}" for gap in gaps(cache)])
 
 
 def _doubts(cache: FrameCache) -> list[str]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.cache.reader import SPLITS, FrameCache
+from preprocessing.terminal import shown
 
 
 def rounded(values: tuple[float, ...]) -> str:
@@ -33,8 +34,9 @@ def class_counts(cache: FrameCache) -> dict[str, NDArray[np.int64]]:
 def balance(cache: FrameCache) -> list[str]:
     """Lines of a table: samples of each class and split that has any."""
     counts = {split: count for split, count in class_counts(cache).items() if count.any()}
-    width = max(len("all classes"), *map(len, cache.classes))
-    rows = [(name, *(int(count[label]) for count in counts.values())) for label, name in enumerate(cache.classes)]
+    names = [shown(name) for name in cache.classes]
+    width = max(len("all classes"), *map(len, names))
+    rows = [(name, *(int(count[label]) for count in counts.values())) for label, name in enumerate(names)]
     rows.append(("all classes", *(int(count.sum()) for count in counts.values())))
     head = " " * width + "".join(f"{split:>12}" for split in counts)
     return [head] + [f"{name:<{width}}" + "".join(f"{n:>12,}" for n in values) for name, *values in rows]

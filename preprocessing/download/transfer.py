@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import ssl
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from preprocessing.files import require_room, write_whole
 from preprocessing.progress import byte_progress
+from preprocessing.terminal import tell
 
 Wait = Callable[[float], None]
 
@@ -77,7 +77,7 @@ def fetch(url: str, part: Path, size: int | None = None, timeout_s: float = 60.0
                 raise DownloadError(f"{url}: {error}, and asks to wait {error.pause_s:.0f} s") from error
             if failures == _TRIES:
                 raise DownloadError(f"{url}: {error}, after {_TRIES} tries") from error
-            print(f"{url}: {error}; trying again in {pause_s:.0f} s", file=sys.stderr)
+            tell(f"{url}: {error}; trying again in {pause_s:.0f} s")
             wait(pause_s)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from preprocessing.events import sensor_text
 from preprocessing.inspection.facts import CacheFacts, Facts, RecordingFacts, SampleFacts, Spread, Unreadable
+from preprocessing.terminal import paragraph, shown
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -71,7 +72,7 @@ def recording_text(facts: RecordingFacts) -> str:
     how = f"{steps} × 2 × {height} × {width} by {facts.resize}"
     lines["frames"] = f"{how}, {facts.fed_share:.1%} of the events feed them{_advice(facts)}"
     lines["unused"] = f"{facts.num_unused:,} events behind the last slice"
-    return "\n".join([_titled(facts.path, lines), *(f"WARNING: {text}" for text in facts.warnings)])
+    return paragraph([*_titled(facts.path, lines), *(f"WARNING: {text}" for text in facts.warnings)])
 
 
 def recording_title(facts: RecordingFacts) -> str:
@@ -109,7 +110,7 @@ def table(found: Sequence[Facts]) -> str:
     """A line for each file, in columns."""
     head = ("", "format", "sensor", "events", "span", "events/s", "peak", "ON", "hottest", "special", "backward")
     has_filters = any(isinstance(facts, RecordingFacts) and facts.filtered for facts in found)
-    rows = [[*head, "filtered"] if has_filters else [*head], *map(_row, found)]
+    rows = [[*head, "filtered"] if has_filters else [*head], *([*map(shown, _row(each))] for each in found)]
     columns = zip_longest(*(row for row in rows if len(row) > 2), fillvalue="")
     widths = [max(map(len, column)) for column in columns]
     widths[0] = max(len(row[0]) for row in rows)
@@ -119,7 +120,7 @@ def table(found: Sequence[Facts]) -> str:
         if isinstance(facts, RecordingFacts)
         for text in _doubts(facts)
     )
-    return "\n".join([*(_line(row, widths) for row in rows), *warnings])
+    return paragraph([*(_line(row, widths) for row in rows), *warnings])
 
 
 def _doubts(facts: RecordingFacts) -> list[str]:
@@ -152,7 +153,7 @@ def _row(facts: Facts) -> list[str]:
 def unreadable_text(facts: Unreadable) -> str:
     """Why a file could not be read."""
     lines = {"unreadable": facts.error, "the file": facts.signature}
-    return _titled(facts.path, {name: text for name, text in lines.items() if text})
+    return paragraph(_titled(facts.path, {name: text for name, text in lines.items() if text}))
 
 
 def sample_text(facts: SampleFacts) -> str:
@@ -168,7 +169,7 @@ def sample_text(facts: SampleFacts) -> str:
         lines["frames"] = f"sum {on:,.6g} ON, {off:,.6g} OFF; the largest bin {facts.most:.4g}"
     else:
         lines["mean"] = ", ".join(f"{name} {value:.4f}" for name, value in facts.channels.items())
-    return _titled(f"{facts.path}, sample {facts.index}", lines)
+    return paragraph(_titled(f"{facts.path}, sample {facts.index}", lines))
 
 
 def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
@@ -183,9 +184,9 @@ def cache_text(cache: FrameCache, facts: CacheFacts) -> str:
         **(_of_images(facts) if facts.samples == "images" else _of_events(facts)),
         "left out": f"{len(facts.left_out):,}",
     }
-    parts = [_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
+    parts = [*_titled(facts.path, lines), *(f"  {source}: {reason}" for source, reason in facts.left_out)]
     parts += ["", *balance(cache), *(f"WARNING: {source}: {text}" for source, text in facts.warnings)]
-    return "\n".join([*parts, *(f"WARNING: {gap}" for gap in gaps(cache))])
+    return paragraph([*parts, *(f"WARNING: {gap}" for gap in gaps(cache))])
 
 
 def _of_images(facts: CacheFacts) -> dict[str, str]:
@@ -264,9 +265,9 @@ def _spread(spread: Spread, text: Any) -> str:
     return f"{text(spread.least)} to {text(spread.most)}, median {text(spread.median)}  |{bars}|"
 
 
-def _titled(title: str, lines: dict[str, str]) -> str:
+def _titled(title: str, lines: dict[str, str]) -> list[str]:
     width = max(map(len, lines)) + 2
-    return "\n".join([title, *(f"  {name:<{width}}{text}" for name, text in lines.items())])
+    return [title, *(f"  {name:<{width}}{text}" for name, text in lines.items())]
 
 
 def amount(value: float) -> str:

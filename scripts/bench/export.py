@@ -12,6 +12,7 @@ Example:
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -30,6 +31,7 @@ from deploy.measuring.contenders import EXPORTED, Contender, made_up_frames
 from evglif import build_model, save_checkpoint
 from evglif.checkpoint import Checkpoint
 from evglif.models import Network
+from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser
 
 VARIANTS = {
@@ -41,6 +43,7 @@ EAGER, LOOP, FAST, INT8 = "eager", "eager, plain loop", "onnx --fast", "onnx int
 COMPARED, AT_ONCE = 16, 4
 
 
+@command("no figures were kept")
 def main() -> None:
     parsing = parser(__doc__, repeats=5)
     parsing.add_argument("--threads", type=int, default=2, help="default: 2")
@@ -133,4 +136,4 @@ def print_rows(contenders: dict[str, Contender], batch: int, repeats: int) -> No
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

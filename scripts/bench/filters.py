@@ -11,6 +11,7 @@ Example:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import process_time
@@ -18,6 +19,7 @@ from time import process_time
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.commands import command
 from preprocessing.events import Events, make_events
 from preprocessing.events.filters import Crop, Filter, Hot, Noise, Refractory
 from preprocessing.readers import read_recording
@@ -26,6 +28,7 @@ from scripts.bench.common import SHARED, in_turns, machine, parser, timed
 Sensor = tuple[int, int]
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parser(__doc__, repeats=7)
     options.add_argument("files", nargs="*", type=Path, help="recordings; default: ten objects")
@@ -133,4 +136,4 @@ def hot_numpy(events: Events, sensor: Sensor) -> Events:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ Example:
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -27,6 +28,7 @@ from evglif.training.order import Order
 from preprocessing.cache import FrameCache
 from preprocessing.cache.contents import Outcome, Row
 from preprocessing.cache.writer import write_cache
+from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser, timed
 
 LIMIT = "copy in memory"
@@ -46,6 +48,7 @@ class PerSample(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(cache[int(self.dataset.indices[index])]), int(self.dataset.labels[index])
 
 
+@command("no figures were kept")
 def main() -> None:
     parsing = parser(__doc__, repeats=5)
     parsing.add_argument("--data", type=Path, help="a frame cache; default: a made one")
@@ -123,4 +126,4 @@ def made(path: Path, num_samples: int) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

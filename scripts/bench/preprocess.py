@@ -32,11 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import FrameCache
+from preprocessing.commands import command
 from preprocessing.datasets.recordings.cifar10dvs import CLASSES
 from preprocessing.datasets.simulated.camera import simulate_dvs
 from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.readers import aedat2
 from preprocessing.readers.raw import open_raw
+from preprocessing.terminal import tell
 from preprocessing.workers import num_cores, run_tasks
 from scripts.bench.common import in_turns, machine, parser, timed
 
@@ -49,6 +51,7 @@ STRIDE = 2  # of a photograph's pixels in a picture of 32×32: about as many eve
 RASTERIZER = Rasterizer((128, 128), transpose=True)  # SpikingJelly's orientation
 
 
+@command("no figures were kept")
 def main() -> None:
     parsing = parser(__doc__, repeats=15)
     parsing.add_argument("files", nargs="*", type=Path, help="AEDAT-2.0 files of a DVS128; default: ten simulated ones")
@@ -225,7 +228,7 @@ def peers(environment: Path) -> Iterator[Callable[..., dict[str, Any]]]:
     """A process in the peers' environment, as a function that asks it to do something."""
     python = environment / "bin/python"
     if not (environment / "ready").exists():
-        print(f"installing the peers into {environment}", file=sys.stderr)
+        tell(f"installing the peers into {environment}")
         venv.create(environment, with_pip=True)
         for arguments in (PACKAGES, ["--no-deps", *PEERS]):
             subprocess.run([python, "-m", "pip", "install", "--quiet", *arguments], check=True)
@@ -282,4 +285,4 @@ def memory(pid: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,6 +14,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
@@ -22,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser, timed_warm
 from scripts.bench.neuron_peers import (
     DTYPES,
@@ -46,6 +48,7 @@ HEADER = (
 )
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parse_options()
     torch.manual_seed(0)
@@ -109,4 +112,4 @@ def milliseconds(jobs: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -23,6 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser, timed
 from scripts.bench.neuron_peers import (
     DTYPES,
@@ -46,6 +48,7 @@ MOST_COMPILED = 16
 COLUMNS = ("type", "layout", "T", "contender", "forward ms", "both ms", "forward of copy", "both of copy", "peak MB")
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parse_options()
     torch.manual_seed(0)
@@ -127,4 +130,4 @@ def seconds_on_gpu(job: Callable[[], object]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

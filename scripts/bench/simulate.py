@@ -10,18 +10,21 @@ Example:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.commands import command
 from preprocessing.datasets.simulated.camera import simulate_dvs
 from scripts.bench.common import SHARED, in_turns, machine, parser, timed
 
 CIFAR = SHARED / "cifar10_10k.npz"
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parser(__doc__, repeats=9)
     options.add_argument("--images", type=int, default=20, help="pictures, spread over the classes")
@@ -65,4 +68,4 @@ def shuffled(keys: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,6 +16,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from evglif import build_model
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from evglif.neurons.relu import ReLU
+from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser, timed
 from scripts.bench.neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, spikingjelly
 
@@ -37,6 +39,7 @@ Row = tuple[str, float, float, float, float]
 """A contender, ms, samples/s, times the twin, MB saved for the backward pass."""
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parse_options()
     lines = [
@@ -155,4 +158,4 @@ class TrainingStep:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from pathlib import Path
 
+from preprocessing.commands import command
 from scripts.bench.common import parser
 from scripts.bench.neuron_peers import DTYPES
 from scripts.bench.training import measure
@@ -21,6 +23,7 @@ COLUMNS = ("precision", "batch", "neuron", "ms", "samples/s", "times the twin", 
 TOY = {"width": 4, "steps": 2, "size": 16, "batch": 2}
 
 
+@command("no figures were kept")
 def main() -> None:
     options = parse_options()
     rows: list[tuple[object, ...]] = []
@@ -47,4 +50,4 @@ def parse_options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,7 +24,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from evglif.train import train
-from preprocessing.terminal import take_any_text
+from preprocessing.commands import command
 from scripts.reproduce.drawings import draw
 from scripts.reproduce.runs import Job, full_job, quick_job
 from scripts.reproduce.tables import TABLES, Row, Table
@@ -40,22 +40,17 @@ class Done(NamedTuple):
     results: list[dict[str, Any]]
 
 
+@command("finished runs and epochs are kept, and the same command goes on from there")
 def main() -> int:
-    take_any_text()
     options = parse()
     table = TABLES[options.table]
     rows = [row for row in table.rows if not options.rows or any(part in row.label for part in options.rows)]
     if not rows:
-        print(f"error: no row of {options.table} has {' or '.join(options.rows)}; --list shows them", file=sys.stderr)
-        return 1
+        raise ValueError(f"no row of {options.table} has {' or '.join(options.rows)}; --list shows them")
     if options.list:
         print("\n".join(f"{row.label}: {row.paper} %" if row.paper else row.label for row in rows))
         return 0
-    try:
-        done = list(trained(table, rows, options))
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    done = list(trained(table, rows, options))
     if not done:
         return 1
     write(options.out, options.table, table, done, options.quick)

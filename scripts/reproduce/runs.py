@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +18,7 @@ from preprocessing.build import build
 from preprocessing.cache import FrameCache
 from preprocessing.datasets.simulated.digits import Digits
 from preprocessing.datasets.stills.pictures import Pictures
+from preprocessing.terminal import tell
 from scripts.reproduce.tables import Row, Table
 
 FILES = {
@@ -70,7 +70,7 @@ def full_job(row: Row, table: Table, seed: int, options: argparse.Namespace) -> 
             for line in recipe_path(row.recipe).read_text().splitlines()
             if "preprocessing.build" in line
         )
-        print(f"left out {row.label}: no {data}; build it with {command} --out {data}", file=sys.stderr)
+        tell(f"left out {row.label}: no {data}; build it with {command} --out {data}")
         return None
     recipe = read_recipe(row.recipe)
     loader = recipe.loader

@@ -153,7 +153,7 @@ def test_ctrl_c_leaves_the_finished_epochs(cache_path, tmp_path):
         process.kill()
     assert (process.returncode, error.splitlines()[-1:]) == (
         130,
-        ["interrupted; the same command goes on after the last whole epoch"],
+        ["interrupted: the same command goes on after the last whole epoch"],
     )
     assert read_checkpoint(out / "last.pt").metrics["epoch"] >= 1
     assert not (out / "results.json").exists()

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from preprocessing import compiled
+from preprocessing import compiled, drawing, scratch
 from tests.helpers import ROOT
 
 JOB = """
@@ -29,7 +29,8 @@ def _nowhere(monkeypatch):
     """As if no folder could be written to, whoever runs the test."""
     import numba
 
-    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
+    monkeypatch.setattr(scratch.os, "access", lambda *_: False)
+    scratch.folder_of_this_run.cache_clear()
     monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setenv("NUMBA_CACHE_DIR", "")
 
@@ -45,10 +46,39 @@ def test_a_folder_of_this_run_is_made_and_told_of(capsys):
     assert "name a folder in NUMBA_CACHE_DIR to keep them" in capsys.readouterr().err
     compiled.keep_somewhere("/opt/evglif/preprocessing/kernels/__init__.py")  # the second finds it
     assert capsys.readouterr().err == ""
-    compiled._remove(str(folder), os.getpid() + 1)
+    scratch._remove(str(folder), os.getpid() + 1)
     assert folder.is_dir()
-    compiled._remove(str(folder), os.getpid())
+    scratch._remove(str(folder), os.getpid())
     assert not folder.exists()
+
+
+@pytest.mark.usefixtures("_nowhere")
+def test_matplotlib_has_the_same_folder_without_a_word(monkeypatch, capsys):
+    monkeypatch.delenv("MPLCONFIGDIR", raising=False)
+    drawing.keep_fonts_somewhere()
+    assert os.environ["MPLCONFIGDIR"] == scratch.folder_of_this_run()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("MPLCONFIGDIR", "/mine")
+    drawing.keep_fonts_somewhere()
+    assert os.environ["MPLCONFIGDIR"] == "/mine"
+
+
+@pytest.mark.usefixtures("_nowhere")
+def test_where_nothing_can_be_written_to_the_variables_are_named(monkeypatch):
+    def none(**_):
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(scratch.tempfile, "mkdtemp", none)
+    with pytest.raises(FileNotFoundError, match="name a folder in NUMBA_CACHE_DIR or TMPDIR"):
+        compiled.keep_somewhere("/opt/evglif/preprocessing/kernels/__init__.py")
+
+
+def test_a_home_that_nobody_has_is_no_error(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert scratch.home("XDG_CACHE_HOME", "~/.cache") == Path("/cache")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(scratch.os.path, "expanduser", lambda path: path)  # as where no such user is known
+    assert not scratch.home("XDG_CACHE_HOME", "~/.cache").is_absolute()
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv of util-linux")

@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
+from preprocessing import workers as of_workers
+from preprocessing.workers import WorkerDiedError, WorkerError, num_workers, run_tasks
 from tests.helpers import ROOT
+
+
+def test_shared_memory_that_is_full_is_named(monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(of_workers, "ProcessPoolExecutor", full)
+    with pytest.raises(WorkerError, match=r"/dev/shm takes none \(No space left on device\).*--workers 1.*--shm-size"):
+        list(run_tasks(abs, [1, 2], workers=2))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

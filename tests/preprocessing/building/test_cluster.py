@@ -1,14 +1,17 @@
 """Builds by two worker processes of a Dask cluster on this machine."""
 
+import json
 import os
 import pickle
 import shutil
 import signal
+import socket
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -332,14 +335,44 @@ def test_shard_that_goes_missing_is_named(cluster, root, out):
 
 
 def test_no_scheduler_and_no_dask(root, out, monkeypatch):
-    import dask
-
     for address in ("nonsense", "tcp://127.0.0.1:9", str(out.with_name("none.json"))):
-        with (
-            dask.config.set({"distributed.comm.timeouts.connect": "0.3s"}),
-            pytest.raises(WorkerError, match=f"{address}: no Dask scheduler answers .*tcp://host:port"),
-        ):
-            build(Folder(root), out, cluster=address, **SMALL)
+        with pytest.raises(WorkerError, match=f"{address}: no Dask scheduler answers .*tcp://host:port"):
+            build(Folder(root), out, cluster=address, cluster_patience_s=0.3, **SMALL)
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(ValueError, match=r"pip install 'evglif\[cluster\]'"):
         build(Folder(root), out, cluster="tcp://127.0.0.1:9", **SMALL)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["silence", "a web page"])
+def test_what_is_no_scheduler_is_waited_for_aloud_and_not_for_long(root, out, answer, monkeypatch, capsys):
+    monkeypatch.setattr(on_cluster, "_QUIET_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as held:
+
+        def accept():
+            held.enter_context(server.accept()[0]).sendall(answer)
+
+        threading.Thread(target=accept, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(WorkerError, match=f"{address}: no Dask scheduler answers .*tcp://host:port"):
+            build(Folder(root), out, cluster=address, cluster_patience_s=2.0, **SMALL)
+    told = capsys.readouterr().err
+    assert answer or told == f"waiting for the Dask scheduler at {address}, 2 s at most\n"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"address": 5}', "\x00", "[" * 100_000])
+def test_a_scheduler_file_that_is_none_is_named(root, out, content, tmp_path):
+    path = tmp_path / "scheduler.json"
+    path.write_text(content)
+    with pytest.raises(WorkerError, match=r"scheduler\.json: no Dask scheduler answers"):
+        build(Folder(root), out, cluster=str(path), cluster_patience_s=5.0, **SMALL)
+
+
+def test_a_scheduler_without_workers_is_told_of(cluster, tmp_path, capsys):
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"address": cluster.scheduler_address}))
+    with on_cluster._client(str(file), 30.0) as client:
+        assert client.scheduler.address == cluster.scheduler_address
+    assert capsys.readouterr().err == ""
+    on_cluster._connected(str(file), SimpleNamespace(nthreads=dict))
+    told = "the scheduler has no workers; what is to be done waits until one comes"
+    assert capsys.readouterr().err == f"{file}: {told}\n"
