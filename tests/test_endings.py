@@ -165,7 +165,7 @@ def test_a_process_is_interrupted_while_it_works():
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
 def test_a_process_that_still_imports_ends_without_a_word(tmp_path):
     """A module of the path that is imported by ours waits here, where torch would take seconds."""
-    (tmp_path / "numpy.py").write_text("open('numpy.fifo')")
+    (tmp_path / "numpy.py").write_text("open('numpy.fifo').read()")
     os.mkfifo(tmp_path / "numpy.fifo")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     process = subprocess.Popen(
