@@ -27,7 +27,7 @@ from evglif.data import check_checkpoint
 from evglif.differences import add_accept
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
-from preprocessing.files import require_file
+from preprocessing.files import replace_durably, require_file, writing
 from preprocessing.terminal import take_any_text
 
 _MORE = "its interval reaches that, so that these samples cannot tell: compare on more of them with --data"
@@ -54,6 +54,7 @@ def export(
 
     Raises:
         FileNotFoundError: if there is no such checkpoint or cache.
+        WriteError: if the file cannot be written, as where the disk is full; nothing is left of it then.
         ValueError: for unknown options, a model that the format cannot hold, data that do not fit, or where the two
             agree on fewer samples than asked for.
     """
@@ -62,34 +63,42 @@ def export(
     out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
-    require_file(out)
+    for path in (out, parity_path(out)):
+        require_file(path)
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if data is None:
-            parity = _export(loaded, options, temporary, made_up_samples(loaded.model))
+            parity = _export(loaded, options, temporary, out, made_up_samples(loaded.model))
         else:
             with FrameCache(data) as cache:
-                parity = _export(loaded, options, temporary, cached_samples(cache, loaded, options.accept))
-        temporary.replace(out)
+                parity = _export(loaded, options, temporary, out, cached_samples(cache, loaded, options.accept))
+        with writing(out):
+            replace_durably(temporary, out)
         _write_report(out, checkpoint, options, parity)
     finally:
         temporary.unlink(missing_ok=True)
     return out, parity
 
 
-def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, samples: Samples) -> Parity:
-    """Write a file, run it from the disk, and write it again with what came out."""
+def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, out: Path, samples: Samples) -> Parity:
+    """Write a file, run it from the disk, and write it again with what came out; errors name ``out``, what it becomes.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
     target = FORMATS[options.format]
     built, changes = target.build(checkpoint, options)
     metadata = replace(
         describe(checkpoint), precision=options.precision, batch_norm="folded" if options.fold else "kept", **changes
     )
-    built.save(path, metadata)
+    with writing(out):
+        built.save(path, metadata)
     parity = _verify(checkpoint, built, target.open(path), samples, options.bound)
-    built.save(path, replace(metadata, parity=parity.summary()))
+    with writing(out):
+        built.save(path, replace(metadata, parity=parity.summary()))
     return parity
 
 
@@ -173,6 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
     print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}")
     if parity.agreement < options.bound:
         print(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}", file=sys.stderr)

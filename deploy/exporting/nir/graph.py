@@ -15,6 +15,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ class NIRModel:
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write the graph; the description is its metadata."""
         self.graph.metadata = {KEY: metadata.to_json()}
-        nir_package().write(path, self.graph)
+        written = BytesIO()  # HDF5 cannot end a file in order once a write to it has failed
+        nir_package().write(written, self.graph)
+        path.write_bytes(written.getbuffer())
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the graph run by ``deploy.exporting.nir.run``."""
