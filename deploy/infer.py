@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.running.options import seconds, threads
+from deploy.running.options import num_threads, seconds
 from deploy.running.sources import (
     AddressDecoder,
     LostError,
@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="stream: end after so long without events; a file is followed as it grows",
     )
-    parser.add_argument("--threads", type=threads, metavar="N", help="threads; onnxruntime's own choice by default")
+    parser.add_argument("--threads", type=num_threads, metavar="N", help="threads; onnxruntime's own choice by default")
     parser.add_argument(
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
     )

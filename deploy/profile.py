@@ -24,6 +24,7 @@ from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
+from preprocessing.files import require_file, write_whole
 from preprocessing.progress import progress
 from preprocessing.terminal import take_any_text
 
@@ -249,6 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     add_accept(parser)
     options = parser.parse_args(arguments)
     try:
+        if options.json:
+            require_file(options.json)
         checkpoint = read_checkpoint(options.checkpoint)
         with FrameCache(options.data) as cache:
             for warning in check_checkpoint(cache, checkpoint, options.accept):
@@ -257,11 +260,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(table(cost))
         if options.json:
             text = json.dumps(cost.as_json(), indent=2, ensure_ascii=False)
-            options.json.write_text(text + "\n", encoding="utf-8")
+            write_whole(options.json, (text + "\n").encode(errors="backslashreplace"))
             print(f"\nwritten to {options.json}")
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     return 0
 
 

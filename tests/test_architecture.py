@@ -70,9 +70,9 @@ ROOMS = {
         "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
         "measuring": "exporting exporting.formats running evglif.*",
         "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.files preprocessing.terminal",
-        "bench": "measuring running preprocessing.arguments preprocessing.terminal",
-        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.progress "
-        "preprocessing.terminal",
+        "bench": "measuring running preprocessing.arguments preprocessing.files preprocessing.terminal",
+        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.files "
+        "preprocessing.progress preprocessing.terminal",
         "": "",
     },
 }

@@ -30,5 +30,5 @@ def up_to(most: int) -> Callable[[str], int]:
     return read
 
 
-threads = up_to(1024)
+num_threads = up_to(1024)
 """Threads of a process."""
