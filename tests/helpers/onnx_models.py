@@ -34,7 +34,7 @@ DAMAGED = {
     "another size": (_config(size=[4, 5]), "preprocessing.size"),
     "a state twice": ({"states": [_STATE, _STATE]}, "states"),
     "a state's rest": ({"states": [{**_STATE, "rest": None}]}, "states[0].rest"),
-    "a state's side": ({"states": [{**_STATE, "shape": [-2]}]}, "states[0].shape"),
+    "a state's side": ({"states": [{**_STATE, "shape": [-2]}]}, "states[0].shape[0]"),
     "transpose x": (_config(transpose="x"), "preprocessing.transpose"),
     "half a turn": (_config(half_turn=1), "preprocessing.half_turn"),
     "resize": (_config(resize="constructor"), "resize"),
