@@ -91,7 +91,7 @@ class Order:
                 self.num_resets += 1
                 self._forget()
                 if self._since_set < SET_AGAIN:
-                    return self._doubting(events[start:])
+                    return self._doubting(events[start:], _Doubt(SET_AGAIN))
                 self._since_set = 0
             in_time = start + np.flatnonzero(~late[start:stop])
             used, doubted = self._take(events["t"][in_time])
@@ -100,11 +100,11 @@ class Order:
             if doubted:
                 yield from (self.rest(), None)
                 self._forget()
-                return self._doubting(events[in_time[used] :])
+                return self._doubting(events[in_time[used] :], _Doubt(SHORTEST_STRETCH, CLOCK_JUMP_US))
         return events[:0]
 
-    def _doubting(self, events: Events) -> Events:
-        self._doubt, self._since_set = _Doubt(), 0
+    def _doubting(self, events: Events, doubt: _Doubt) -> Events:
+        self._doubt, self._since_set = doubt, 0
         return events
 
     def _take(self, t: NDArray[np.int64]) -> tuple[int, bool]:
@@ -150,19 +150,27 @@ class Order:
 
 
 class _Doubt:
-    """Waits until ``SHORTEST_STRETCH`` events follow on each other."""
+    """Waits until some events follow on each other: the clock is not set back, and no silence is too long.
 
-    def __init__(self) -> None:
+    Args:
+        num: how many events.
+        longest_us: the shortest silence that is too long, µs; None for any silence.
+    """
+
+    def __init__(self, num: int, longest_us: int | None = None) -> None:
+        self._num, self._longest_us = num, longest_us
         self._last: int | None = None
         self._run = 0
 
     def lasts(self, t: NDArray[np.int64]) -> int:
         """How many of the next events, with times ``[N]``, are still in doubt."""
         steps = np.diff(t, prepend=t[0] if self._last is None else self._last)
-        odd = (steps < -CLOCK_RESET_US) | (steps >= CLOCK_JUMP_US)
+        odd = steps < -CLOCK_RESET_US
+        if self._longest_us is not None:
+            odd |= steps >= self._longest_us
         index = np.arange(len(t))
         run = index - np.maximum.accumulate(np.where(odd, index, -1 - self._run))
-        believed = np.flatnonzero(run >= SHORTEST_STRETCH)
+        believed = np.flatnonzero(run >= self._num)
         if len(believed):
             return int(believed[0])
         self._last, self._run = int(t[-1]), int(run[-1])

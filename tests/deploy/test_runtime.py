@@ -20,9 +20,10 @@ from preprocessing import read_recording
 from preprocessing.build import build
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.datasets.recordings.folder import Folder
+from preprocessing.events import make_events
 from preprocessing.readers import aedat2, atis
 from tests.helpers import ROOT
-from tests.helpers.onnx_models import SIZE, STEPS, step_model
+from tests.helpers.onnx_models import CONFIG, SIZE, STEPS, step_model
 from tests.helpers.spots import SIDES, spot
 
 
@@ -58,6 +59,15 @@ def test_long_recordings_are_cut_as_in_training(recordings, tmp_path):
     np.testing.assert_allclose(classifier.predict(recording), single.mean(0), atol=1e-6)
     events = read_recording(recording).events[:20]
     with pytest.raises(ValueError, match=r"spans \d+ µs, the model was trained on windows of 30000 µs"):
+        classifier.predict(events)
+
+
+def test_a_recording_of_too_many_windows_is_refused_before_any_is_made(tmp_path):
+    """Two events, 28 hours apart, and windows of 1 ms; the many empty ones would fill the memory."""
+    config = {**CONFIG, "window_us": 1000, "hop_us": 1000}
+    classifier = Classifier(step_model(tmp_path / "m.onnx", config), threads=1)
+    events = make_events(np.array([0, *range(50_000_000, 10**11, 50_000_000)]), *np.zeros((3, 2000), np.int64))
+    with pytest.raises(ValueError, match=r"these events has .*windows of 1000 µs.*at most 100,000 are run"):
         classifier.predict(events)
 
 
