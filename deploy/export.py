@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def export(
     options: ExportOptions | str = "onnx",
     out: Path | None = None,
     data: Path | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, Parity]:
     """Export a checkpoint and check the file against it; nothing stands under the final name unless they agree.
 
@@ -48,6 +49,7 @@ def export(
         options: all of them, or the format's name.
         out: the file to write; the checkpoint's name with the format's suffix by default.
         data: cache on whose test split the two are compared; made-up frames by default.
+        tell: takes what is doubtful about the caches.
 
     Returns:
         The file and how well it agrees.
@@ -67,6 +69,8 @@ def export(
         require_file(path)
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
+    caches = {path for path in (data, options.calibration) if path is not None}
+    _tell_differences(loaded, caches, options.accept, tell)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,15 +131,14 @@ def parity_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.parity.json")
 
 
-def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) -> None:
-    """Tell in what the caches differ from the data of the training; without any, nothing is read."""
-    if not caches:
-        return
-    loaded = read_checkpoint(checkpoint)
+def _tell_differences(
+    checkpoint: Checkpoint, caches: Collection[Path], accept: Collection[str], tell: Callable[[str], None]
+) -> None:
+    """Tell in what caches differ from the data of the training, where that is no reason to refuse them."""
     for path in sorted(caches):
         with FrameCache(path) as cache:
-            for warning in check_checkpoint(cache, loaded, options.accept):
-                print(f"WARNING: {warning}", file=sys.stderr)
+            for warning in check_checkpoint(cache, checkpoint, accept):
+                tell(warning)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -169,16 +172,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _warn(text: str) -> None:
+    print(f"WARNING: {text}", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
     take_any_text()
     given = vars(_parser().parse_args(arguments))
     given["accept"] = tuple(given["accept"])
-    paths = [given.pop(name) for name in ("checkpoint", "out", "data")]
+    checkpoint, out, data = (given.pop(name) for name in ("checkpoint", "out", "data"))
     try:
         options = ExportOptions(**given)
-        _warn(paths[0], options, {paths[2], options.calibration} - {None})
-        out, parity = export(paths[0], options, *paths[1:])
+        out, parity = export(checkpoint, options, out, data, _warn)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -275,6 +275,17 @@ def test_a_pipe_is_no_file_to_write(run, tmp_path, name, format):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_what_is_doubtful_about_a_cache_is_told_and_the_checkpoint_read_once(
+    run, cache_path, tmp_path, capsys, monkeypatch
+):
+    read, num_read = deploy.export.read_checkpoint, []
+    monkeypatch.setattr(deploy.export, "read_checkpoint", lambda path: num_read.append(path) or read(path))
+    monkeypatch.setattr(deploy.export, "check_checkpoint", lambda cache, *_: [f"{Path(cache.path).name} is doubtful"])
+    assert main([str(run / "best.pt"), "--data", str(cache_path), "--out", str(tmp_path / "model.onnx")]) == 0
+    assert capsys.readouterr().err == "WARNING: sides.h5 is doubtful\n"
+    assert len(num_read) == 1
+
+
 def test_data_that_do_not_fit_are_refused_with_both_numbers(cache_path, tmp_path):
     checkpoint = saved(tmp_path / "model.pt", "7b-widenet", "glif", steps=5, num_classes=2, size=(16, 16))
     with pytest.raises(ValueError, match=r"time steps T: the model has 5, the data in .* have 3"):

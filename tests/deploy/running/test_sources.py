@@ -115,11 +115,10 @@ def test_a_header_of_another_camera_or_version_is_refused():
         list(aedat_packets([b"#!AER-DAT3.1\r\n" + bytes(40)], AddressDecoder(DVS128), "a pipe"))
 
 
-def test_a_header_without_an_end_is_refused():
-    lines = (b"#" + b"x" * 1023 + b"\n" for _ in range(1 << 20))
-    with pytest.raises(
-        ValueError, match=r"a pipe: its text header goes on after 104\d+ bytes, at most 1048576 are read"
-    ):
+def test_a_header_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr("deploy.running.sources._MOST_HEADER_BYTES", 1000)
+    lines = (b"#" + b"x" * 62 + b"\n" for _ in range(1 << 20))
+    with pytest.raises(ValueError, match="a pipe: its text header goes on after 1024 bytes, at most 1000 are read"):
         list(aedat_packets(lines, AddressDecoder(DVS128), "a pipe"))
 
 
