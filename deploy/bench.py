@@ -16,14 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from deploy.measuring.contenders import EXPORTED, FROM_CHECKPOINT, Contender
+from deploy.running.options import num_threads, up_to
 from deploy.running.session import Floats
-from preprocessing.arguments import Help, positive
+from preprocessing.arguments import Help
 from preprocessing.commands import command
+from preprocessing.files import require_file, write_whole
 from preprocessing.terminal import json_text, shown, tell
 
 NUM_COMPARED, COMPARED_AT_ONCE = 32, 8
 AGREEMENT = 0.95
 """Least share of made-up samples with the same class; nobody trained on these, so that classes are close."""
+
+MOST_BATCH, MOST_REPEATS = 4096, 100_000
 
 OPTIONAL = ("torch.compile", "torchscript")
 """Those that may fail, for want of a compiler, say, while the others go on."""
@@ -186,9 +190,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
     parser.add_argument("--checkpoint", type=Path, help="that it was exported from, to compare with torch")
-    parser.add_argument("--batch", type=positive, nargs="+", default=[1, 8], metavar="B", help="samples in a run")
-    parser.add_argument("--threads", type=positive, nargs="+", default=[1], metavar="N", help="threads of each process")
-    parser.add_argument("--repeats", type=positive, default=20, metavar="N", help="timed runs of each")
+    parser.add_argument(
+        "--batch", type=up_to(MOST_BATCH), nargs="+", default=[1, 8], metavar="B", help="samples in a run"
+    )
+    parser.add_argument(
+        "--threads", type=num_threads, nargs="+", default=[1], metavar="N", help="threads of each process"
+    )
+    parser.add_argument("--repeats", type=up_to(MOST_REPEATS), default=20, metavar="N", help="timed runs of each")
     parser.add_argument(
         "--against", nargs="+", choices=FROM_CHECKPOINT, default=list(FROM_CHECKPOINT), help="what to compare with"
     )
@@ -201,11 +209,13 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; exit status 1 for what cannot run, and where the answers disagree."""
     options = _parser().parse_args(arguments)
     where = machine(sorted({PACKAGES[EXPORTED], *(["torch"] if options.checkpoint else [])}))
+    if options.json:
+        require_file(options.json)
     timings = print_timings(options)
     print(where)
     if options.json:
         text = json_text({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_whole(options.json, (text + "\n").encode())
         print(f"written to {shown(options.json)}")
     disagreeing = sorted({timing.name for timing in timings if timing.agreement < AGREEMENT})
     if disagreeing:

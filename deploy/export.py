@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from evglif.differences import add_accept
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
-from preprocessing.files import require_file
+from preprocessing.files import replace_durably, require_file, writing
 from preprocessing.terminal import as_text, json_text, paragraph, shown, tell
 
 _MORE = (
@@ -41,6 +41,7 @@ def export(
     options: ExportOptions | str = "onnx",
     out: Path | None = None,
     data: Path | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> tuple[Path, Parity]:
     """Export a checkpoint and check the file against it; nothing stands under the final name unless they agree.
 
@@ -51,12 +52,14 @@ def export(
         options: all of them, or the format's name.
         out: the file to write; the checkpoint's name with the format's suffix by default.
         data: cache on whose test split the two are compared; made-up frames by default.
+        warn: takes what is doubtful about the caches.
 
     Returns:
         The file and how well it agrees.
 
     Raises:
         FileNotFoundError: if there is no such checkpoint or cache.
+        WriteError: if the file cannot be written, as where the disk is full; nothing is left of it then.
         ValueError: for unknown options, a model that the format cannot hold, data that do not fit, or where the two
             agree on fewer samples than asked for.
     """
@@ -65,36 +68,46 @@ def export(
     out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
-    require_file(out)
     if as_text(str(out)) != str(out):
         raise ValueError(f"{out}: torch and onnx write to names in UTF-8 only; name another file with --out")
+    for path in (out, parity_path(out)):
+        require_file(path)
     loaded = read_checkpoint(checkpoint)
     check_exportable(loaded.model)
+    caches = {path for path in (data, options.calibration) if path is not None}
+    _tell_differences(loaded, caches, options.accept, warn)
     temporary = out.with_name(f".{out.stem}.{os.getpid()}{target.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if data is None:
-            parity = _export(loaded, options, temporary, made_up_samples(loaded.model))
+            parity = _export(loaded, options, temporary, out, made_up_samples(loaded.model))
         else:
             with FrameCache(data) as cache:
-                parity = _export(loaded, options, temporary, cached_samples(cache, loaded, options.accept))
-        temporary.replace(out)
+                parity = _export(loaded, options, temporary, out, cached_samples(cache, loaded, options.accept))
+        with writing(out):
+            replace_durably(temporary, out)
         _write_report(out, checkpoint, options, parity)
     finally:
         temporary.unlink(missing_ok=True)
     return out, parity
 
 
-def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, samples: Samples) -> Parity:
-    """Write a file, run it from the disk, and write it again with what came out."""
+def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, out: Path, samples: Samples) -> Parity:
+    """Write a file, run it from the disk, and write it again with what came out; errors name ``out``, what it becomes.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
     target = FORMATS[options.format]
     built, changes = target.build(checkpoint, options)
     metadata = replace(
         describe(checkpoint), precision=options.precision, batch_norm="folded" if options.fold else "kept", **changes
     )
-    built.save(path, metadata)
+    with writing(out):
+        built.save(path, metadata)
     parity = _verify(checkpoint, built, target.open(path), samples, options)
-    built.save(path, replace(metadata, parity=parity.summary()))
+    with writing(out):
+        built.save(path, replace(metadata, parity=parity.summary()))
     return parity
 
 
@@ -124,15 +137,14 @@ def parity_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.parity.json")
 
 
-def _warn(checkpoint: Path, options: ExportOptions, caches: Collection[Path]) -> None:
-    """Tell in what the caches differ from the data of the training; without any, nothing is read."""
-    if not caches:
-        return
-    loaded = read_checkpoint(checkpoint)
+def _tell_differences(
+    checkpoint: Checkpoint, caches: Collection[Path], accept: Collection[str], warn: Callable[[str], None]
+) -> None:
+    """Tell in what caches differ from the data of the training, where that is no reason to refuse them."""
     for path in sorted(caches):
         with FrameCache(path) as cache:
-            for warning in check_checkpoint(cache, loaded, options.accept):
-                tell(f"WARNING: {warning}")
+            for warning in check_checkpoint(cache, checkpoint, accept):
+                warn(warning)
 
 
 def _seconds(text: str) -> float | None:
@@ -194,10 +206,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
     given = vars(_parser().parse_args(arguments))
     given["accept"] = tuple(given["accept"])
-    paths = [given.pop(name) for name in ("checkpoint", "out", "data")]
+    checkpoint, out, data = (given.pop(name) for name in ("checkpoint", "out", "data"))
     options = ExportOptions(**given)
-    _warn(paths[0], options, {paths[2], options.calibration} - {None})
-    out, parity = export(paths[0], options, *paths[1:])
+    out, parity = export(checkpoint, options, out, data, lambda text: tell(f"WARNING: {text}"))
     print(shown(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}"))
     if parity.agreement < options.bound:
         tell(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}")

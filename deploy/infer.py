@@ -12,10 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
+from deploy.running.options import num_threads, seconds
+from deploy.running.sources import (
+    AddressDecoder,
+    LostError,
+    Received,
+    aedat_packets,
+    chunks,
+    datagrams,
+    open_udp,
+    parse_udp,
+)
 from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
-from preprocessing.arguments import Help, add_reading_options, positive
+from preprocessing.arguments import Help, add_reading_options
 from preprocessing.commands import command
 from preprocessing.events import Events, Recording, RecordingWarning
 from preprocessing.terminal import json_text, shown, tell
@@ -86,32 +96,52 @@ def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_
     try:
         stream = classifier.stream(slicing)
         with _packets(classifier, source, idle_s) as (packets, received):
-            for update in _updates(stream, packets):
+            for update in _updates(stream, packets, received):
                 _print_update(classifier, source, update, stream.steps, as_json)
-        late = f", {stream.num_late} came too late" if stream.num_late else ""
-        clock = f", its clock was set back {stream.num_resets} times" if stream.num_resets else ""
-        clock += f", its clock jumped forward {stream.num_forward} times" if stream.num_forward else ""
+    except LostError as error:
+        tell(f"error: {source}: {error}")
+        return 1
     except (ValueError, OSError) as error:
         tell(f"error: {error}")
         return 1
-    tell(f"{source}: {received or 'ended'}{late}{clock}")
+    tell(f"{source}: {_summary(stream, received)}")
     return 0
 
 
-def _updates(stream: EventStream, packets: Iterator[Events | None]) -> Iterator[Update]:
-    """All answers; Ctrl-C ends the stream like the source's own end, None begins it anew."""
+def _summary(stream: EventStream, received: Received) -> str:
+    """What came, what of it was dropped, and why it ended."""
+    doubts = (
+        (stream.num_late, "{} came too late"),
+        (stream.num_resets, "its clock was set back {} times"),
+        (stream.num_forward, "its clock jumped forward {} times"),
+        (stream.num_doubted, "{} were dropped whose clock told no time"),
+    )
+    return ", ".join([str(received), *(what.format(num) for num, what in doubts if num)]) + f"; {received.ended}"
+
+
+def _updates(stream: EventStream, packets: Iterator[Events | None], received: Received) -> Iterator[Update]:
+    """All answers; Ctrl-C ends the stream like the source's own end, None begins it anew.
+
+    Raises:
+        LostError: after the answers to what came before.
+    """
+    lost = None
     try:
         for packet in packets:
             yield from stream.begin_anew() if packet is None else stream.feed(packet)
     except KeyboardInterrupt:
-        pass
+        received.ended = "Ctrl-C ended it"
+    except LostError as error:
+        lost = error
     yield from stream.finish()
+    if lost:
+        raise lost
 
 
 @contextmanager
 def _packets(
     classifier: Classifier, source: str, idle_s: float | None
-) -> Iterator[tuple[Iterator[Events | None], object]]:
+) -> Iterator[tuple[Iterator[Events | None], Received]]:
     """Packets of a source, and what counts them: jAER's UDP, standard input, a growing file, or any recording.
 
     None stands where the clock of a recording was set back.
@@ -123,13 +153,14 @@ def _packets(
         yield datagrams(open_udp(*address), decoder, idle_s), decoder.received
     elif source == STDIN:
         decoder = AddressDecoder(sensor)
-        yield aedat_packets(chunks(sys.stdin.fileno()), decoder, "standard input"), decoder.received
+        yield aedat_packets(chunks(sys.stdin.fileno(), decoder.received), decoder, "standard input"), decoder.received
     elif idle_s is None:
-        yield _packets_of(classifier.read(source)), None
+        recording = classifier.read(source)
+        yield _packets_of(recording), Received(len(recording.events), ended="the recording ended")
     else:
         decoder = AddressDecoder(sensor)
         with Path(source).open("rb") as file:
-            yield aedat_packets(chunks(file.fileno(), idle_s), decoder, source), decoder.received
+            yield aedat_packets(chunks(file.fileno(), decoder.received, idle_s), decoder, source), decoder.received
 
 
 def _packets_of(recording: Recording) -> Iterator[Events | None]:
@@ -172,11 +203,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slice", metavar="HOW", help="stream: length of a slice, 50ms or events:2000")
     parser.add_argument(
         "--idle",
-        type=float,
+        type=seconds,
         metavar="SECONDS",
         help="stream: end after so long without events; a file is followed as it grows",
     )
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads; onnxruntime's own choice by default")
+    parser.add_argument("--threads", type=num_threads, metavar="N", help="threads; onnxruntime's own choice by default")
     parser.add_argument(
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
     )
@@ -196,9 +227,8 @@ def main(arguments: list[str] | None = None) -> int:
     with _warnings_told():
         if not options.stream:
             return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
-        return max(
-            print_stream(classifier, source, options.slice, options.idle, options.json) for source in options.recordings
-        )
+        live_options = options.slice, options.idle, options.json
+        return max(print_stream(classifier, source, *live_options) for source in options.recordings)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from evglif.neurons import SpikingNeuron
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
+from preprocessing.files import require_file, write_whole
 from preprocessing.progress import progress
 from preprocessing.terminal import json_text, shown, tell
 
@@ -248,6 +249,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
     add_accept(parser)
     options = parser.parse_args(arguments)
+    if options.json:
+        require_file(options.json)
     checkpoint = read_checkpoint(options.checkpoint)
     with FrameCache(options.data) as cache:
         for warning in check_checkpoint(cache, checkpoint, options.accept):
@@ -256,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(cost))
     if options.json:
         text = json_text(cost.as_json(), indent=2, ascii_only=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        write_whole(options.json, (text + "\n").encode())
         print(f"\nwritten to {shown(options.json)}")
     return 0
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ from preprocessing.events.slicing import window_edges
 from preprocessing.frames.settings import FrameSettings
 from preprocessing.readers import read_recording
 
+MOST_WINDOWS = 100_000
+"""Of one recording: a day and a half in windows of 1.3 s."""
+
 Probabilities = Floats
 Source = str | os.PathLike[str] | NDArray[Any]
 """Path of a recording; its events, ``[N]`` of ``EVENT_DTYPE``; or frames in events per pixel, ``[T, C, H, W]``."""
@@ -42,7 +46,7 @@ class Answer:
     Attributes:
         probabilities: of the classes, ``[K]``, the mean over its windows.
         num_windows: that it was cut into; 1 where it is one sample.
-        seconds: to read it and make its frames, and its windows' share of the run that they were in.
+        seconds: to read it, and its windows' share of the run in which their frames were made and answered.
     """
 
     probabilities: Probabilities
@@ -126,13 +130,13 @@ class Classifier:
         num_windows = 0
         for recording in recordings:
             started = perf_counter()
-            frames = self._frames_or_error(recording)
-            length = len(frames) if isinstance(frames, np.ndarray) else 0
+            windows = self._windows_or_error(recording)
+            length = 0 if isinstance(windows, Exception) else len(windows)
             seconds = perf_counter() - started
             if num_windows + length > batch and num_windows:
                 yield from self._run(waiting, batch)
                 waiting, num_windows = [], 0
-            waiting.append(_Waiting(frames, seconds))
+            waiting.append(_Waiting(windows, seconds))
             num_windows += length
         yield from self._run(waiting, batch)
 
@@ -152,8 +156,13 @@ class Classifier:
 
     def frames(self, recording: Source) -> Floats:
         """The frames a model sees of a recording, ``[windows, T, C, H, W]``; raises as ``predict``."""
+        return np.stack([frames_of() for frames_of in self._windows(recording)])
+
+    def _windows(self, recording: Source) -> list[Callable[[], Floats]]:
+        """What makes the frames of each window of a recording, so that not all are in memory at once."""
         if isinstance(recording, np.ndarray) and recording.dtype != EVENT_DTYPE:
-            return recording[None]
+            frames = self._session.checked(recording[None])[0]
+            return [lambda: frames]
         sensor, config = self._session.frame_config()
         if isinstance(recording, np.ndarray):
             jumps = forward_jumps(recording["t"]).tolist()
@@ -169,7 +178,7 @@ class Classifier:
             raise ValueError(
                 f"{source}: no event passes the filters that the model was trained with ({config['filters']})"
             )
-        return np.stack([rasterizer.frames(part) for part in _windows(stretches, config, source)])
+        return [partial(rasterizer.frames, part) for part in _windows(stretches, config, source)]
 
     def read(self, recording: str | os.PathLike[str]) -> Recording:
         """A recording, read as those of the training data were; warns of what is doubtful about it.
@@ -185,33 +194,33 @@ class Classifier:
             warnings.warn(f"{read.source}: {doubt}", RecordingWarning, stacklevel=3)
         return read
 
-    def _frames_or_error(self, recording: Source) -> Floats | ValueError | OSError:
+    def _windows_or_error(self, recording: Source) -> list[Callable[[], Floats]] | ValueError | OSError:
         try:
-            return self._session.checked(self.frames(recording))
+            return self._windows(recording)
         except (ValueError, OSError) as error:
             return error
 
     def _run(self, waiting: Sequence[_Waiting], batch: int) -> Iterator[Answer | ValueError | OSError]:
         """Run the windows of several recordings together; each gets the mean over its own."""
         started = perf_counter()
-        frames = [each.frames for each in waiting if isinstance(each.frames, np.ndarray)]
-        windows = np.concatenate(frames) if frames else np.empty((0, *self._session.frames_shape), np.float32)
+        windows = [window for each in waiting if not isinstance(each.windows, Exception) for window in each.windows]
         starts = range(0, len(windows), batch)
-        runs = [self._session.logits(windows[start : start + batch]) for start in starts]
+        parts = (np.stack([frames_of() for frames_of in windows[start : start + batch]]) for start in starts)
+        runs = [self._session.logits(part) for part in parts]
         logits = (row for rows in runs for row in rows)
         of_a_window = (perf_counter() - started) / max(1, len(windows))
         for each in waiting:
-            if isinstance(each.frames, np.ndarray):
-                num = len(each.frames)
-                yield _answer(list(islice(logits, num)), each.seconds + num * of_a_window)
+            if isinstance(each.windows, Exception):
+                yield each.windows
             else:
-                yield each.frames
+                num = len(each.windows)
+                yield _answer(list(islice(logits, num)), each.seconds + num * of_a_window)
 
 
 class _Waiting(NamedTuple):
-    """A recording's windows, or why it cannot be used, and the seconds that it took to know."""
+    """What makes a recording's windows, or why it cannot be used, and the seconds that it took to know."""
 
-    frames: Floats | ValueError | OSError
+    windows: list[Callable[[], Floats]] | ValueError | OSError
     seconds: float
 
 
@@ -228,6 +237,12 @@ def _windows(stretches: Sequence[Events], settings: dict[str, Any], source: str)
     window_us, hop_us = settings.get("window_us"), settings.get("hop_us")
     if not window_us or not hop_us:
         return [joined(stretches)]
+    num = sum(max(0, int(each["t"][-1] - each["t"][0]) + 1 - window_us + hop_us) // hop_us for each in stretches)
+    if num > MOST_WINDOWS:
+        raise ValueError(
+            f"{source} has {num:,} windows of {window_us} µs, one every {hop_us} µs, at most {MOST_WINDOWS:,} are run; "
+            "give a part of it"
+        )
     edges = [(each, *edge) for each in stretches for edge in window_edges(each["t"], window_us, hop_us)]
     parts = [stretch[start:stop] for stretch, start, stop in edges if start < stop]
     if not parts:

@@ -123,10 +123,13 @@ def replace_durably(written: Path, target: Path) -> None:
 
 
 def write_whole(target: Path, data: bytes) -> None:
-    """Write ``data`` under ``target`` so that nobody ever sees a part of it."""
+    """Write ``data`` under ``target`` so that nobody ever sees a part of it, nor anything where there is no room."""
     partial = target.with_name(f".{target.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(target)
+    try:
+        partial.write_bytes(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def require_file(path: Path) -> None:

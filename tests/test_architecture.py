@@ -75,9 +75,10 @@ ROOMS = {
         "measuring": "exporting exporting.formats running evglif.*",
         "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.commands preprocessing.files "
         "preprocessing.terminal",
-        "bench": "measuring running preprocessing.arguments preprocessing.commands preprocessing.terminal",
+        "bench": "measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
-        "preprocessing.progress preprocessing.terminal",
+        "preprocessing.files preprocessing.progress preprocessing.terminal",
         "": "preprocessing.starting",
     },
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -26,7 +27,9 @@ class ExportedModel:
 
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write it; the description lies in the file as ``evglif.json``."""
-        torch.export.save(self._program, path, extra_files={EXTRA_FILE: metadata.to_json()})
+        written = BytesIO()  # torch's own writer of files aborts on a full disk, and leaves what it wrote
+        torch.export.save(self._program, written, extra_files={EXTRA_FILE: metadata.to_json()})
+        path.write_bytes(written.getbuffer())
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the network as it was captured."""

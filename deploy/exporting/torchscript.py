@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -31,8 +32,10 @@ class TorchScriptModel:
 
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write it; the description lies in the file as ``evglif.json``."""
+        written = BytesIO()  # torch's own writer of files aborts on a full disk, and leaves what it wrote
         with _quiet():
-            torch.jit.save(self._traced, str(path), _extra_files={EXTRA_FILE: metadata.to_json()})
+            torch.jit.save(self._traced, written, _extra_files={EXTRA_FILE: metadata.to_json()})
+        path.write_bytes(written.getbuffer())
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the network as it was traced."""

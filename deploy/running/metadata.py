@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from deploy.running.consistency import check_together
+from deploy.running.schema import UnfitError, choice, number, optional, record, some, table, text, whole
 
 KEY = "evglif"
 """Key of the JSON text in an ONNX file's metadata; a TorchScript or pt2 file holds it as ``evglif.json``."""
@@ -79,26 +81,84 @@ class ModelMetadata:
 
     def to_json(self) -> str:
         """As JSON text."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, source: str) -> ModelMetadata:
-        """From JSON text.
+        """From JSON text, checked: every field of its kind and in its range, and all of them together.
 
         Raises:
-            ValueError: naming ``source``, if the text is not such a description or comes from another version.
+            ValueError: naming ``source``, the field and its value, if the text is not such a description; or if it
+                comes from another version.
         """
         try:
-            values: Mapping[str, Any] = json.loads(text)
-            if values["version"] != VERSION:
-                found = values["version"]
+            values = _loaded(text)
+            if values.get("version") != VERSION:
                 raise ValueError(
-                    f"{source}: its description has version {found}, this package reads {VERSION}; "
-                    "export the checkpoint anew"
+                    f"{source}: its description has version {values.get('version')!r:.40}, this package reads "
+                    f"{VERSION}; export the checkpoint anew"
                 )
-            tuples = {name: tuple(values[name]) for name in ("size", "classes", "channels")}
-            sensor = None if values["sensor"] is None else tuple(values["sensor"])
-            states = tuple(MembraneState(**{**state, "shape": tuple(state["shape"])}) for state in values["states"])
-            return cls(**{**values, **tuples, "sensor": sensor, "states": states})
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{source}: its description is damaged ({error}); export the checkpoint anew") from error
+            known = _description(values, "")
+            metadata = cls(**{**known, "states": tuple(MembraneState(**state) for state in known["states"])})
+            check_together(metadata)
+        except UnfitError as error:
+            raise ValueError(f"{source}: its description is damaged: {error}; export the checkpoint anew") from error
+        return metadata
+
+
+MOST_STEPS = 100_000
+LONGEST_SIDE = 4096
+MOST_CLASSES = 100_000
+MOST_STATES = 10_000
+
+_side = whole(1, LONGEST_SIDE)
+_state = record(
+    {
+        "name": text(),
+        "layer": text(),
+        "shape": some(whole(1, 1 << 24), 1, 3),
+        "rest": number(-1e6, 1e6),
+    }
+)
+_description = record(
+    {
+        "classes": some(text(), 1, MOST_CLASSES),
+        "steps": whole(1, MOST_STEPS),
+        "size": some(_side, 2, 2),
+        "channels": some(text(), 1, 1024),
+        "scale": number(1e-9, 1e6),
+        "sensor": optional(some(_side, 2, 2)),
+        "preprocessing": optional(table),
+        "model": table,
+        "versions": table,
+        "weights_sha256": text(),
+        "form": choice("unrolled", "step"),
+        "states": some(_state, 0, MOST_STATES),
+        "precision": choice("fp32", "fp16", "int8"),
+        "batch_norm": choice("kept", "folded"),
+        "parity": table,
+        "metrics": table,
+        "sensor_from": choice("", "file", "asked", "guess"),
+        "sensor_of": text(10_000),
+        "version": whole(VERSION, VERSION),
+    },
+    may_lack=frozenset({"sensor_from", "sensor_of"}),
+)
+
+
+def _loaded(text: str) -> dict[str, Any]:
+    """JSON text as a table.
+
+    Raises:
+        UnfitError: if it is none, holds NaN, or is nested so deep that nobody wrote it.
+    """
+    try:
+        return table(json.loads(text, parse_constant=_refused), "")
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, UnfitError):
+            raise
+        raise UnfitError("", text, f"JSON ({error})") from error
+
+
+def _refused(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,13 +1,14 @@
-"""Which other files an ONNX file refers to, found without loading it and without the ``onnx`` package.
+"""What an ONNX file holds, found without loading it and without the ``onnx`` package.
 
-Only the messages that can hold a tensor are walked; their numbers are those of ``onnx.proto`` (ONNX IR version 3 on).
-The wire format is that of protobuf: a varint tag ``number << 3 | kind``, then a varint (0), 8 bytes (1), a length and
-so many bytes (2), or 4 bytes (5).
+Only the messages that can hold a node or a tensor are walked; their numbers are those of ``onnx.proto`` (ONNX IR
+version 3 on). The wire format is that of protobuf: a varint tag ``number << 3 | kind``, then a varint (0), 8 bytes (1),
+a length and so many bytes (2), or 4 bytes (5).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 _PARTS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
@@ -17,45 +18,57 @@ _PARTS: dict[str, dict[int, str]] = {
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
     "sparse tensor": {1: "tensor", 2: "tensor"},
 }
-_EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
-_KEY, _VALUE = 1, 2
 
 
-def external_files(data: memoryview) -> list[str]:
-    """Where tensors of an ONNX file say that they lie, outside of it; empty for a file that stands alone.
+class MessageError(ValueError):
+    """Bytes that are no protobuf message."""
+
+
+class Part(NamedTuple):
+    """A message inside an ONNX file.
+
+    Attributes:
+        kind: one of ``_PARTS``, or "tensor".
+        message: its bytes.
+        around: the nodes that it lies in, the innermost last.
+    """
+
+    kind: str
+    message: memoryview
+    around: tuple[memoryview, ...] = ()
+
+
+def parts(data: memoryview) -> Iterator[Part]:
+    """All messages of an ONNX file that can hold a node or a tensor, and these.
 
     Raises:
-        ValueError: if the bytes are no protobuf message.
+        MessageError: if the bytes are no protobuf message.
     """
-    found: list[str] = []
-    waiting = [("model", data)]
+    waiting = [Part("model", data)]
     while waiting:
-        kind, message = waiting.pop()
-        if kind == "tensor":
-            found += _locations(message)
-            continue
-        parts = _PARTS[kind]
-        waiting += [(parts[number], part) for number, part in _strings(message) if number in parts]
-    return found
+        part = waiting.pop()
+        yield part
+        inside = _PARTS.get(part.kind)
+        if inside:
+            around = (*part.around, part.message) if part.kind == "node" else part.around
+            waiting += [
+                Part(inside[number], found, around) for number, found in strings(part.message) if number in inside
+            ]
 
 
-def _locations(tensor: memoryview) -> Iterator[str]:
-    """One place for a tensor that lies elsewhere, ``"?"`` where it says so and not where."""
-    entries = [dict(_strings(part)) for number, part in _strings(tensor) if number == _EXTERNAL_DATA]
-    if entries or (_DATA_LOCATION, _EXTERNAL) in _fields(tensor):
-        named = [entry.get(_VALUE, b"") for entry in entries if entry.get(_KEY, b"") == b"location"]
-        yield next((bytes(name).decode(errors="replace") for name in named), "?")
-
-
-def _strings(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+def strings(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Number and bytes of the fields that hold text, bytes or another message."""
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if isinstance(value, memoryview):
             yield number, value
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Number and value of each field."""
+def fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """Number and value of each field.
+
+    Raises:
+        MessageError: if the bytes are no protobuf message.
+    """
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -69,9 +82,9 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
         elif kind in (1, 5):
             length = 8 if kind == 1 else 4
         else:
-            raise ValueError(f"not a protobuf message: field of kind {kind}")
+            raise MessageError(f"not a protobuf message: field of kind {kind}")
         if number == 0 or at + length > len(message):
-            raise ValueError("not a protobuf message: a field reaches beyond its end")
+            raise MessageError("not a protobuf message: a field reaches beyond its end")
         yield number, message[at : at + length]
         at += length
 
@@ -84,4 +97,4 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
         at, value, shift = at + 1, value | (byte & 0x7F) << shift, shift + 7
         if byte < 0x80:
             return value, at
-    raise ValueError("not a protobuf message: a number has no end")
+    raise MessageError("not a protobuf message: a number has no end")

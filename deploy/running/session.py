@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.running.contents import check_contents
+from deploy.running.interface import FRAME, FRAMES, LOGITS, NEXT, STEP, Interface
 from deploy.running.metadata import KEY, ModelMetadata
-from deploy.running.protobuf import external_files
+from deploy.running.protobuf import MessageError
 from deploy.running.quiet import onnxruntime
 from preprocessing.events import SensorError
 from preprocessing.terminal import as_text
@@ -37,8 +39,9 @@ class Session:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not an ONNX file or not one of this package, if it refers to other files, or for a
-            provider that onnxruntime does not have here.
+        ValueError: if it is not an ONNX file or not one of this package, if it holds what no export does
+            (``deploy.running.contents``), if its description is damaged or of another graph, or for a provider that
+            onnxruntime does not have here.
     """
 
     def __init__(
@@ -47,10 +50,11 @@ class Session:
         self.path = Path(path)
         _check_file(self.path)
         self._session = _open(self.path, threads, list(providers or [CPU]))
-        description = self._session.get_modelmeta().custom_metadata_map.get(KEY)
-        if description is None:
-            raise ValueError(f"{path} holds no description by evglif; export a checkpoint with python -m deploy.export")
-        self.metadata = ModelMetadata.from_json(description, str(path))
+        self.metadata = ModelMetadata.from_json(_description(self._session, self.path), str(path))
+        self._interface = Interface.of(self.metadata, self.frames_shape)
+        mismatch = self._interface.mismatch(self._session.get_inputs(), self._session.get_outputs())
+        if mismatch:
+            raise ValueError(f"{path}: its graph is not the one that its description is of: {mismatch}; {_EXPORT}")
 
     @property
     def is_step_model(self) -> bool:
@@ -116,8 +120,7 @@ class Session:
         """
         frames = self.checked(frames)
         if not self.is_step_model:
-            logits: Floats = self._session.run(["logits"], {"frames": frames})[0]
-            return logits
+            return self._run([LOGITS], {FRAMES: frames}, len(frames))[0]
         membranes, total = self.at_rest(len(frames)), np.zeros((), np.float32)
         for step in range(self.metadata.steps):
             frame = frames[:, step if self._sees_events else 0]
@@ -132,11 +135,25 @@ class Session:
     def step(self, frame: Floats, step: int, membranes: list[Floats]) -> tuple[Floats, list[Floats]]:
         """One time step of a step model: logits ``[B, K]`` of frames ``[B, C, H, W]``, and the next membranes."""
         inputs = {state.name: membrane for state, membrane in zip(self.metadata.states, membranes, strict=True)}
-        known = {value.name for value in self._session.get_inputs()}
-        inputs |= {"frame": np.ascontiguousarray(frame, np.float32), "step": np.array(step, np.int64)}
-        outputs = ["logits", *(f"{state.name}_next" for state in self.metadata.states)]
-        logits, *following = self._session.run(outputs, {name: inputs[name] for name in known})
+        inputs |= {FRAME: np.ascontiguousarray(frame, np.float32), STEP: np.array(step, np.int64)}
+        outputs = [LOGITS, *(state.name + NEXT for state in self.metadata.states)]
+        logits, *following = self._run(outputs, inputs, len(frame))
         return logits, following
+
+    def _run(self, outputs: list[str], inputs: dict[str, Any], batch: int) -> list[Floats]:
+        """Run the graph over a batch.
+
+        Raises:
+            ValueError: if it cannot be run, or gives other shapes than the description says.
+        """
+        try:
+            made: list[Floats] = self._session.run(outputs, inputs)
+        except Exception as error:  # onnxruntime's own exceptions share no base
+            raise ValueError(f"{self.path} cannot be run: {_first_line(error)}; {_EXPORT}") from error
+        wrong = self._interface.wrong_output(dict(zip(outputs, (each.shape for each in made), strict=True)), batch)
+        if wrong:
+            raise ValueError(f"{self.path}: {wrong}; {_EXPORT}")
+        return made
 
 
 def softmax(logits: Floats) -> Floats:
@@ -162,18 +179,10 @@ def _check_file(path: Path) -> None:
     if path.stat().st_size == 0:
         raise ValueError(f"{path} cannot be loaded as an ONNX model: it is empty; {_EXPORT}")
     with path.open("rb") as file:
-        outside = _outside(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)), path)
-    if outside:
-        raise ValueError(
-            f"{path} keeps weights in another file ({outside[0]!r}), which is not opened; an export of this package is "
-            "one file: export the checkpoint anew"
-        )
-
-
-def _outside(data: memoryview, path: Path) -> list[str]:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
-        return external_files(data)
-    except ValueError as error:
+        check_contents(data, str(path))
+    except MessageError as error:
         raise ValueError(f"{path} cannot be loaded as an ONNX model: {error}; {_EXPORT}") from error
 
 
@@ -182,7 +191,7 @@ def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.
     if not set(providers) <= set(known):
         raise ValueError(f"onnxruntime has the providers {', '.join(known)} here, got {', '.join(providers)}")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is told by the exception
     if threads:
         options.intra_op_num_threads = threads
     try:
@@ -191,6 +200,18 @@ def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.
         model = str(path) if named else path.read_bytes()
         return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no base
-        raise ValueError(
-            f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}; {_EXPORT}"
-        ) from error
+        raise ValueError(f"{path} cannot be loaded as an ONNX model: {_first_line(error)}; {_EXPORT}") from error
+
+
+def _description(session: onnxruntime.InferenceSession, path: Path) -> str:
+    try:
+        texts: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: its description is damaged: it is no text; {_EXPORT}") from error
+    if KEY not in texts:
+        raise ValueError(f"{path} holds no description by evglif; export a checkpoint with python -m deploy.export")
+    return texts[KEY]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.running.consistency import LONGEST_US
 from preprocessing.events import Events
 from preprocessing.events.slicing import Slicing
 from preprocessing.frames.rasterize import Rasterizer
@@ -41,11 +42,14 @@ def live_slicing(asked: str | None, config: Mapping[str, Any]) -> Slicing:
         config: build configuration of the training data.
 
     Raises:
-        ValueError: an unknown slicing, or one that shares a whole recording out among its slices.
+        ValueError: an unknown slicing, one of slices beyond eleven days, or one that shares a whole recording out
+            among its slices.
     """
     if asked is not None and not asked.partition(":")[1]:
         asked = asked if asked in ("count", "time") else f"duration:{asked}"
     slicing = Slicing.parse(asked or str(config["slicing"]))
+    if slicing.each > LONGEST_US:
+        raise ValueError(f"a slice is at most {LONGEST_US:,} µs or events, got {asked or config['slicing']!r}")
     if slicing.each:
         return slicing
     window_us, steps = config.get("window_us"), config["steps"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _RECORD_BYTES = aedat2.RECORD_BYTES
 _MOST_BYTES = 1 << 16
 _POLL_S = 0.05
 _LONGEST_HEADER_LINE = 4096
+_MOST_HEADER_BYTES = 1 << 20
 
 
 @dataclass
@@ -42,12 +44,14 @@ class Received:
         num_special: records that are no events of the sensor: sync inputs, frames, motion.
         num_malformed: datagrams and records that cannot be: of another size, or with an address outside the sensor.
         num_lost: datagrams that the sequence numbers miss.
+        ended: why nothing more came, in words; empty as long as something may.
     """
 
     num_events: int = 0
     num_special: int = 0
     num_malformed: int = 0
     num_lost: int = 0
+    ended: str = ""
 
     def __str__(self) -> str:
         parts = [f"{self.num_events} events"]
@@ -58,6 +62,10 @@ class Received:
         ):
             parts += [f"{num} {what}"] if num else []
         return ", ".join(parts)
+
+
+class LostError(OSError):
+    """A file that was followed and is no more what it was; what came before stands."""
 
 
 class AddressDecoder:
@@ -171,6 +179,7 @@ def datagrams(receiver: socket.socket, decoder: AddressDecoder, idle_s: float | 
             try:
                 data = receiver.recv(_MOST_BYTES)
             except TimeoutError:
+                decoder.received.ended = f"no packet came for {idle_s:g} s"
                 return
             numbered = len(data) % _RECORD_BYTES == 4
             if not numbered and len(data) % _RECORD_BYTES:
@@ -184,12 +193,16 @@ def datagrams(receiver: socket.socket, decoder: AddressDecoder, idle_s: float | 
             yield decoder.decode(data[4:] if numbered else data)
 
 
-def chunks(descriptor: int, idle_s: float = 0.0) -> Iterator[bytes]:
+def chunks(descriptor: int, received: Received, idle_s: float = 0.0) -> Iterator[bytes]:
     """Bytes of a pipe or file as they come, 64 KiB at most, until its end, and until a file stops growing.
 
     Args:
         descriptor: of the open file.
+        received: is told why it ended.
         idle_s: how long a file may stay as it is before it counts as done, seconds.
+
+    Raises:
+        LostError: where a file has become shorter than what was read of it, or was removed while it was followed.
     """
     last = monotonic()
     while True:
@@ -197,10 +210,23 @@ def chunks(descriptor: int, idle_s: float = 0.0) -> Iterator[bytes]:
         if data:
             last = monotonic()
             yield data
-        elif monotonic() - last >= idle_s:
+            continue
+        _check_still_there(descriptor, followed=idle_s > 0)
+        if monotonic() - last >= idle_s:
+            received.ended = f"it has not grown for {idle_s:g} s" if idle_s else "the input ended"
             return
-        else:
-            sleep(min(_POLL_S, idle_s))
+        sleep(min(_POLL_S, idle_s))
+
+
+def _check_still_there(descriptor: int, followed: bool) -> None:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        return
+    read = os.lseek(descriptor, 0, os.SEEK_CUR)
+    if status.st_size < read:
+        raise LostError(f"the file was cut to {status.st_size} bytes after {read} had been read; stream it anew")
+    if followed and not status.st_nlink:
+        raise LostError(f"the file was removed or replaced after {read} bytes of it; stream the new one")
 
 
 def aedat_packets(parts: Iterable[bytes], decoder: AddressDecoder, source: str) -> Iterator[Events]:
@@ -220,6 +246,7 @@ def aedat_packets(parts: Iterable[bytes], decoder: AddressDecoder, source: str) 
         if in_header:
             start = _records_start(waiting)
             if start is None:
+                _check_length(len(waiting), source)
                 continue
             _check_header(waiting[:start], decoder, source)
             waiting, in_header = waiting[start:], False
@@ -229,6 +256,14 @@ def aedat_packets(parts: Iterable[bytes], decoder: AddressDecoder, source: str) 
             waiting = waiting[whole:]
     if waiting:
         decoder.received.num_malformed += 1
+
+
+def _check_length(header_bytes: int, source: str) -> None:
+    if header_bytes > _MOST_HEADER_BYTES:
+        raise ValueError(
+            f"{source}: its text header goes on after {header_bytes} bytes, at most {_MOST_HEADER_BYTES} are read; "
+            "stream AEDAT-2.0"
+        )
 
 
 def _records_start(data: bytes) -> int | None:

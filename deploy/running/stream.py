@@ -95,8 +95,16 @@ class EventStream:
         """How often it jumped forward, see ``preprocessing.events.clock``."""
         return self._order.num_forward
 
+    @property
+    def num_doubted(self) -> int:
+        """Events that were dropped while the camera's clock told no time, see ``deploy.running.reorder``."""
+        return self._order.num_doubted
+
     def feed(self, events: Events) -> list[Update]:
         """Take a packet, events ``[N]`` of ``EVENT_DTYPE``; give the answers after the slices that it ends.
+
+        These are at most 2·T for each event, as where each lies in a window of its own; a clock that is set again and
+        again, as none is, is not followed.
 
         Raises:
             ValueError: an event outside the sensor.

@@ -106,8 +106,26 @@ def test_answers_that_disagree_fail(tmp_path, capsys, monkeypatch):
     assert "onnxruntime disagree on more than" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--threads", "0"], ["--batch", "none"], ["--against", "abacus"]])
+@pytest.mark.parametrize(
+    "option",
+    [["--threads", "0"], ["--batch", "none"], ["--against", "abacus"], ["--batch", "4097"], ["--repeats", "9" * 9]],
+)
 def test_options_that_cannot_be(option, capsys):
     with pytest.raises(SystemExit):
         main(["model.onnx", *option])
     assert option[0] in capsys.readouterr().err
+
+
+def test_a_report_goes_into_a_file(tmp_path, capsys):
+    model = step_model(tmp_path / "step.onnx")
+    assert main([str(model), "--json", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder; name the file to write" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_it_in_one_line(tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deploy.bench.print_timings", interrupted)
+    assert main([str(step_model(tmp_path / "step.onnx"))]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

@@ -1,6 +1,9 @@
 import json
+import os
 import pickle
 import re
+import resource
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -224,6 +227,63 @@ def test_a_folder_is_no_file_to_write(run, tmp_path):
     with pytest.raises(ValueError, match=r"is a folder; name the file to write, such as .*model\.onnx"):
         export(run / "best.pt", out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def room_for(num_bytes):
+    """No file can grow beyond so many bytes; to a program it looks as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, format, capsys):
+    if format == "nir":
+        pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
+    checkpoint = saved(tmp_path / "model.pt", "cifarnet", "lif", steps=2)
+    out = tmp_path / "out" / "model"
+    out.parent.mkdir()
+    out.write_text("of yesterday")
+    arguments = [str(checkpoint), "--format", format, "--out", str(out)]
+    with room_for(4096):
+        assert main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"error: .*/out/model: cannot be written \(File too large\): make room, .*", line)
+    assert {path.name: path.read_text() for path in out.parent.iterdir()} == {"model": "of yesterday"}
+
+
+def test_an_export_that_is_interrupted_writes_nothing(run, tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy.export, "_verify", interrupted)
+    assert main([str(run / "best.pt"), "--out", str(tmp_path / "model.onnx")]) == 130
+    assert capsys.readouterr().err == "interrupted: nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.parity.json"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_pipe_is_no_file_to_write(run, tmp_path, name, format):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} is a device, pipe or socket"):
+        export(run / "best.pt", format, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_is_doubtful_about_a_cache_is_told_and_the_checkpoint_read_once(
+    run, cache_path, tmp_path, capsys, monkeypatch
+):
+    read, num_read = deploy.export.read_checkpoint, []
+    monkeypatch.setattr(deploy.export, "read_checkpoint", lambda path: num_read.append(path) or read(path))
+    monkeypatch.setattr(deploy.export, "check_checkpoint", lambda cache, *_: [f"{Path(cache.path).name} is doubtful"])
+    assert main([str(run / "best.pt"), "--data", str(cache_path), "--out", str(tmp_path / "model.onnx")]) == 0
+    assert capsys.readouterr().err == "WARNING: sides.h5 is doubtful\n"
+    assert len(num_read) == 1
 
 
 def test_data_that_do_not_fit_are_refused_with_both_numbers(cache_path, tmp_path):

@@ -1,15 +1,18 @@
 import io
 import json
 import os
+import re
 import socket
 import threading
 
 import numpy as np
 import pytest
 
+import deploy.infer
 import deploy.runtime
 from deploy.infer import classify, main
 from deploy.running.session import Session
+from deploy.running.sources import AddressDecoder
 from preprocessing.events import make_events
 from preprocessing.readers import aedat2
 from tests.helpers.onnx_models import CONFIG, step_model
@@ -109,7 +112,7 @@ def test_events_on_standard_input(model, recording, capsys, monkeypatch):
         assert main([model, "--stream", "-", "--json"]) == 0
         printed = capsys.readouterr()
     assert len(printed.out.splitlines()) == 3
-    assert printed.err == "-: 300 events\n"
+    assert printed.err == "-: 300 events; the input ended\n"
 
 
 def test_events_over_udp(model, recording, capsys):
@@ -146,7 +149,72 @@ def send(records, port, done):
 
 def test_a_file_that_no_longer_grows_ends_the_stream(model, recording, capsys):
     assert main([model, "--stream", str(recording), "--idle", "0.05", "--json"]) == 0
-    assert len(answers(capsys)) == 3
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err == f"{recording}: 300 events; it has not grown for 0.05 s\n"
+
+
+@pytest.mark.parametrize("how", ["cut", "removed"])
+def test_a_followed_file_that_is_no_more_what_it_was_is_told(model, recording, tmp_path, capsys, monkeypatch, how):
+    """What came before is answered all the same."""
+    path = tmp_path / "followed.aedat"
+    path.write_bytes(recording.read_bytes())
+    does = {"cut": lambda: os.truncate(path, 100), "removed": path.unlink}[how]
+    decode = AddressDecoder.decode
+
+    def decode_then(self, records):
+        does()
+        return decode(self, records)
+
+    monkeypatch.setattr(AddressDecoder, "decode", decode_then)
+    assert main([model, "--stream", str(path), "--idle", "5", "--json"]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    said = {
+        "cut": r"the file was cut to 100 bytes after \d+ had been read",
+        "removed": "the file was removed or replaced",
+    }
+    assert re.match(rf"error: {path}: {said[how]}", printed.err)
+
+
+def test_the_end_of_a_recording_is_told(model, recording, capsys):
+    assert main([model, "--stream", str(recording)]) == 0
+    assert capsys.readouterr().err == f"{recording}: 300 events; the recording ended\n"
+
+
+def test_ctrl_c_ends_a_stream_with_its_answers(model, recording, capsys, monkeypatch):
+    def interrupted(recording):
+        yield recording.events[:200]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deploy.infer, "_packets_of", interrupted)
+    assert main([model, "--stream", str(recording), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out.splitlines()[-1])["final"]
+    assert printed.err.endswith("events; Ctrl-C ended it\n")
+
+
+def test_ctrl_c_ends_a_classification_in_one_line(model, recording, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "logits", interrupted)
+    assert main([model, str(recording)]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.parametrize("idle", ["nan", "inf", "1e30", "-1", "0", "0.0", "604801", "1e-3", ""])
+def test_a_time_to_wait_is_a_number_of_seconds(model, idle, capsys):
+    with pytest.raises(SystemExit):
+        main([model, "--stream", "-", f"--idle={idle}"])
+    assert f"expected seconds above 0 and up to 604800, such as 0.5, got {idle!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threads", ["0", "1025", "99999999999999999999", "-1", "nan", "1e3"])
+def test_threads_are_some(model, threads, capsys):
+    with pytest.raises(SystemExit):
+        main([model, "--stream", "-", f"--threads={threads}"])
+    assert f"expected a whole number from 1 to 1,024, got {threads!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("source", ["udp://127.0.0.1:8991", "-"])
@@ -161,6 +229,7 @@ def test_streams_that_cannot_be(model, recording, exported, tmp_path, capsys):
         ([str(exported), str(recording)], "--format onnx-step"),
         ([count, str(recording)], "say how long a slice is"),
         ([model, str(recording), "--slice", "soon"], "cannot read the duration 'soon'"),
+        ([model, str(recording), "--slice", f"{10**30}s"], "a slice is at most 1,000,000,000,000 µs or events, got"),
         ([model, str(tmp_path / "none.aedat")], "none.aedat"),
         ([model, "udp://127.0.0.1"], "write host and port"),
     ):

@@ -13,16 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.infer import main
-from deploy.running.protobuf import external_files
+from deploy.running.contents import external_files
 from deploy.runtime import Classifier
 from evglif.checkpoint import read_checkpoint
 from preprocessing import read_recording
 from preprocessing.build import build
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.datasets.recordings.folder import Folder
+from preprocessing.events import make_events
 from preprocessing.readers import aedat2, atis
 from tests.helpers import ROOT
-from tests.helpers.onnx_models import SIZE, STEPS, step_model
+from tests.helpers.onnx_models import CONFIG, SIZE, STEPS, step_model
 from tests.helpers.spots import SIDES, spot
 
 
@@ -58,6 +59,15 @@ def test_long_recordings_are_cut_as_in_training(recordings, tmp_path):
     np.testing.assert_allclose(classifier.predict(recording), single.mean(0), atol=1e-6)
     events = read_recording(recording).events[:20]
     with pytest.raises(ValueError, match=r"spans \d+ µs, the model was trained on windows of 30000 µs"):
+        classifier.predict(events)
+
+
+def test_a_recording_of_too_many_windows_is_refused_before_any_is_made(tmp_path):
+    """Two events, 28 hours apart, and windows of 1 ms; the many empty ones would fill the memory."""
+    config = {**CONFIG, "window_us": 1000, "hop_us": 1000}
+    classifier = Classifier(step_model(tmp_path / "m.onnx", config), threads=1)
+    events = make_events(np.array([0, *range(50_000_000, 10**11, 50_000_000)]), *np.zeros((3, 2000), np.int64))
+    with pytest.raises(ValueError, match=r"these events has .*windows of 1000 µs.*at most 100,000 are run"):
         classifier.predict(events)
 
 
@@ -206,16 +216,31 @@ def test_an_export_stands_alone(exported):
     assert external_files(memoryview(exported.read_bytes())) == []
 
 
-def test_a_model_of_broken_weights_gives_no_answer(exported, recordings, tmp_path, capsys):
-    proto = onnx.load(exported)
+def with_head(model, path, value):
+    """A copy of a model whose last layer has one weight for all."""
+    proto = onnx.load(model)
     head = next(tensor for tensor in proto.graph.initializer if len(tensor.dims) == 2)
-    head.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(head.dims), np.nan, np.float32), head.name))
-    onnx.save(proto, tmp_path / "broken.onnx")
+    head.CopyFrom(onnx.numpy_helper.from_array(np.full(tuple(head.dims), value, np.float32), head.name))
+    onnx.save(proto, path)
+    return path
+
+
+def test_a_model_that_answers_with_infinite_values_gives_no_answer(exported, recordings, tmp_path, capsys):
+    huge = with_head(exported, tmp_path / "huge.onnx", 3e38)
     paths = [str(path) for path in sorted((recordings / "test").glob("*/0.aedat"))]
-    assert main([str(tmp_path / "broken.onnx"), *paths, "--json"]) == 1
+    assert main([str(huge), *paths, "--json"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("the model answers with NaN or infinite values") == len(paths)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused_by_name(exported, tmp_path, value):
+    broken = with_head(exported, tmp_path / "broken.onnx", value)
+    with pytest.raises(
+        ValueError, match=r"broken\.onnx holds NaN or infinite weights \('constant_\d+'\); export it anew"
+    ):
+        Classifier(broken)
 
 
 @given(st.binary(max_size=60))

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 
 import numpy as np
-from onnx import TensorProto, helper, save
+from onnx import TensorProto, helper, load, save
 
 from deploy.running.metadata import KEY, MembraneState, ModelMetadata
 
@@ -12,6 +12,83 @@ STEPS, SIZE, SENSOR, REST = 3, (4, 4), (128, 128), 0.25
 GAINS = np.array([1.0, 0.5, 2.0], np.float32)
 WEIGHTS = np.linspace(-0.3, 0.4, 2 * 2 * 4, dtype=np.float32).reshape(8, 2)
 CONFIG = {"kind": "events", "steps": STEPS, "size": list(SIZE), "resize": "area", "slicing": "duration:20ms"}
+
+
+def _config(**changed):
+    return {"preprocessing": {**CONFIG, **changed}}
+
+
+_STATE = {"name": "membrane_0", "layer": "layer", "shape": [2], "rest": REST}
+DAMAGED = {
+    "other classes": ({"classes": ["left", "left"]}, "classes"),
+    "a class that is a number": ({"classes": ["left", 3]}, "classes[1]"),
+    "no class": ({"classes": []}, "classes"),
+    "a name that is a list": ({"states": [{**_STATE, "name": ["membrane_0"]}]}, "states[0].name"),
+    "one side": ({"sensor": [1]}, "sensor"),
+    "a side of nought": ({"sensor": [128, 0]}, "sensor[1]"),
+    "many steps": ({"steps": 10**9}, "steps"),
+    "half a step": ({"steps": 1.5}, "steps"),
+    "true steps": ({"steps": True}, "steps"),
+    "a large sample": ({"steps": 9999, "size": [4096, 4096], **_config(steps=9999, size=[4096, 4096])}, "steps"),
+    "other steps": (_config(steps=4), "preprocessing.steps"),
+    "another size": (_config(size=[4, 5]), "preprocessing.size"),
+    "a state twice": ({"states": [_STATE, _STATE]}, "states"),
+    "a state's rest": ({"states": [{**_STATE, "rest": None}]}, "states[0].rest"),
+    "a state's side": ({"states": [{**_STATE, "shape": [-2]}]}, "states[0].shape[0]"),
+    "transpose x": (_config(transpose="x"), "preprocessing.transpose"),
+    "half a turn": (_config(half_turn=1), "preprocessing.half_turn"),
+    "resize": (_config(resize="constructor"), "resize"),
+    "resize in a list": (_config(resize=["area"]), "resize"),
+    "value": (_config(value="toString"), "value"),
+    "slicing": (_config(slicing=["count"]), "slicing"),
+    "slices of nothing": (_config(slicing="duration:0ms"), "slicing"),
+    "a hop of 1 µs": (_config(window_us=10**6, hop_us=1), "preprocessing.hop_us"),
+    "a hop of less": (_config(window_us=1000, hop_us=1e-9), "preprocessing.hop_us"),
+    "a hop backwards": (_config(window_us=1000, hop_us=-5), "preprocessing.hop_us"),
+    "a short window": (_config(window_us=2, hop_us=2), "preprocessing.window_us"),
+    "a window alone": (_config(window_us=1000), "preprocessing.hop_us"),
+    "no such form": ({"form": "both"}, "form"),
+    "precision": ({"precision": "int4"}, "precision"),
+    "batch norm": ({"batch_norm": "lost"}, "batch_norm"),
+    "who said the sensor": ({"sensor_from": "nobody"}, "sensor_from"),
+    "scale": ({"scale": -1}, "scale"),
+    "encoder": ({"model": {"encoder": "morse"}}, "model.encoder"),
+    "another network": ({"model": {"encoder": "frames", "num_classes": 3}}, "model.num_classes"),
+    "kind": (_config(kind="video"), "preprocessing.kind"),
+    "time unit": (_config(time_unit="h"), "preprocessing.time_unit"),
+    "bad events": (_config(drop_bad=2), "preprocessing.drop_bad"),
+    "filter": (_config(filters=["noise:ever"]), "preprocessing.filters"),
+    "a field more": ({"colour": "red"}, "colour"),
+}
+"""What is changed in the description of the step model, and the field that an error names."""
+
+UNCHECKED_BY_EXAMPLES = {
+    "precision", "batch norm", "who said the sensor", "scale", "another network", "kind", "time unit", "bad events",
+    "a field more",
+}  # fmt: skip
+"""What the programs of deploy/examples do not look at."""
+
+
+def with_inner_graph(path, kind):
+    """A model with one more operator, that has a graph inside; nothing needs what it gives."""
+    proto = load(path)
+    ends = helper.make_tensor_value_info("ends", TensorProto.BOOL, [])
+    always = helper.make_node("Constant", [], ["ends"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    bodies = {
+        "Loop": {"body": helper.make_graph(
+            [helper.make_node("Identity", ["goes on"], ["ends"])],
+            "body",
+            [helper.make_tensor_value_info("at", TensorProto.INT64, []),
+             helper.make_tensor_value_info("goes on", TensorProto.BOOL, [])],
+            [ends],
+        )},
+        "If": {name: helper.make_graph([always], name, [], [ends]) for name in ("then_branch", "else_branch")},
+    }  # fmt: skip
+    true = helper.make_node("Constant", [], ["true"], value=helper.make_tensor("t", TensorProto.BOOL, [], [True]))
+    node = helper.make_node(kind, ["", "true"] if kind == "Loop" else ["true"], ["end"][: kind == "If"], **bodies[kind])
+    proto.graph.node.extend([true, node])
+    save(proto, path)
+    return path
 
 
 def describe(config=CONFIG, **changed):

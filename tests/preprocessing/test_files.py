@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -66,3 +67,17 @@ def test_a_file_takes_the_place_of_a_file_alone(tmp_path):
     ):
         with pytest.raises(ValueError, match=said):
             require_file(path)
+
+
+def test_where_there_is_no_room_nothing_is_left(tmp_path, monkeypatch):
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "figures.json").write_text("old")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "figures.json", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+    assert (tmp_path / "figures.json").read_text() == "old"

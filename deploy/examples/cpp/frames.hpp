@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "aedat.hpp"
+#include "description.hpp"
 
 using Events = std::span<const Event>;
 
@@ -132,6 +133,12 @@ private:
     // Of "duration:50ms" the length of a slice in µs, of "events:2000" the number of events; 0 for "count" and "time".
     std::int64_t slice_length() const {
         if (slicing_ == "count" || slicing_ == "time") return 0;
+        const auto length = parsed_length();
+        if (length < 1 || length > description::longest_us) throw unknown("slicing", slicing_);
+        return length;
+    }
+
+    std::int64_t parsed_length() const {
         const auto colon = slicing_.find(':');
         const auto kind = slicing_.substr(0, colon);
         std::size_t digits = 0;
@@ -178,6 +185,10 @@ inline std::vector<Events> windows_of(Events events, const nlohmann::json& confi
     const auto window = micros("window_us"), hop = micros("hop_us");
     if (!window || !hop) return {events};
     const auto first = events.front().t, duration = events.back().t - first;
+    const auto num = hop > 0 ? (duration + 1 - window) / hop + 1 : description::most_windows + 1;
+    if (num > description::most_windows)
+        throw std::runtime_error(source + " has " + std::to_string(num) + " windows, one every " + std::to_string(hop) +
+                                 " µs; at most " + std::to_string(description::most_windows) + " are run");
     std::vector<Events> windows;
     for (std::int64_t start = 0; start + window <= duration + 1; start += hop) {
         const auto from = std::ranges::lower_bound(events, first + start, {}, &Event::t);

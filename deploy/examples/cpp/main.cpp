@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "aedat.hpp"
+#include "description.hpp"
 #include "frames.hpp"
 
 namespace {
@@ -27,6 +28,7 @@ nlohmann::json description_of(const Ort::Session& session, const std::string& pa
     const auto text = session.GetModelMetadata().LookupCustomMetadataMapAllocated("evglif", allocator);
     if (!text) throw std::runtime_error(path + " holds no description by evglif" + export_anew);
     auto description = nlohmann::json::parse(text.get());
+    if (!description.is_object()) throw std::runtime_error(path + ": its description is no table" + export_anew);
     const auto& version = description.at("version");
     if (version != description_version)
         throw std::runtime_error(path + ": its description has version " + version.dump() + ", this program reads " +
@@ -40,6 +42,11 @@ nlohmann::json description_of(const Ort::Session& session, const std::string& pa
     if (description.at("sensor") != nlohmann::json{aedat::width, aedat::height})
         throw std::runtime_error(path + " was trained on a sensor of " + description["sensor"].dump() +
                                  " px; this program reads recordings of the DVS128, [128,128]");
+    try {
+        description::check_all(description);
+    } catch (const std::runtime_error& error) {
+        throw std::runtime_error(path + ": " + error.what() + export_anew);
+    }
     return description;
 }
 
@@ -83,6 +90,11 @@ private:
             Ort::Value::CreateTensor<float>(memory, frames.data(), frames.size(), shape.data(), shape.size());
         const std::array inputs{"frames"}, outputs{"logits"};
         const auto results = session_.Run(Ort::RunOptions(), inputs.data(), &input, 1, outputs.data(), 1);
+        const auto made = results[0].GetTensorTypeAndShapeInfo();
+        const std::vector<std::int64_t> expected{1, std::int64_t(classes_.size())};
+        if (made.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT || made.GetShape() != expected)
+            throw std::runtime_error("the model's outputs are not its " + std::to_string(classes_.size()) + " classes" +
+                                     export_anew);
         return softmax({results[0].GetTensorData<float>(), classes_.size()});
     }
 

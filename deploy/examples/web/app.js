@@ -60,9 +60,12 @@ async function takeFiles(files) {
 
 async function takeAddresses(addresses) {
   for (const address of addresses) {
-    const response = await fetch(address);
+    const url = new URL(address, location);
+    if (url.origin !== location.origin)
+      throw new Error(`${address} lies elsewhere; only files beside this page are loaded: save it, and drop it here`);
+    const response = await fetch(url, { redirect: "error" });
     if (!response.ok) throw new Error(`there is no ${address} beside this page (${response.status}); see README.md`);
-    await take(address.split("/").pop(), await response.arrayBuffer());
+    await take(url.pathname.split("/").pop(), await response.arrayBuffer());
   }
   await classify();
 }

@@ -5,8 +5,12 @@
 // Weights are rational. Over their common denominator they are integers, so that the sums are exact and the frames
 // equal those of preprocessing/rasterize.py bit for bit.
 
+import { checker, isSize, isWhole } from "./description.js";
 import { SENSOR } from "./recording.js";
 
+const LONGEST_US = 1e12; // the limits of deploy/running/consistency.py
+const MOST_OVERLAP = 1000;
+const MOST_WINDOWS = 100_000;
 const FINEST = 2 ** 31; // weights with a larger denominator are rounded to 1 / this
 
 // The weight of a pixel in a bin, before a bin's weights are divided by their sum; see preprocessing/tables.py.
@@ -48,12 +52,14 @@ const UNIT_US = { s: 1e6, ms: 1e3, us: 1, µs: 1 };
  * @returns {(events: object, from: number, to: number) => Float32Array[]}
  */
 export function frameMaker(config) {
-  const { steps, size: [width, height], resize = "bilinear", value = "count" } = config;
+  const { steps, size, resize = "bilinear", value = "count" } = config;
   const { transpose = false, half_turn: halfTurn = false } = config;
   const slicing = parseSlicing(config.slicing ?? "count");
-  refuseWhere(!(resize in WEIGHTS), `the resizing ${resize}`);
-  refuseWhere(!(value in VALUES), `the value ${value}`);
+  refuseWhere(typeof resize !== "string" || !Object.hasOwn(WEIGHTS, resize), `the resizing ${resize}`);
+  refuseWhere(typeof value !== "string" || !Object.hasOwn(VALUES, value), `the value ${value}`);
   refuseWhere(config.filters?.length, `the filters ${config.filters}`);
+  checkSettings(config, { transpose, halfTurn });
+  const [width, height] = size;
   const [sensorWidth, sensorHeight] = transpose ? SENSOR.toReversed() : SENSOR;
   const across = makeAxis(resize, sensorWidth, width);
   const down = makeAxis(resize, sensorHeight, height);
@@ -78,10 +84,25 @@ export function frameMaker(config) {
   };
 }
 
+function checkSettings({ steps, size, window_us: windowUs, hop_us: hopUs }, { transpose, halfTurn }) {
+  const check = checker("the model");
+  check("preprocessing.steps", steps, isWhole(steps, 1, 100_000), "a whole number from 1 to 100,000");
+  check("preprocessing.size", size, isSize(size), "width and height from 1 to 4096");
+  check("preprocessing.transpose", transpose, typeof transpose === "boolean", "true or false");
+  check("preprocessing.half_turn", halfTurn, typeof halfTurn === "boolean", "true or false");
+  if ((windowUs ?? hopUs ?? null) === null) return;
+  check("preprocessing.window_us", windowUs, isWhole(windowUs, steps, LONGEST_US), `whole µs from ${steps} on`);
+  const least = Math.ceil(windowUs / MOST_OVERLAP);
+  check("preprocessing.hop_us", hopUs, isWhole(hopUs, least, LONGEST_US), `whole µs from ${least} on`);
+}
+
 /** Index ranges [from, to] of the windows that a model was trained on; the whole recording where it was on such. */
 export function windowsOf(t, { window_us: windowUs, hop_us: hopUs }, source) {
   if (!windowUs || !hopUs) return [[0, t.length]];
   const durationUs = t.at(-1) - t[0];
+  const most = Math.floor((durationUs - windowUs) / hopUs) + 1;
+  if (!(hopUs >= 1 && most <= MOST_WINDOWS))
+    throw new Error(`${source} has ${most} windows, one every ${hopUs} µs; at most ${MOST_WINDOWS} are run`);
   const windows = [];
   for (let start = t[0]; start + windowUs <= t.at(-1) + 1; start += hopUs)
     windows.push([lowerBound(t, start), lowerBound(t, start + windowUs)]);
@@ -115,10 +136,13 @@ function gcd(a, b) {
 
 /** "count", "time", "duration:50ms" or "events:2000" as a kind, with µs or a number of events. */
 function parseSlicing(slicing) {
+  refuseWhere(typeof slicing !== "string", `the slicing ${slicing}`);
   if (slicing === "count" || slicing === "time") return { kind: slicing };
   const [, kind, number, unit] = slicing.match(/^(duration|events):([\d.]+)(s|ms|us|µs)?$/) ?? [];
   refuseWhere(!kind || (kind === "duration") !== Boolean(unit), `the slicing ${slicing}`);
-  return { kind, each: Math.round(number * (UNIT_US[unit] ?? 1)) };
+  const each = Math.round(number * (UNIT_US[unit] ?? 1));
+  refuseWhere(!isWhole(each, 1, LONGEST_US), `the slicing ${slicing}`);
+  return { kind, each };
 }
 
 /** Indices [T + 1]: slice j holds the events from edges[j] up to edges[j + 1] − 1; see preprocessing/slicing.py. */

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ class NIRModel:
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write the graph; the description is its metadata, and so is the time step."""
         self.graph.metadata = {KEY: metadata.to_json(), DT: self._dt}
-        nir_package().write(path, self.graph)
+        written = BytesIO()  # HDF5 cannot end a file in order once a write to it has failed
+        nir_package().write(written, self.graph)
+        path.write_bytes(written.getbuffer())
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the graph run by ``deploy.exporting.nir.run``."""

@@ -2,7 +2,8 @@
 //
 //     node drive_page.mjs '{"folder": …, "chromium": …, "url": …, "screenshot": …, "actions": [[VERB, ARGUMENT…]…]}'
 //
-// Verbs: press KEY, click SELECTOR, drop FILE…, and settle, which waits for an answer or an error.
+// Verbs: press KEY, click SELECTOR, drop FILE…, settle, which waits for an answer or an error, and inject, which tries
+// what the page's content-security policy forbids and tells what came of it.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -24,6 +25,7 @@ try {
     press: (key) => page.keyboard.press(key),
     click: (selector) => page.click(selector),
     drop: (...paths) => drop(page, paths),
+    inject: async (elsewhere) => shown.push(await injected(page, elsewhere)),
     settle: async () => shown.push(await settled(page)),
   };
   for (const [verb, ...rest] of actions) await does[verb](...rest);
@@ -41,6 +43,19 @@ async function drop(page, paths) {
       dataTransfer.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name));
     document.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
   }, files);
+}
+
+async function injected(page, elsewhere) {
+  return page.evaluate(async (elsewhere) => {
+    const refused = [];
+    document.addEventListener("securitypolicyviolation", ({ effectiveDirective }) => refused.push(effectiveDirective));
+    const script = document.createElement("script");
+    script.textContent = "window.ran = true";
+    document.body.append(script);
+    const fetched = await fetch(elsewhere).then(() => true, () => false);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    return { ran: window.ran === true, fetched, refused: refused.sort() };
+  }, elsewhere);
 }
 
 async function settled(page) {

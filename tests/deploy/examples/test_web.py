@@ -18,7 +18,7 @@ import pytest
 from deploy.export import export
 from deploy.runtime import Classifier
 from tests.helpers.examples import CONFIGS, EXAMPLES, REFERENCE, UNUSABLE, broken_recordings, linear_model
-from tests.helpers.onnx_models import step_model
+from tests.helpers.onnx_models import DAMAGED, UNCHECKED_BY_EXAMPLES, step_model, with_inner_graph
 
 NODE = shutil.which("node")
 if NODE is None:
@@ -56,6 +56,55 @@ def test_the_page_makes_the_frames_of_real_recordings(shared_data, tmp_path):
     expected = Classifier(linear_model(tmp_path / "linear.onnx", config)).frames(recording)
     assert len(expected) > 3
     np.testing.assert_array_equal(frames_of_page(recording, config), expected.ravel())
+
+
+DESCRIBED = """
+import { readFileSync } from "node:fs";
+import { checkTogether, readDescription } from "./description.js";
+import { frameMaker } from "./frames.js";
+for (const path of process.argv.slice(1)) {
+  try {
+    const description = readDescription(readFileSync(path), "m.onnx");
+    frameMaker(description.preprocessing);
+    checkTogether(description, "m.onnx");
+    console.log("good");
+  } catch (error) {
+    console.log(`${error.constructor.name}: ${error.message}`);
+  }
+}
+"""
+
+
+def said_of(*models):
+    """What the page says of each model's description, "good" where it takes it."""
+    command = [NODE, "--input-type=module", "--eval", DESCRIBED, *map(str, models)]
+    done = subprocess.run(command, cwd=EXAMPLES / "web", stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    return done.stdout.splitlines()
+
+
+def test_the_page_refuses_descriptions_that_cannot_be(tmp_path):
+    paths = [step_model(tmp_path / f"{name}.onnx", **changed) for name, (changed, _) in DAMAGED.items()]
+    for name, (_, field), said in zip(DAMAGED, DAMAGED.values(), said_of(*paths), strict=True):
+        if name not in UNCHECKED_BY_EXAMPLES:
+            assert said.startswith("Error: "), name
+            names = field.removeprefix("preprocessing.").partition("[")[0] in said
+            assert names or re.search("cannot do$|was trained on images|runs all time steps", said), name
+
+
+def test_the_page_refuses_graphs_whose_run_need_not_end(tmp_path):
+    models = [with_inner_graph(step_model(tmp_path / f"{kind}.onnx"), kind) for kind in ("Loop", "If")]
+    good = step_model(tmp_path / "good.onnx")
+    *refused, taken = said_of(*models, good)
+    assert taken == "good"
+    assert all("a graph whose run need not end" in said for said in refused)
+
+
+@pytest.mark.parametrize("hop_us", [1e-9, 0.5, -1, "x"])
+def test_the_page_makes_no_endless_windows(awkward, hop_us):
+    config = {**CONFIGS["windows"], "hop_us": hop_us}
+    command = [NODE, "--input-type=module", "--eval", FRAMES, str(awkward), json.dumps(config)]
+    done = subprocess.run(command, cwd=EXAMPLES / "web", capture_output=True, text=True, check=False, timeout=60)
+    assert "windows, one every" in done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -145,3 +194,18 @@ def test_the_page_says_what_it_cannot_use(chromium, served, tmp_path):
         assert shown["error"].startswith(path.name)
         assert not shown["visible"]
         assert re.search(why, shown["error"])
+
+
+def test_the_page_loads_nothing_from_elsewhere(chromium, served):
+    folder, url = served
+    step_model(folder / "model.onnx", {**CONFIGS["windows"], "steps": 3, "size": [4, 4]})
+    elsewhere = "http://127.0.0.1:1/"
+    for asked in (f"{elsewhere}model.onnx", "//127.0.0.1:1/model.onnx"):
+        (shown,) = shown_on_page(chromium, f"{url}?model={asked}", ["settle"])
+        assert "lies elsewhere; only files beside this page are loaded" in shown["error"]
+
+
+def test_the_page_runs_no_script_but_its_own(chromium, served):
+    _, url = served
+    (tried,) = shown_on_page(chromium, url, ["inject", "http://127.0.0.1:1/"])
+    assert tried == {"ran": False, "fetched": False, "refused": ["connect-src", "script-src-elem"]}

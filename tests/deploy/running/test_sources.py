@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.running.sources import AddressDecoder, aedat_packets, chunks, datagrams, open_udp, parse_udp
+from deploy.running.sources import AddressDecoder, Received, aedat_packets, chunks, datagrams, open_udp, parse_udp
 from preprocessing.events import make_events
 from preprocessing.readers import aedat2, read_recording
 
@@ -47,6 +47,7 @@ def test_datagrams_with_and_without_a_sequence_number():
         np.testing.assert_array_equal(np.concatenate(decoded), events)
         assert (counts.num_events, counts.num_lost, counts.num_malformed) == (300, 0, 0)
         assert str(counts) == "300 events"
+        assert counts.ended == "no packet came for 0.05 s"
 
 
 def test_lost_and_malformed_datagrams_are_counted():
@@ -114,6 +115,13 @@ def test_a_header_of_another_camera_or_version_is_refused():
         list(aedat_packets([b"#!AER-DAT3.1\r\n" + bytes(40)], AddressDecoder(DVS128), "a pipe"))
 
 
+def test_a_header_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr("deploy.running.sources._MOST_HEADER_BYTES", 1000)
+    lines = (b"#" + b"x" * 62 + b"\n" for _ in range(1 << 20))
+    with pytest.raises(ValueError, match="a pipe: its text header goes on after 1024 bytes, at most 1000 are read"):
+        list(aedat_packets(lines, AddressDecoder(DVS128), "a pipe"))
+
+
 def test_a_davis_of_128_pixels_is_told_by_its_header():
     header = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis128\r\n"
     (events,) = aedat_packets([header + records((5 << 12 | 1 << 11, 9))], AddressDecoder(DVS128), "a pipe")
@@ -150,11 +158,13 @@ def test_a_pipe_is_read_as_it_fills_and_to_its_end():
 
     writer = threading.Thread(target=write)
     writer.start()
-    read = list(chunks(reading))
+    received = Received()
+    read = list(chunks(reading, received))
     writer.join(timeout=5)
     os.close(reading)
     assert b"".join(read) == b"".join(parts)
     assert max(map(len, read)) <= 1 << 16
+    assert received.ended == "the input ended"
 
 
 def test_a_growing_file_is_followed_until_it_stays_as_it_is(tmp_path):
@@ -162,7 +172,7 @@ def test_a_growing_file_is_followed_until_it_stays_as_it_is(tmp_path):
     path.write_bytes(b"one")
     with path.open("rb") as file, path.open("ab") as more:
         read = []
-        for data in chunks(file.fileno(), idle_s=0.1):
+        for data in chunks(file.fileno(), Received(), idle_s=0.1):
             read.append(data)
             if len(read) == 1:
                 more.write(b"two")

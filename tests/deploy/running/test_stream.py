@@ -1,10 +1,12 @@
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.export import export
-from deploy.running.reorder import CLOCK_RESET_US, Order
+from deploy.running.reorder import CLOCK_RESET_US, MOST_HELD, SET_AGAIN, Order
 from deploy.runtime import Classifier
 from preprocessing.events import EVENT_DTYPE, make_events
 from preprocessing.frames.rasterize import Rasterizer, rasterize
@@ -168,15 +170,15 @@ def test_a_filter_that_needs_the_whole_recording_is_refused(tmp_path):
 
 
 def test_slices_that_share_out_a_recording_are_refused_with_what_to_pass(tmp_path):
-    windows = {**CONFIG, "slicing": "count", "window_us": 1_300_000, "hop_us": 1_300_000, "steps": 16}
+    windows = {**CONFIG, "slicing": "count", "window_us": 1_300_000, "hop_us": 1_300_000}
     model = Classifier(step_model(tmp_path / "count.onnx", windows))
-    with pytest.raises(ValueError, match=r"slices by count .*1300000 µs in 16.*--slice 81250us, or --slice events:"):
+    with pytest.raises(ValueError, match=r"slices by count .*1300000 µs in 3.*--slice 433333us, or --slice events:"):
         model.stream()
     with pytest.raises(ValueError, match="slices by time share out a whole recording"):
         model.stream("time")
     with pytest.raises(ValueError, match="cannot read the duration 'soon'"):
         model.stream("soon")
-    assert len(fed(model.stream("81250us"), [events_at([0, 81_250])])) == 2
+    assert len(fed(model.stream("433333us"), [events_at([0, 433_333])])) == 2
 
 
 def test_a_networks_steps_add_up_to_its_whole_run(run, exported, recordings, tmp_path):
@@ -204,6 +206,77 @@ def test_events_that_come_too_late_are_counted_and_a_clock_set_back_begins_anew(
     assert [(update.window, update.num_events, update.final) for update in updates] == [
         (0, 3, False), (0, 1, True), (1, 2, True),
     ]  # fmt: skip
+
+
+def random_clock(number):
+    """AEDAT's 32 bits, each within 36 minutes of the one before."""
+    return np.cumsum(np.random.default_rng(0).integers(-(2**31), 2**31, number))
+
+
+def set_every(events, by_us):
+    return lambda number: np.arange(number) % events * 10 + (np.arange(number) // events) * by_us
+
+
+CLOCKS = {
+    "random": random_clock,
+    "random, forward": lambda number: np.abs(random_clock(number)).cumsum(),
+    "set back at every event": set_every(1, -2 * CLOCK_RESET_US),
+    "set back at every third": set_every(3, -2 * CLOCK_RESET_US),
+    "set back at every ninetieth": set_every(90, -2 * CLOCK_RESET_US),
+    "two clocks": lambda number: np.arange(number) % 2 * 10**9 + np.arange(number),
+}
+
+
+@pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
+def test_a_clock_that_tells_no_time_brings_few_answers_and_is_told(classifier, clock):
+    number = 30_000
+    stream = classifier.stream()
+    updates = fed(stream, np.split(events_at(clock(number)), 10))
+    assert len(updates) <= 10 * STEPS
+    assert stream.num_doubted > number - 200
+
+
+def test_a_clock_that_tells_time_again_is_believed_again(classifier):
+    good = events_at(10**9 + np.arange(0, 60_000, 100))
+    stream = classifier.stream()
+    updates = fed(stream, [np.concatenate([events_at(random_clock(1000)), good])])
+    assert stream.num_doubted < 1000 + 2 * SET_AGAIN
+    assert sum(update.num_events for update in updates[-STEPS:]) > len(good) - 2 * SET_AGAIN
+
+
+@given(
+    st.lists(st.sampled_from([0, 10, 5_000, 70_000_000, -1_500_000, -20]), min_size=1, max_size=60),
+    st.lists(st.integers(0, 1000), max_size=8),
+)
+def test_what_a_clock_is_believed_does_not_depend_on_packets(steps, places):
+    events, whole, pieces = events_at(np.cumsum(steps)), Order(), Order()
+    expected = [[] if piece is None else piece.tolist() for piece in (*whole.feed(events), whole.rest())]
+    found = [piece for packet in cut(events, places) for piece in pieces.feed(packet)]
+    found = [[] if piece is None else piece.tolist() for piece in (*found, pieces.rest())]
+    assert list(chain(*found)) == list(chain(*expected))
+    counts = ("num_late", "num_resets", "num_forward", "num_doubted")
+    assert [getattr(pieces, name) for name in counts] == [getattr(whole, name) for name in counts]
+
+
+def test_a_clock_that_stands_still_fills_no_memory():
+    order = Order()
+    given = 0
+    for _ in range(60):
+        given += sum(len(piece) for piece in order.feed(events_at(np.full(8192, 7))))
+        assert len(order._held) <= MOST_HELD
+    assert given + len(order.rest()) == 60 * 8192
+    assert order.num_late == 0
+
+
+def test_what_comes_before_what_was_given_for_want_of_room_is_late():
+    order = Order()
+    many = events_at(np.sort(np.random.default_rng(0).integers(1000, 9000, MOST_HELD + 10)))
+    (given,) = order.feed(many)
+    assert len(given) == MOST_HELD // 2 + 10
+    last = int(given["t"][-1])
+    list(order.feed(events_at([last - 1, last, 9000])))
+    assert order.num_late == 1
+    assert order.past_us == last
 
 
 def test_late_events_find_their_place():
