@@ -12,22 +12,25 @@ ROOMS = {
     "preprocessing": {
         "compiled": "",
         "kernels": "compiled",
-        "files progress workers terminal": "",
+        "files progress workers terminal limits": "",
+        "apart": "limits",
         "drawing": "terminal",
-        "events": "kernels",
-        "readers frames": "events kernels",
+        "events": "kernels limits",
+        "readers": "apart events kernels limits",
+        "frames": "events kernels limits",
         "cache": "files",
-        "download": "files progress",
+        "download": "files limits progress",
         "arguments": "events frames",
-        "datasets.base": "cache download events frames readers terminal",
+        "datasets.base": "cache download events files frames limits readers terminal",
         "datasets.splits": "cache datasets.base",
         "datasets.recordings": "cache datasets.base datasets.splits download events readers",
-        "datasets.stills": "arguments cache datasets.base datasets.recordings datasets.splits download events frames",
+        "datasets.stills": "arguments cache datasets.base datasets.recordings datasets.splits download events frames "
+        "limits",
         "datasets.simulated": "cache datasets.base datasets.splits datasets.stills events files frames kernels "
         "progress readers workers",
         "datasets": "datasets.base datasets.recordings datasets.simulated datasets.stills",
-        "building": "cache datasets datasets.base datasets.splits datasets.stills events files frames progress readers "
-        "workers",
+        "building": "apart cache datasets datasets.base datasets.splits datasets.stills events files frames limits "
+        "progress readers terminal workers",
         "inspection": "cache drawing events frames progress",
         "build": "arguments building datasets download files terminal workers",
         "inspect": "arguments cache drawing events frames inspection progress readers terminal",

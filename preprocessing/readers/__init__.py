@@ -59,6 +59,8 @@ _READERS: tuple[Reader, ...] = (
     text,
 )
 
+_LONGEST_SIGNATURE = 1024
+
 _BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
 
 SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
@@ -84,7 +86,25 @@ def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = N
     if not path.is_file():
         problem = "a folder; name a file in it" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {problem}; expected a recording ({', '.join(sorted(SUFFIXES))})")
-    return decode_recording(path.read_bytes(), str(path), sensor, how)
+    in_place = decode_in_place(path, str(path), sensor, how)
+    return in_place or decode_recording(path.read_bytes(), str(path), sensor, how)
+
+
+def decode_in_place(
+    path: Path, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS
+) -> Recording | None:
+    """Decode a file whose format is read where it lies, under the name ``source``; None for all others.
+
+    Raises:
+        RecordingError: as ``read_recording``.
+        OSError: the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_SIGNATURE)
+    for reader in (hdf5, rosbag):
+        if reader.recognises(head):
+            return reader.decode_file(path, source, sensor, how)
+    return None
 
 
 def decode_recording(
