@@ -169,7 +169,8 @@ def test_one_name_for_a_file_and_a_folder(make, folder):
     assert list(folder.iterdir()) == []
 
 
-def test_more_than_the_disk_takes(tmp_path, folder):
+def test_more_than_the_disk_takes(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("EVGLIF_MEMORY", "2000000TB")
     info = tarfile.TarInfo("zeros")
     info.size = 10**18
     (tmp_path / "archive").write_bytes(info.tobuf(tarfile.GNU_FORMAT))
