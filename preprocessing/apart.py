@@ -159,6 +159,7 @@ def _file_of(data: bytes) -> int:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
+    os.lseek(file, 0, os.SEEK_SET)  # where the other process starts to read, too
     return file
 
 
@@ -231,12 +232,16 @@ def serve(fd: int) -> None:
             if not has_file:
                 _answer(line, connection, function, arguments, bounds)
                 continue
-            with open(_received(line), "rb", buffering=0) as file:  # noqa: PTH123 (it has no path)
+            with open(_received(line), "rb", buffering=0) as file:
                 _answer(line, connection, function, (file, *arguments), bounds)
 
 
 def _answer(
-    line: socket.socket, connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], bounds: Bounds | None
+    line: socket.socket,
+    connection: Connection,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    bounds: Bounds | None,
 ) -> None:
     global _at_work  # noqa: PLW0603 (one thing at a time)
     _at_work = _Work(bounds, {})

@@ -18,8 +18,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 DEADLY = (
-    "it ended the process that worked on it, and one that did nothing else, too: for want of memory, or by a fault in a "
-    "library"
+    "it ended the process that worked on it, and one that did nothing else, too: for want of memory, or by a fault in "
+    "a library"
 )
 """What to say of a task that kills its workers."""
 

@@ -293,7 +293,7 @@ def _too_many(name: str, cut: Cut, most: int) -> str:
 def _trials(stretches: Sequence[Records], source: Source, cut: Cut | None, most: int) -> Iterator[_Part]:
     times = [np.asarray(stretch.t) for stretch in stretches]
     if len(source.trials) > most:
-        raise RecordingError(f"{source.name}: has {len(source.trials):,} trials; at most {most:,} can be kept in memory")
+        raise RecordingError(f"{source.name}: has {len(source.trials):,} trials; {most:,} can be kept in memory")
     for trial in source.trials:
         name = f"{source.name}@{trial.start_us}us"
         edges = [np.searchsorted(t, (trial.start_us, trial.stop_us)).tolist() for t in times]

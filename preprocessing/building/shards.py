@@ -119,7 +119,9 @@ def write_shard(shard: ShardTask, carefully: bool = False) -> None:
     """
     _check_place(shard)
     with writing(shard.path):
-        write_cache(shard.path, shard.config, shard.classes, _made(shard, carefully), scratch=f"{shard.path.stem}-{uuid4().hex}")
+        write_cache(
+            shard.path, shard.config, shard.classes, _made(shard, carefully), scratch=f"{shard.path.stem}-{uuid4().hex}"
+        )
 
 
 def _check_place(shard: ShardTask) -> None:
@@ -134,7 +136,9 @@ def _check_place(shard: ShardTask) -> None:
 def _made(shard: ShardTask, carefully: bool) -> Iterator[tuple[Outcome, list[StoredFrames]]]:
     first: Outcome | None = None
     for task in shard.tasks:
-        outcome, frames = outcome_of(task.source, attempt(_apart if carefully else make_samples, task, (RecordingError,)))
+        outcome, frames = outcome_of(
+            task.source, attempt(_apart if carefully else make_samples, task, (RecordingError,))
+        )
         first = same_sensor(first, outcome)
         yield outcome, frames
 

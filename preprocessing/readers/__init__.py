@@ -101,10 +101,9 @@ def decode_in_place(
     """
     with path.open("rb") as file:
         head = file.read(_LONGEST_SIGNATURE)
-    for reader in (hdf5, rosbag):
-        if reader.recognises(head):
-            return reader.decode_file(path, source, sensor, how)
-    return None
+    if hdf5.recognises(head):
+        return hdf5.decode_file(path, source, sensor, how)
+    return rosbag.decode_file(path, source, sensor, how) if rosbag.recognises(head) else None
 
 
 def decode_recording(

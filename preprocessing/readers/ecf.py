@@ -68,7 +68,7 @@ def _unpack() -> Callable[..., bool]:
     with apart.outside_bounds():
         from preprocessing.kernels.ecf import unpack
 
-        t, p, x, y = (np.empty(0, dtype) for dtype in (np.int64, np.uint8, np.uint16, np.uint16))
-        unpack(np.frombuffer(b"\0", np.uint8), t, x, y, p)  # compiles it
+        bytes_, words = np.empty(0, np.uint8), np.empty(0, np.uint16)
+        unpack(np.frombuffer(b"\0", np.uint8), np.empty(0, np.int64), words, words, bytes_)  # compiles it
     loop: Callable[..., bool] = unpack
     return loop

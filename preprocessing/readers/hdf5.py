@@ -95,7 +95,9 @@ class Read(NamedTuple):
 
 
 def read_file(place: str | IO[bytes], num_bytes: int, sensor: Sensor | None, source: str, how: Reading) -> Read:
-    """Read a file of so many bytes, by its path or open; by a process apart, as HDF5 goes in circles in some that are damaged.
+    """Read a file of so many bytes, by its path or open.
+
+    A process apart does so, as HDF5 goes in circles in some that are damaged.
 
     Raises:
         RecordingError: as ``decode``; and whatever HDF5 raises.

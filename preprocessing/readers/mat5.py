@@ -52,9 +52,7 @@ def variables(data: bytes) -> dict[str, Value]:
     return found
 
 
-def _unpacked(
-    elements: Iterator[tuple[int, memoryview]], order: str, most: int
-) -> Iterator[tuple[int, memoryview]]:
+def _unpacked(elements: Iterator[tuple[int, memoryview]], order: str, most: int) -> Iterator[tuple[int, memoryview]]:
     """The elements, and in the place of packed ones what is in them, ``most`` bytes in all."""
     left = most
     for kind, content in elements:

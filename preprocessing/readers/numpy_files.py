@@ -135,9 +135,7 @@ def _unpack(array: _Array, num_bytes: int, source: str, how: Reading) -> tuple[P
     )
 
 
-def _pack_columns(
-    columns: dict[str, _Array], num_bytes: int, source: str, unit: str | None, how: Reading
-) -> Packed:
+def _pack_columns(columns: dict[str, _Array], num_bytes: int, source: str, unit: str | None, how: Reading) -> Packed:
     shapes = {field: array.shape for field, array in columns.items()}
     if len({prod(shape) for shape in shapes.values()}) > 1 or not all(map(is_column, shapes.values())):
         raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")

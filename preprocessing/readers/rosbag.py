@@ -71,7 +71,7 @@ def decode_file(path: Path, source: str, sensor: tuple[int, int] | None = None, 
     """The same of a file where it lies, which errors call ``source``."""
     with path.open("rb") as file:
         suffix = _suffix(file.read(16))
-    if path.suffix != suffix:  # it tells rosbags what it is
+    if path.suffix != suffix or suffix == ".db3":  # it tells rosbags what it is; SQLite gets it as part of an address
         return decode(path.read_bytes(), source, sensor, how)
     return _decode(path, path.stat().st_size, source, sensor, how)
 

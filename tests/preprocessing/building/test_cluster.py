@@ -220,7 +220,9 @@ def piped(tmp_path):
 
 def with_children(pid):
     with suppress(OSError):  # it ends meanwhile
-        own = [child for tasks in Path(f"/proc/{pid}/task").iterdir() for child in (tasks / "children").read_text().split()]
+        own = [
+            child for tasks in Path(f"/proc/{pid}/task").iterdir() for child in (tasks / "children").read_text().split()
+        ]
         return [pid, *own]
     return [pid]
 
