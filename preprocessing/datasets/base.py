@@ -96,7 +96,7 @@ class Source:
 
     def _in_place(self, sensor: tuple[int, int] | None, how: Reading) -> Recording | None:
         """The recording, of a format that is read where it lies; None for others."""
-        if self.member is not None or not self.path.is_file():
+        if self.member is not None:
             return None
         try:
             return decode_in_place(self.path, self.name, sensor, how)

@@ -60,6 +60,7 @@ _READERS: tuple[Reader, ...] = (
 )
 
 _LONGEST_SIGNATURE = 1024
+_IN_PLACE = frozenset((*hdf5.SUFFIXES, *rosbag.SUFFIXES, *matlab.SUFFIXES))  # MATLAB's version 7.3 is HDF5
 
 _BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
 
@@ -95,10 +96,14 @@ def decode_in_place(
 ) -> Recording | None:
     """Decode a file whose format is read where it lies, under the name ``source``; None for all others.
 
+    Those under other suffixes than their own are read as all others, which takes a copy of them.
+
     Raises:
         RecordingError: as ``read_recording``.
         OSError: the file cannot be opened.
     """
+    if path.suffix.lower() not in _IN_PLACE or not path.is_file():
+        return None
     with path.open("rb") as file:
         head = file.read(_LONGEST_SIGNATURE)
     if hdf5.recognises(head):

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def written(folder: Path) -> Iterator[Path]:
     import h5py
 
     rng = np.random.default_rng(0)
-    columns = {
+    columns: dict[str, Any] = {
         "t": np.cumsum(rng.integers(0, 3, NUM_EVENTS)).astype("u4"),
         "x": rng.integers(0, 640, NUM_EVENTS).astype("u2"),
         "y": rng.integers(0, 480, NUM_EVENTS).astype("u2"),

@@ -273,7 +273,7 @@ def kill_readers(cluster, pipe):
 
 
 @needs_proc
-def test_a_recording_that_kills_its_workers_is_left_out_and_named(cluster, piped, out, monkeypatch, tmp_path):
+def test_a_recording_that_kills_its_workers_is_left_out_and_named(cluster, piped, out, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     killer = threading.Thread(target=kill_readers, args=(cluster, piped / "10x.aedat"), daemon=True)
     killer.start()
