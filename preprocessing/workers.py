@@ -9,13 +9,19 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+DEADLY = (
+    "it ended the process that worked on it, and one that did nothing else, too: for want of memory, or by a fault in "
+    "a library"
+)
+"""What to say of a task that kills its workers."""
 
 _IN_FLIGHT_PER_WORKER = 4
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -64,15 +70,27 @@ def run_tasks(
         function: a top-level function of a module, so that a worker process finds it by name.
         tasks: small objects that can be pickled.
         workers: number of processes; 1 runs all tasks in this one.
-        errors: exceptions of a task that are given as its result; any other ends the iteration.
+        errors: exceptions of a task that are given as its result; any other ends the iteration. With
+            ``WorkerDiedError`` among them, a task that ends its worker, and then another one alone, is given so.
         together: tasks that a worker is sent in one message: a message takes half a millisecond.
 
     Raises:
-        WorkerDiedError: a worker process ended on its own.
+        WorkerDiedError: a worker process ended on its own, and that is none of ``errors``; or none can be started.
     """
     if workers == 1:
         return ((index, attempt(function, task, errors)) for index, task in enumerate(tasks))
     return _run_in_processes(function, tasks, workers, errors, together)
+
+
+class _Message(NamedTuple):
+    """Tasks that a worker is sent together, and the index of the first; how many of them it had begun, if it died.
+
+    ``begun`` is −1 where it had ended all.
+    """
+
+    first: int
+    tasks: list[Any]
+    begun: int = 0
 
 
 def _run_in_processes(
@@ -82,43 +100,104 @@ def _run_in_processes(
     errors: tuple[type[Exception], ...],
     together: int,
 ) -> Generator[tuple[int, Result | Exception]]:
-    # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
-    pool = _pool(workers)
-    under_way: dict[Future[list[Result | Exception]], int] = {}
-    done: SimpleQueue[Future[list[Result | Exception]]] = SimpleQueue()
+    """A task in the middle of which a worker died is done again alone; all others of that moment are done as before."""
+    waiting = _messages(tasks, together)
+    while True:
+        num_done, lost = yield from _run_in_pool(function, waiting, workers, errors)
+        if lost is None:
+            return
+        suspects = [message for message in lost if message.begun > 0]
+        if WorkerDiedError not in errors or not (num_done or suspects):
+            raise WorkerDiedError("a worker process died, perhaps for want of memory: run again with fewer workers")
+        for message in suspects:
+            place = message.begun - 1
+            yield message.first + place, _alone(function, message.tasks[place], errors)
+        waiting = chain(*map(_others, lost), waiting)
 
-    def next_done() -> Iterable[tuple[int, Result | Exception]]:
-        future = done.get()
-        return enumerate(future.result(), under_way.pop(future))
 
+def _messages(tasks: Iterable[Task], together: int) -> Iterator[_Message]:
     waiting, first = iter(tasks), 0
+    while message := list(islice(waiting, together)):
+        yield _Message(first, message)
+        first += len(message)
+
+
+def _others(message: _Message) -> list[_Message]:
+    """The tasks of a message but for the one that had begun last."""
+    if message.begun <= 0:
+        return [message._replace(begun=0)]
+    first, tasks, begun = message
+    parts = (_Message(first, tasks[: begun - 1]), _Message(first + begun, tasks[begun:]))
+    return [part for part in parts if part.tasks]
+
+
+def _run_in_pool(
+    function: Callable[[Task], Result],
+    waiting: Iterator[_Message],
+    workers: int,
+    errors: tuple[type[Exception], ...],
+) -> Generator[tuple[int, Result | Exception], None, tuple[int, list[_Message] | None]]:
+    """Do messages until all are done, or a worker dies.
+
+    Returns:
+        How many were done, and those that were lost with the worker; None if none died.
+    """
+    # spawn: a forked worker would inherit locks, open files and whatever threads held at that moment
+    context = get_context("spawn")
+    with _shared_memory():
+        begun = context.RawArray("i", workers * _IN_FLIGHT_PER_WORKER)
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(begun,))
+    free = list(range(len(begun)))
+    under_way: dict[Future[list[Result | Exception]], tuple[_Message, int]] = {}
+    done: SimpleQueue[Future[list[Result | Exception]]] = SimpleQueue()
+    num_done, message = 0, None
     try:
-        while message := list(islice(waiting, together)):
-            with _inherited_by_workers():  # submitting is what starts a process
-                future = pool.submit(_attempt_each, function, message, errors)
-            under_way[future] = first
-            first += len(message)
-            future.add_done_callback(done.put)
-            if len(under_way) >= workers * _IN_FLIGHT_PER_WORKER:
-                yield from next_done()
-        while under_way:
-            yield from next_done()
-    except BrokenProcessPool as error:
-        raise WorkerDiedError(
-            "a worker process died, perhaps for want of memory: run again with fewer workers"
-        ) from error
+        while True:
+            message = next(waiting, None) if free else None
+            if message:
+                begun[free[-1]] = 0
+                with _inherited_by_workers():  # submitting is what starts a process
+                    future = pool.submit(_attempt_each, function, message.tasks, errors, free[-1])
+                under_way[future], message = (message, free.pop()), None
+                future.add_done_callback(done.put)
+                continue
+            if not under_way:
+                return num_done, None
+            future = done.get()
+            results = future.result()
+            finished, slot = under_way.pop(future)
+            free.append(slot)
+            num_done += 1
+            yield from enumerate(results, finished.first)
+    except BrokenProcessPool:
+        lost = [each._replace(begun=begun[slot]) for each, slot in under_way.values()]
+        return num_done, [*lost, message] if message else lost
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _shared_memory() -> Iterator[None]:
     try:
-        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    except OSError as error:  # their locks lie in shared memory, of which a container has little or none
+        yield
+    except OSError as error:  # locks of several processes lie there, and a container has little or none
         raise WorkerError(
             f"several processes need shared memory, and /dev/shm takes none ({error.strerror or error}): run again "
             "with --workers 1, make room there, or give the container more, such as --shm-size 64m"
         ) from error
+
+
+def _alone(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
+    """What comes of a task in a process that does nothing else."""
+    with _shared_memory():
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    with pool:
+        try:
+            with _inherited_by_workers():
+                future = pool.submit(attempt, function, task, errors)
+            return future.result()
+        except BrokenProcessPool:
+            return WorkerDiedError(DEADLY)
 
 
 def attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
@@ -129,10 +208,24 @@ def attempt(function: Callable[[Task], Result], task: Task, errors: tuple[type[E
         return error
 
 
+_begun: Any = None  # of a worker: how many tasks of each message under way it has begun, seen by its parent
+
+
 def _attempt_each(
-    function: Callable[[Task], Result], tasks: list[Task], errors: tuple[type[Exception], ...]
+    function: Callable[[Task], Result], tasks: list[Task], errors: tuple[type[Exception], ...], slot: int
 ) -> list[Result | Exception]:
-    return [attempt(function, task, errors) for task in tasks]
+    results = []
+    for number, task in enumerate(tasks, 1):
+        _begun[slot] = number
+        results.append(attempt(function, task, errors))
+    _begun[slot] = -1
+    return results
+
+
+def _start(begun: Any) -> None:
+    global _begun  # noqa: PLW0603 (this process is a worker and nothing else)
+    _begun = begun
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, suppress
 from importlib import import_module
@@ -130,23 +130,36 @@ def _fill(plan: Plan, client: Any, shards: Sequence[ShardTask], outcomes: dict[i
 
 
 def _run(client: Any, shards: Sequence[ShardTask]) -> Generator[int]:
-    """Have shards made; give their positions as they are done. Dask repeats what was lost with a worker."""
-    waiting = iter(enumerate(shards))
-    under_way: dict[Any, int] = {}
+    """Have shards made; give their positions as they are done. Dask repeats what was lost with a worker.
 
-    def submitted(most: int) -> list[Any]:
+    Where it gives up on a shard, whose workers died again and again, this is made once more with every recording in a
+    process of its own, so that only what ends these is left out.
+    """
+    waiting = iter(enumerate(shards))
+    under_way: dict[Any, tuple[int, bool]] = {}
+
+    def submitted(positions: Iterable[int], carefully: bool = False) -> list[Any]:
         # not pure: a result that the cluster still holds of an earlier build is no shard on the disk
-        new = {client.submit(write_shard, shard, pure=False): position for position, shard in islice(waiting, most)}
+        new = {client.submit(write_shard, shards[p], carefully, pure=False): (p, carefully) for p in positions}
         under_way.update(new)
         return list(new)
 
-    done = _distributed().as_completed(submitted(_UNDER_WAY))
+    def next_ones(most: int) -> list[Any]:
+        return submitted(position for position, _ in islice(waiting, most))
+
+    done = _distributed().as_completed(next_ones(_UNDER_WAY))
     try:
         for future in done:
-            position = under_way.pop(future)
-            _finish(future, shards[position])
+            position, was_careful = under_way.pop(future)
+            try:
+                _finish(future, shards[position])
+            except WorkerDiedError:
+                if was_careful:
+                    raise
+                done.update(submitted([position], carefully=True))
+                continue
             yield position
-            done.update(submitted(1))
+            done.update(next_ones(1))
     finally:
         client.cancel(list(under_way))
 

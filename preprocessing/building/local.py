@@ -11,7 +11,7 @@ from preprocessing.cache.contents import Outcome, joined
 from preprocessing.events import RecordingError
 from preprocessing.progress import progress
 from preprocessing.terminal import tell
-from preprocessing.workers import num_workers, run_tasks
+from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
 
 _SECONDS_TOGETHER = 0.005
 _MOST_TOGETHER = 64
@@ -27,7 +27,7 @@ def build_here(plan: Plan, workers: int | None) -> None:
     Raises:
         ValueError: nothing can be used, or recordings of different sensors.
         RecordingError: something is left out, and the build is strict.
-        WorkerDiedError: a worker process ended on its own.
+        WorkerDiedError: worker processes end before they do anything.
         WriteError: the cache or the work beside it cannot be written.
     """
     with (
@@ -51,7 +51,7 @@ def _fill(journal: Journal, plan: Plan, workers: int | None) -> None:
     together = max(1, min(_MOST_TOGETHER, int(_SECONDS_TOGETHER * len(missing) / max(seconds, 1e-9))))
     tasks = (plan.tasks[index] for index in missing)
     with (
-        closing(run_tasks(make_samples, tasks, processes, (RecordingError,), together)) as results,
+        closing(run_tasks(make_samples, tasks, processes, (RecordingError, WorkerDiedError), together)) as results,
         closing(progress(results, len(plan.tasks), "building", plan.unit, len(journal.outcomes))) as shown,
     ):
         for number, result in shown:

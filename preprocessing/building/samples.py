@@ -6,19 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
+from preprocessing import limits
 from preprocessing.cache import StoredFrames
 from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.datasets.base import Cut, Source
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError
+from preprocessing.events.array import LONGEST_SIDE
 from preprocessing.events.doubts import FEW_PIXELS, doubts
 from preprocessing.events.records import Records
-from preprocessing.events.slicing import window_edges
+from preprocessing.events.slicing import Windows, windows
 from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.frames.settings import FrameSettings
 from preprocessing.readers.raw import RawRecording
+from preprocessing.terminal import as_text
 
 _SECONDS_EACH = 5e-4
 _SECONDS_PER_BYTE = 2e-9
@@ -122,8 +126,22 @@ class RecordingTask(Task):
 
 
 def make_samples(task: Task) -> RecordingSamples:
-    """``task.samples()`` under a name that worker processes find."""
-    return task.samples()
+    """``task.samples()`` under a name that worker processes find.
+
+    Raises:
+        RecordingError: whatever goes wrong with it: one recording never ends a build.
+    """
+    try:
+        return task.samples()
+    except RecordingError:
+        raise
+    except MemoryError as error:
+        raise RecordingError(f"{task.source.name}: there is not enough memory for it ({error})") from error
+    except Exception as error:
+        raise RecordingError(
+            f"{task.source.name}: evglif failed on it; it may be in order, and evglif not: please report it "
+            f"({type(error).__name__}: {error})"
+        ) from error
 
 
 def _recording_samples(task: RecordingTask) -> RecordingSamples:
@@ -135,15 +153,16 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         )
     rasterizer = _rasterizer(recording.sensor, task.settings)
     samples: list[Sample] = []
-    empty: list[tuple[int, str]] = []
+    left_out: list[LeftOut] = []
     try:
-        for number, (name, label, part) in enumerate(_parts(stretches, task.source, task.cut)):
-            if len(part) == 0:
-                empty.append((number, name))
+        for part in _parts(stretches, task.source, task.cut, _most_samples(task)):
+            if part.num_empty:
+                more = f" and in the {part.num_empty - 1:,} behind it" if part.num_empty > 1 else ""
+                left_out.append(LeftOut(part.name, f"no events in this part{more}"))
                 continue
-            frames, num_saturated, num_used = rasterizer.stored(part)
-            duration_us, num_unused = part[:num_used].duration_us, len(part) - num_used
-            samples.append(Sample(frames, label, name, num_used, duration_us, num_saturated, num_unused))
+            frames, num_saturated, num_used = rasterizer.stored(part.events)
+            duration_us, num_unused = part.events[:num_used].duration_us, len(part.events) - num_used
+            samples.append(Sample(frames, part.label, part.name, num_used, duration_us, num_saturated, num_unused))
     except RecordingError as error:
         raise RecordingError("; ".join([str(error), *recording.warnings])) from error
     return RecordingSamples(
@@ -151,7 +170,7 @@ def _recording_samples(task: RecordingTask) -> RecordingSamples:
         rasterizer.scale,
         recording.num_special,
         tuple(samples),
-        tuple(_left_out(empty, one_line=task.cut is not None)),
+        tuple(left_out),
         recording.num_backward,
         len(recording.events) - sum(map(len, stretches)),
         recording.num_dropped,
@@ -178,28 +197,15 @@ def _are_lively(samples: list[Sample]) -> bool:
     return False
 
 
-def _left_out(empty: Sequence[tuple[int, str]], one_line: bool) -> Iterator[LeftOut]:
-    """What is left out where parts, of these numbers and names, have no events; ``one_line`` for those in a row."""
-    rows: list[list[str]] = []
-    last = -2
-    for number, name in empty:
-        if one_line and number == last + 1:
-            rows[-1].append(name)
-        else:
-            rows.append([name])
-        last = number
-    for first, *others in rows:
-        more = f" and in the {len(others):,} behind it" if others else ""
-        yield LeftOut(first, f"no events in this part{more}")
-
-
 def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, list[Records]]:
     """The recording of a task, and what passes the filters of each stretch between places where its clock was set."""
     source, settings = task.source, task.settings
     if not settings.filters:
         opened = source.opened(task.sensor, task.how)
+        _check_sensor(opened, source)
         return opened, _stretches(opened)
     recording = source.recording(task.sensor, task.how)
+    _check_sensor(recording, source)
     stretches = settings.filtered(recording.stretches(), recording.sensor)
     if not any(map(len, stretches)):
         raise RecordingError(
@@ -208,44 +214,94 @@ def _opened(task: RecordingTask) -> tuple[Recording | RawRecording, list[Records
     return recording, [Records.from_events(stretch, recording.sensor) for stretch in stretches if len(stretch)]
 
 
+def _check_sensor(recording: Recording | RawRecording, source: Source) -> None:
+    if max(recording.sensor) > LONGEST_SIDE:
+        size = "{}×{}".format(*recording.sensor)
+        raise RecordingError(f"{source.name}: is of a {size} sensor; frames are made of up to {LONGEST_SIDE} px a side")
+
+
 def _stretches(recording: Recording | RawRecording) -> list[Records]:
     events = recording.events
     records = events if isinstance(events, Records) else Records.from_events(events, recording.sensor)
     return records.stretches(recording.starts)
 
 
-def _parts(stretches: Sequence[Records], source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Records]]:
-    """Name, class and events of each sample in a recording; windows begin anew with each stretch."""
+class _Part(NamedTuple):
+    """A part of a recording that is a sample; or a first one of ``num_empty`` in a row without events."""
+
+    name: str
+    label: int
+    events: Records
+    num_empty: int = 0
+
+
+def _most_samples(task: RecordingTask) -> int:
+    """How many samples a recording may give, by what their frames take."""
+    settings = task.settings
+    num_bytes = settings.steps * 2 * settings.size[0] * settings.size[1] * np.dtype(np.uint16).itemsize
+    return max(1, limits.allowed_frames(task.source.num_bytes()) // num_bytes)
+
+
+def _parts(stretches: Sequence[Records], source: Source, cut: Cut | None, most: int) -> Iterator[_Part]:
+    """The samples in a recording, and where there are none; windows begin anew with each stretch.
+
+    Raises:
+        RecordingError: there are no whole windows, or more than ``most`` samples.
+    """
     if source.trials:
-        yield from _trials(stretches, source, cut)
+        yield from _trials(stretches, source, cut, most)
     elif cut is None:
-        yield source.name, source.label, Records.joined(stretches)
+        yield _Part(source.name, source.label, Records.joined(stretches), int(not any(map(len, stretches))))
     else:
-        yield from _windows(source.name, source.label, stretches, cut)
+        yield from _windows(source.name, source.label, stretches, cut, most)
 
 
-def _windows(name: str, label: int, stretches: Sequence[Records], cut: Cut) -> Iterator[tuple[str, int, Records]]:
-    found = [(stretch, window_edges(stretch.t, cut.window_us, cut.hop_us)) for stretch in stretches]
-    if not any(windows for _, windows in found):
+def _windows(name: str, label: int, stretches: Sequence[Records], cut: Cut, most: int) -> Iterator[_Part]:
+    found = [(stretch, _found(name, stretch, cut, most)) for stretch in stretches]
+    if not any(inside.num_all for _, inside in found):
         longest = max((stretch.duration_us for stretch in stretches), default=0)
         raise RecordingError(f"{name}: {longest} µs long, shorter than the window of {cut.window_us} µs")
+    if sum(len(inside.number) for _, inside in found) > most:
+        raise RecordingError(_too_many(name, cut, most))
     first = int(stretches[0].t[:1][0])
-    for stretch, windows in found:
+    for stretch, inside in found:
         begins = int(stretch.t[:1][0]) - first
-        for k, (start, stop) in enumerate(windows):
-            yield f"{name}@{begins + k * cut.hop_us}us", label, stretch[start:stop]
+        following = 0
+        for k, start, stop in zip(*(column.tolist() for column in inside[:3]), strict=True):
+            if k > following:
+                yield _Part(f"{name}@{begins + following * cut.hop_us}us", label, stretch[:0], k - following)
+            yield _Part(f"{name}@{begins + k * cut.hop_us}us", label, stretch[start:stop])
+            following = k + 1
+        if inside.num_all > following:
+            yield _Part(f"{name}@{begins + following * cut.hop_us}us", label, stretch[:0], inside.num_all - following)
 
 
-def _trials(stretches: Sequence[Records], source: Source, cut: Cut | None) -> Iterator[tuple[str, int, Records]]:
+def _found(name: str, stretch: Records, cut: Cut, most: int) -> Windows:
+    try:
+        return windows(stretch.t, cut.window_us, cut.hop_us, most)
+    except ValueError as error:
+        raise RecordingError(_too_many(name, cut, most)) from error
+
+
+def _too_many(name: str, cut: Cut, most: int) -> str:
+    return (
+        f"{name}: has more than {most:,} windows of {cut.window_us} µs, one each {cut.hop_us} µs, with events: their "
+        f"frames would take too much memory; take a longer hop, or allow more: {limits.VARIABLE}=8GB"
+    )
+
+
+def _trials(stretches: Sequence[Records], source: Source, cut: Cut | None, most: int) -> Iterator[_Part]:
     times = [np.asarray(stretch.t) for stretch in stretches]
+    if len(source.trials) > most:
+        raise RecordingError(f"{source.name}: has {len(source.trials):,} trials; {most:,} can be kept in memory")
     for trial in source.trials:
         name = f"{source.name}@{trial.start_us}us"
         edges = [np.searchsorted(t, (trial.start_us, trial.stop_us)).tolist() for t in times]
         inside = [stretch[start:stop] for stretch, (start, stop) in zip(stretches, edges, strict=True)]
         if cut is None:
-            yield name, trial.label, Records.joined(inside)
+            yield _Part(name, trial.label, Records.joined(inside), int(not any(map(len, inside))))
         else:
-            yield from _windows(name, trial.label, [part for part in inside if len(part)], cut)
+            yield from _windows(name, trial.label, [part for part in inside if len(part)], cut, most)
 
 
 @lru_cache(maxsize=4)  # its axes are made once per worker and camera
@@ -256,7 +312,7 @@ def _rasterizer(sensor: tuple[int, int], settings: FrameSettings) -> Rasterizer:
 def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Outcome, list[StoredFrames]]:
     """What came of a recording and the frames of its samples, from what ``make_samples`` returned or raised."""
     if isinstance(result, Exception):
-        reason = str(result).removeprefix(f"{source.name}: ")
+        reason = as_text(str(result)).removeprefix(f"{source.name}: ")
         return Outcome(source.name, left_out=(LeftOut(source.name, reason),)), []
     outcome = Outcome(
         source.name,
@@ -274,6 +330,6 @@ def outcome_of(source: Source, result: RecordingSamples | Exception) -> tuple[Ou
         num_forward=result.num_forward,
         num_unused=sum(sample.num_unused for sample in result.samples),
         sensor_from=result.sensor_from,
-        warnings=tuple(Doubt(source.name, text) for text in result.warnings),
+        warnings=tuple(Doubt(source.name, as_text(text)) for text in result.warnings),
     )
     return outcome, [sample.frames for sample in result.samples]

@@ -18,15 +18,16 @@ from uuid import uuid4
 
 import h5py
 
+from preprocessing import apart
 from preprocessing.building.journal import beside, code_stamp
 from preprocessing.building.plan import Plan, newer
-from preprocessing.building.samples import Task, make_samples, outcome_of
+from preprocessing.building.samples import RecordingSamples, Task, make_samples, outcome_of
 from preprocessing.cache import COUNTS, CacheError, FrameCache, StoredFrames, fingerprint
 from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row, joined, same_sensor
 from preprocessing.cache.writer import describe, frame_layout, publish, write_cache
 from preprocessing.events import RecordingError
 from preprocessing.files import writing
-from preprocessing.workers import WorkerError, attempt
+from preprocessing.workers import DEADLY, WorkerError, attempt
 
 _FRAME_BYTES = 1 << 28
 _RECORDINGS = 64
@@ -106,8 +107,10 @@ def shards_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.shards")
 
 
-def write_shard(shard: ShardTask) -> None:
+def write_shard(shard: ShardTask, carefully: bool = False) -> None:
     """Make one shard; whoever else makes the same at the same time does no harm.
+
+    Where workers died of it, this is done ``carefully``: each recording by a process apart, which may die.
 
     Raises:
         WorkerError: this process sees other files or runs other code than the one that planned it.
@@ -116,7 +119,9 @@ def write_shard(shard: ShardTask) -> None:
     """
     _check_place(shard)
     with writing(shard.path):
-        write_cache(shard.path, shard.config, shard.classes, _made(shard), scratch=f"{shard.path.stem}-{uuid4().hex}")
+        write_cache(
+            shard.path, shard.config, shard.classes, _made(shard, carefully), scratch=f"{shard.path.stem}-{uuid4().hex}"
+        )
 
 
 def _check_place(shard: ShardTask) -> None:
@@ -128,12 +133,22 @@ def _check_place(shard: ShardTask) -> None:
         raise WorkerError(f"{here} does not see {missing}; workers need the recordings and the cache's folder there")
 
 
-def _made(shard: ShardTask) -> Iterator[tuple[Outcome, list[StoredFrames]]]:
+def _made(shard: ShardTask, carefully: bool) -> Iterator[tuple[Outcome, list[StoredFrames]]]:
     first: Outcome | None = None
     for task in shard.tasks:
-        outcome, frames = outcome_of(task.source, attempt(make_samples, task, (RecordingError,)))
+        outcome, frames = outcome_of(
+            task.source, attempt(_apart if carefully else make_samples, task, (RecordingError,))
+        )
         first = same_sensor(first, outcome)
         yield outcome, frames
+
+
+def _apart(task: Task) -> RecordingSamples:
+    """``make_samples`` by a process apart; it can die."""
+    try:
+        return apart.call(make_samples, task)
+    except apart.StoppedError as error:
+        raise RecordingError(DEADLY) from error
 
 
 def write_joined(plan: Plan, shards: Sequence[ShardTask], outcomes: Sequence[Outcome], begun_ns: int) -> None:

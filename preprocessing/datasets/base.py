@@ -5,15 +5,18 @@ from __future__ import annotations
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from preprocessing import limits
 from preprocessing.cache.contents import LeftOut
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError
-from preprocessing.readers import decode_recording
+from preprocessing.files import is_inside
+from preprocessing.readers import decode_in_place, decode_recording
 from preprocessing.readers.raw import RawRecording, open_raw
 from preprocessing.terminal import as_text
 
@@ -63,7 +66,12 @@ class Source:
             RecordingError: the file or member cannot be read.
         """
         try:
-            return self.path.read_bytes() if self.member is None else _archive(self.path).read(self.member)
+            if self.member is None:
+                return self.path.read_bytes()
+            archive = _archive(self.path)
+            if problem := limits.member_problem(archive.getinfo(self.member)):
+                raise RecordingError(f"{self.name}: {problem}")
+            return archive.read(self.member)
         except _UNREADABLE as error:
             raise RecordingError(f"{self.name}: cannot be read ({error})") from error
 
@@ -77,12 +85,23 @@ class Source:
         Raises:
             RecordingError: it cannot be read or used.
         """
-        return decode_recording(self.read(), self.name, sensor, how)
+        return self._in_place(sensor, how) or decode_recording(self.read(), self.name, sensor, how)
 
     def opened(self, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording | RawRecording:
         """The recording as it lies in the file where it needs no decoding, else decoded; as ``recording``."""
+        if in_place := self._in_place(sensor, how):
+            return in_place
         data = self.read()
         return open_raw(data, self.name, sensor) or decode_recording(data, self.name, sensor, how)
+
+    def _in_place(self, sensor: tuple[int, int] | None, how: Reading) -> Recording | None:
+        """The recording, of a format that is read where it lies; None for others."""
+        if self.member is not None:
+            return None
+        try:
+            return decode_in_place(self.path, self.name, sensor, how)
+        except OSError as error:
+            raise RecordingError(f"{self.name}: cannot be read ({error})") from error
 
     def num_bytes(self) -> int:
         """Size of the recording in bytes, unpacked."""
@@ -145,7 +164,8 @@ class Listing:
             self,
             classes=tuple(map(as_text, self.classes)),
             sources=tuple(_named(source, as_text(source.name)) for source in self.sources),
-            left_out=tuple(LeftOut(as_text(source), reason) for source, reason in self.left_out),
+            left_out=tuple(LeftOut(as_text(source), as_text(reason)) for source, reason in self.left_out),
+            notes=tuple(map(as_text, self.notes)),
         )
 
 
@@ -234,7 +254,8 @@ def find_place(root: Path, name: str) -> Path | None:
 def entries(place: Path, left_out: list[LeftOut]) -> list[Entry]:
     """All files below a folder or in a zip archive, by name, without hidden ones.
 
-    An archive that cannot be read is added to ``left_out``, and gives none.
+    An archive that cannot be read is added to ``left_out``, and gives none; so are members that lead out of it, and
+    those that another of their name follows.
     """
     if place.is_dir():
         found = [Entry(path, None, path.relative_to(place).as_posix()) for path in place.rglob("*") if path.is_file()]
@@ -244,9 +265,21 @@ def entries(place: Path, left_out: list[LeftOut]) -> list[Entry]:
         except _UNREADABLE as error:
             left_out.append(LeftOut(place.name, f"cannot be read as a zip archive ({error})"))
             return []
-        found = [Entry(place, name, name) for name in names if not name.endswith("/")]
+        found = [Entry(place, name, name) for name in _usable(names, place, left_out)]
     shown = sorted((e for e in found if not any(map(_hidden, e.name.split("/")))), key=lambda entry: entry.name)
     return [entry._replace(name=f"{place.name}/{entry.name}") for entry in shown]
+
+
+def _usable(names: Sequence[str], place: Path, left_out: list[LeftOut]) -> Iterator[str]:
+    """The names of an archive's files that are inside of it, each once."""
+    for name, number in Counter(name for name in names if not name.endswith("/")).items():
+        if not is_inside(name):
+            left_out.append(LeftOut(f"{place.name}/{name}", "leads out of the archive"))
+            continue
+        if number > 1:
+            more = f"is in the archive {number} times; the last one is used, and {number - 1} left out"
+            left_out.append(LeftOut(f"{place.name}/{name}", more))
+        yield name
 
 
 def _hidden(name: str) -> bool:

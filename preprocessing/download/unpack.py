@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from preprocessing import limits
 from preprocessing.files import is_inside, require_room
 from preprocessing.progress import byte_progress
+from preprocessing.terminal import tell
 
 _CHUNK = 1 << 20
 # RuntimeError is what zipfile raises for encrypted members and unknown compressions
@@ -69,8 +71,12 @@ def unpack(archive: Path, folder: Path) -> tuple[str, ...]:
 
 
 def _extract(archive: Path, folder: Path) -> None:
+    num_packed, num_unpacked, seen = archive.stat().st_size, 0, set[Path]()
     with byte_progress(f"unpacking {archive.name}", None) as advance:
         for member in _members(archive, folder):
+            num_unpacked += member.size
+            if problem := limits.problem(num_unpacked, num_packed):
+                raise ArchiveError(f"{archive}: cannot be unpacked: it {problem}")
             if not is_inside(member.name):
                 raise ArchiveError(
                     f"{archive}: {member.name!r} leads out of the folder; unpack it by hand if you trust it"
@@ -80,6 +86,9 @@ def _extract(archive: Path, folder: Path) -> None:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             require_room(folder, member.size, f"unpacking {member.name}")
+            if target in seen:
+                tell(f"{archive}: holds {member.name} twice; the last one is taken")
+            seen.add(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             with member.open() as source, target.open("wb") as file:
                 shutil.copyfileobj(source, file, _CHUNK)
@@ -99,6 +108,8 @@ def _zip_members(archive: Path, folder: Path) -> Iterator[_Member]:
         for info in infos:
             if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _other_kind(archive, info.filename)
+            if problem := limits.member_problem(info):
+                raise ArchiveError(f"{archive}: {info.filename} {problem}")
             yield _Member(info.filename, info.file_size, None if info.is_dir() else partial(opened.open, info))
 
 

@@ -22,6 +22,9 @@ EVENT_DTYPE = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "?")])
 Events = NDArray[np.void]
 """A one-dimensional array of ``EVENT_DTYPE``."""
 
+LONGEST_SIDE = 4096
+"""Of a sensor that frames are made of, px: three times that of any event camera."""
+
 _LONGEST_US = 1 << 62  # differences of times that lie further apart would not fit
 
 

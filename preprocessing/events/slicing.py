@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
+
 SLICINGS = ("count", "time", "duration:DURATION", "events:NUMBER")
 """The ways to slice: two that share a sample out among its T slices, two with slices of one size for all."""
+
+_RANGE_BYTES = 120  # of a tuple of two numbers in a list
 
 _UNIT_US = {"s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
 
@@ -87,46 +91,105 @@ def slice_edges(t: Times, steps: int, slicing: str = "count") -> NDArray[np.int6
     """
     check_slicing(slicing, steps)
     cut, num_events = Slicing.parse(slicing), len(t)
-    slices = range(steps + 1)
+    slices = np.arange(steps + 1, dtype=np.int64)
     if cut.kind == "events" or num_events == 0:
-        edges = [min(j * cut.each, num_events) for j in slices]
-    elif cut.kind == "count":
-        edges = [j * (num_events // steps) for j in slices[:-1]] + [num_events]
+        return np.minimum(slices * min(cut.each, num_events), num_events)
+    if cut.kind == "count":
+        edges = slices * (num_events // steps)
+        edges[-1] = num_events
+        return edges
+    times = np.asarray(t)
+    first, last = int(times[0]), int(times[-1])
+    if cut.kind == "duration":
+        starts = np.minimum(slices * min(cut.each, last - first + 1), last - first + 1)
     else:
-        times = np.asarray(t)
-        first, last = int(times[0]), int(times[-1])
-        if cut.kind == "duration":
-            starts = [min(first + j * cut.each, last + 1) for j in slices]
-        else:
-            starts = [first + -(-j * (last - first) // steps) for j in slices[:-1]] + [last + 1]
-        edges = np.searchsorted(times, starts).tolist()
-    return np.array(edges, np.int64)
+        each, rest = divmod(last - first, steps)
+        starts = slices * each - (-slices * rest) // steps  # rounded up, in numbers that stay below 2**63
+        starts[-1] = last - first + 1
+    return np.searchsorted(times, first + starts).astype(np.int64)
 
 
-def window_edges(t: Times, window_us: int, hop_us: int) -> list[tuple[int, int]]:
-    """Event index ranges (start, stop) of the windows [k·hop, k·hop + window) µs after the first event.
+class Windows(NamedTuple):
+    """Windows of a stream with events in them.
 
-    Only whole windows are given, k = 0, 1, …: a recording lasts to the end of its last event's microsecond.
-    A window in which nothing happened is given with start = stop.
+    Attributes:
+        number: of each ``[M]``: number k begins k·hop µs after the first event; rising.
+        start, stop: indices ``[M]`` of its events.
+        num_all: how many windows there are, with those in which nothing happened.
+    """
+
+    number: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    num_all: int
+
+
+def windows(t: Times, window_us: int, hop_us: int, most: int | None = None) -> Windows:
+    """The windows [k·hop, k·hop + window) µs after the first event that hold any, k = 0, 1, …
+
+    Only whole windows count: a recording lasts to the end of its last event's microsecond. Those without events take
+    neither time nor memory.
 
     Args:
         t: times ``[N]`` in µs, not decreasing.
         window_us: length of a window, µs.
         hop_us: from one window's start to the next one's, µs.
+        most: there may be so many with events.
 
     Raises:
-        ValueError: a length that isn't positive.
+        ValueError: a length that isn't positive, or more windows than ``most``.
     """
+    times = np.asarray(t)
+    num_all = _num_windows(times, window_us, hop_us)
+    if num_all == 0:
+        none = np.empty(0, np.int64)
+        return Windows(none, none, none, 0)
+    hop_us = min(hop_us, int(times[-1] - times[0]) + 1)  # a longer one has no second window, and may be no int64
+    number = _numbers(times - times[0], window_us, hop_us, num_all, most)
+    starts = times[0] + number * hop_us
+    return Windows(number, np.searchsorted(times, starts), np.searchsorted(times, starts + window_us), num_all)
+
+
+def _num_windows(times: NDArray[np.int64], window_us: int, hop_us: int) -> int:
+    """How many whole windows times ``[N]`` have; raises as ``windows``."""
     if window_us < 1 or hop_us < 1:
         raise ValueError(f"window and hop must be at least 1 µs, got {window_us} and {hop_us}")
-    if len(t) == 0:
-        return []
-    times = np.asarray(t)
-    recorded_us = int(times[-1] - times[0]) + 1
-    starts = times[0] + np.arange(0, recorded_us - window_us + 1, hop_us, dtype=np.int64)
-    first = np.searchsorted(times, starts)
-    stop = np.searchsorted(times, starts + window_us)
-    return list(zip(first.tolist(), stop.tolist(), strict=True))
+    recorded_us = int(times[-1]) - int(times[0]) + 1 if len(times) else 0
+    return max((recorded_us - window_us) // hop_us + 1, 0)
+
+
+def _numbers(
+    since: NDArray[np.int64], window_us: int, hop_us: int, num_all: int, most: int | None
+) -> NDArray[np.int64]:
+    """The numbers of the windows that hold any event, of times ``[N]`` since the first; raises as ``windows``."""
+    last = np.minimum(since // hop_us, num_all - 1)
+    first = np.maximum(-((window_us - 1 - since) // hop_us), 0)  # the first one that ends behind an event
+    first[1:] = np.maximum(first[1:], last[:-1] + 1)  # those before hold an earlier event, too
+    each = np.maximum(last - first + 1, 0)
+    total = int(each.astype(np.float64).sum()) if len(each) else 0
+    if most is not None and total > most:
+        raise ValueError(f"{total:,} windows of {window_us} µs, one each {hop_us} µs, hold events; at most {most:,}")
+    begins = np.cumsum(each) - each
+    return np.repeat(first - begins, each) + np.arange(int(each.sum()))
+
+
+def window_edges(t: Times, window_us: int, hop_us: int) -> list[tuple[int, int]]:
+    """Event index ranges (start, stop) of all windows, as of ``windows``; start = stop where nothing happened.
+
+    Raises:
+        ValueError: a length that isn't positive, or windows that would take too much memory.
+    """
+    num_all = _num_windows(np.asarray(t), window_us, hop_us)
+    if problem := limits.frames_problem(num_all * _RANGE_BYTES):
+        raise ValueError(f"{num_all:,} windows of {window_us} µs, one each {hop_us} µs: a list that {problem}")
+    found = windows(t, window_us, hop_us)
+    start, stop = (np.zeros(num_all, np.int64) for _ in range(2))
+    start[found.number], stop[found.number] = found.start, found.stop
+    empty = np.flatnonzero(start == stop)
+    if len(empty):
+        times = np.asarray(t)
+        start[empty] = stop[empty] = np.searchsorted(times, times[0] + empty * hop_us)
+    return list(zip(start.tolist(), stop.tolist(), strict=True))
 
 
 def parse_duration(text: str) -> int:

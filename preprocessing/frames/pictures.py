@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
 from preprocessing.events import RecordingError
 
 if TYPE_CHECKING:
@@ -128,6 +129,9 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_depth(image)
+            num_bytes = image.width * image.height * len(image.getbands())
+            if problem := limits.problem(num_bytes, path.stat().st_size):
+                raise RecordingError(f"{image.width}×{image.height} px, which {problem}")
             image.load()
             mode = "L" if image.mode in GREY_MODES else "RGB"
             upright = ImageOps.exif_transpose(image) if _turned(image) else image

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
 from preprocessing.events import Events, lies_outside
+from preprocessing.events.array import LONGEST_SIDE
 from preprocessing.events.records import Layout, Records
 from preprocessing.events.slicing import check_slicing, slice_edges
 from preprocessing.frames.resizing import RESIZE_AXES, AxisTable, axis_table
@@ -24,7 +26,7 @@ from preprocessing.frames.resizing import RESIZE_AXES, AxisTable, axis_table
 RESIZES = tuple(RESIZE_AXES)
 VALUES = ("count", "binary", "signed")
 
-_LONGEST_SIDE = 4096
+_BIN_BYTES = 8  # while they are made: sums, and what is stored of them
 _FINEST = 1 << 31
 
 
@@ -71,7 +73,8 @@ class Rasterizer:
         half_turn: turn the events by 180° first.
 
     Raises:
-        ValueError: an unknown slicing, resizing or value, a number that isn't positive, or a side beyond 4096 px.
+        ValueError: an unknown slicing, resizing or value, a number that isn't positive, a side beyond 4096 px, or
+            frames that would take more memory than ``limits`` has for them.
     """
 
     sensor: tuple[int, int]
@@ -89,8 +92,11 @@ class Rasterizer:
             if choice not in choices:
                 raise ValueError(f"unknown {name} {choice!r}; choose one of {', '.join(choices)}")
         for name, pair in (("sensor", self.sensor), ("size", self.size)):
-            if len(pair) != 2 or min(pair) < 1 or max(pair) > _LONGEST_SIDE:
-                raise ValueError(f"{name} is (width, height), each from 1 to {_LONGEST_SIDE} px, got {pair}")
+            if len(pair) != 2 or min(pair) < 1 or max(pair) > LONGEST_SIDE:
+                raise ValueError(f"{name} is (width, height), each from 1 to {LONGEST_SIDE} px, got {pair}")
+        width, height = self.size
+        if problem := limits.frames_problem(self.steps * 2 * height * width * _BIN_BYTES):
+            raise ValueError(f"frames of {self.steps} × 2 × {height} × {width}: a sample {problem}")
 
     @cached_property
     def _axes(self) -> tuple[AxisTable, AxisTable]:

@@ -59,6 +59,9 @@ _READERS: tuple[Reader, ...] = (
     text,
 )
 
+_LONGEST_SIGNATURE = 1024
+_IN_PLACE = frozenset((*hdf5.SUFFIXES, *rosbag.SUFFIXES, *matlab.SUFFIXES))  # MATLAB's version 7.3 is HDF5
+
 _BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
 
 SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
@@ -84,7 +87,28 @@ def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = N
     if not path.is_file():
         problem = "a folder; name a file in it" if path.is_dir() else "no such file"
         raise FileNotFoundError(f"{path}: {problem}; expected a recording ({', '.join(sorted(SUFFIXES))})")
-    return decode_recording(path.read_bytes(), str(path), sensor, how)
+    in_place = decode_in_place(path, str(path), sensor, how)
+    return in_place or decode_recording(path.read_bytes(), str(path), sensor, how)
+
+
+def decode_in_place(
+    path: Path, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS
+) -> Recording | None:
+    """Decode a file whose format is read where it lies, under the name ``source``; None for all others.
+
+    Those under other suffixes than their own are read as all others, which takes a copy of them.
+
+    Raises:
+        RecordingError: as ``read_recording``.
+        OSError: the file cannot be opened.
+    """
+    if path.suffix.lower() not in _IN_PLACE or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_SIGNATURE)
+    if hdf5.recognises(head):
+        return hdf5.decode_file(path, source, sensor, how)
+    return rosbag.decode_file(path, source, sensor, how) if rosbag.recognises(head) else None
 
 
 def decode_recording(

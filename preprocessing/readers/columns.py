@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import apart, limits
 from preprocessing.events import AS_IS, EVENT_DTYPE, Events, Reading, RecordingError
 from preprocessing.readers.units import US, microseconds, name_and_unit
 
@@ -69,6 +70,16 @@ class Packed(NamedTuple):
     resolution_us: float
 
 
+def check_room(num_events: int, num_bytes: int, source: str, num_unpacked: int = 0) -> None:
+    """Make sure that a file of so many bytes, which unpacks to so many, may hold so many events.
+
+    Raises:
+        RecordingError: it may not.
+    """
+    if problem := limits.problem(max(num_events * EVENT_DTYPE.itemsize, num_unpacked), num_bytes):
+        raise RecordingError(f"{source}: {problem}")
+
+
 def pack(
     blocks: Iterable[Mapping[str, NDArray[Any]]],
     num_events: int,
@@ -81,7 +92,7 @@ def pack(
     Raises:
         RecordingError: a column is not of numbers of its kind, or holds more that an event cannot than ``how`` allows.
     """
-    events = np.empty(num_events, EVENT_DTYPE)
+    events: Events = apart.empty(num_events, EVENT_DTYPE)
     bad = _Bad(source, num_events)
     polarities: set[int] = set()
     used, resolution_us = unit, 0.0

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from preprocessing import limits
 from preprocessing.events import RecordingError
 
-MAX_GROWTH = 64
+MAX_GROWTH = limits.MULTIPLE
 """Bytes that one compressed byte may become. Beyond, an event of 16 bytes would have taken 2 bits: no recording."""
 
 Decompress = Callable[[bytes], bytes]

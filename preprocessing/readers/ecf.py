@@ -15,12 +15,14 @@ Source: github.com/prophesee-ai/hdf5_ecf, ``ecf_codec.cpp``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import apart
 from preprocessing.events import RecordingError
 
 if TYPE_CHECKING:
@@ -50,13 +52,23 @@ def blocks(column: h5py.Dataset, what: str) -> Iterator[dict[str, NDArray[Any]]]
 
 
 def _unpacked(data: bytes, size: int, what: str) -> Any:
-    from preprocessing.kernels.ecf import unpack
-
     num_events = int.from_bytes(data[:4], "little") >> _FORM_BITS
     if num_events != size or size > _MOST_EVENTS:
         raise RecordingError(f"{what}: a chunk of {size} events announces {num_events}; the file is damaged")
     t, p = np.empty(size, np.int64), np.empty(size, np.uint8)
     x, y = np.empty(size, np.uint16), np.empty(size, np.uint16)
-    if not unpack(np.frombuffer(data, np.uint8), t, x, y, p):
+    if not _unpack()(np.frombuffer(data, np.uint8), t, x, y, p):
         raise RecordingError(f"{what}: a chunk of {len(data)} bytes ends before its {size} events; the file is damaged")
     return {"t": t, "x": x, "y": y, "p": p}
+
+
+@lru_cache(maxsize=1)
+def _unpack() -> Callable[..., bool]:
+    """The loop that unpacks a chunk, ready to run."""
+    with apart.outside_bounds():
+        from preprocessing.kernels.ecf import unpack
+
+        bytes_, words = np.empty(0, np.uint8), np.empty(0, np.uint16)
+        unpack(np.frombuffer(b"\0", np.uint8), np.empty(0, np.int64), words, words, bytes_)  # compiles it
+    loop: Callable[..., bool] = unpack
+    return loop

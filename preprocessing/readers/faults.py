@@ -22,7 +22,7 @@ def damaged(source: str, kind: str, errors: tuple[type[Exception], ...]) -> Iter
     """
     try:
         yield
-    except RecordingError:
+    except (RecordingError, ImportError):
         raise
     except errors as error:
         raise RecordingError(f"{source}: cannot be read as {kind}, it may be damaged ({error})") from error

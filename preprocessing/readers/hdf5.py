@@ -21,19 +21,21 @@ Sources: dsec.ifi.uzh.ch, "Data format"; github.com/uzh-rpg/RVT, ``H5Reader``; g
 
 from __future__ import annotations
 
-import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from preprocessing import apart
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import ecf
-from preprocessing.readers.columns import Packed, fields_in, flat, is_column, is_table, order_of, pack
+from preprocessing.readers.columns import Packed, check_room, fields_in, flat, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 from preprocessing.readers.units import US, name_and_unit, unit_named, with_doubts
@@ -50,7 +52,7 @@ MATLAB = b"MATLAB 7.3 MAT-file"
 _PLACES = ("events", "CD/events", "/")
 _BLOCK = 1 << 20  # events
 _TABLES = ("events", "event", "evs", "td")  # names of tables of events elsewhere
-_OF_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, EOFError, OverflowError)
+_OF_DAMAGE = (OSError, KeyError, RuntimeError, ValueError, EOFError, OverflowError, apart.StoppedError)
 _IN_HDF5PLUGIN = {32001: "Blosc", 32004: "LZ4", 32008: "Bitshuffle", 32015: "Zstandard", 32026: "Blosc2"}
 _WITHOUT_PLUGIN = "install its plug-in where HDF5 looks for such (HDF5_PLUGIN_PATH), or write the file without it"
 _FRAME_CACHE = "evglif frame cache"  # the attribute that ``preprocessing.cache`` gives its files
@@ -68,15 +70,58 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
         RecordingError: no events, none of the layouts, a compression whose plug-in is not installed, a damaged file,
             an event outside the sensor, another sensor than the file states, or time running backwards.
     """
+    with damaged(source, "HDF5", _OF_DAMAGE):
+        bounds = apart.Bounds.of(len(data))
+        found = apart.call(read_file, len(data), sensor, source, how, data=data, bounds=bounds)
+    return _recording(found, sensor, source, how)
+
+
+def decode_file(path: Path, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
+    """The same of a file where it lies, which errors call ``source``."""
+    with damaged(source, "HDF5", _OF_DAMAGE):
+        num_bytes = path.stat().st_size
+        bounds = apart.Bounds.of(num_bytes)
+        found = apart.call(read_file, os.fspath(path.absolute()), num_bytes, sensor, source, how, bounds=bounds)
+    return _recording(found, sensor, source, how)
+
+
+class Read(NamedTuple):
+    """What a file holds: its events, the unit of their times and the sensor if it states them, and what is doubtful."""
+
+    packed: Packed
+    unit: str | None
+    stated: Sensor | None
+    warnings: tuple[str, ...]
+
+
+def read_file(place: str | IO[bytes], num_bytes: int, sensor: Sensor | None, source: str, how: Reading) -> Read:
+    """Read a file of so many bytes, by its path or open.
+
+    A process apart does so, as HDF5 goes in circles in some that are damaged.
+
+    Raises:
+        RecordingError: as ``decode``; and whatever HDF5 raises.
+    """
     import h5py
 
-    with damaged(source, "HDF5", _OF_DAMAGE), h5py.File(io.BytesIO(data), "r") as file:
-        found = _find(file, source)
-        packed, unit, stated = _read(file, found, len(data), sensor, source, how)
-    taken = agreed(stated, sensor, source) or smallest(packed.events, USUAL, source, how)
+    unlocked = {"locking": False} if isinstance(place, str) else {}  # some network file systems know no locks
+    try:
+        with h5py.File(place, "r", **unlocked) as file:
+            found = _find(file, source)
+            packed, unit, stated = _read(file, found, num_bytes, sensor, source, how)
+    except TypeError as error:
+        if "data type" in str(error):  # of so many bytes as NumPy has no number of
+            raise ValueError(str(error)) from error
+        raise
+    return Read(packed, unit, stated, found.warnings)
+
+
+def _recording(read: Read, sensor: Sensor | None, source: str, how: Reading) -> Recording:
+    packed = read.packed
+    taken = agreed(read.stated, sensor, source) or smallest(packed.events, USUAL, source, how)
     recording = make_recording(packed.events, taken, "hdf5", source, 0, how, packed.num_dropped)
-    recording = with_doubts(recording, packed.unit, not (unit or how.time_unit), packed.resolution_us)
-    return attributed(replace(recording, warnings=(*recording.warnings, *found.warnings)), stated, sensor)
+    recording = with_doubts(recording, packed.unit, not (read.unit or how.time_unit), packed.resolution_us)
+    return attributed(replace(recording, warnings=(*recording.warnings, *read.warnings)), read.stated, sensor)
 
 
 class _Found(NamedTuple):
@@ -100,11 +145,14 @@ def _read(
     """The events, and the unit of the times and the sensor that the file states."""
     node, columns = found.node, found.columns
     for column in columns.values():
+        if column.is_virtual or column.external or column.file.filename != file.filename:
+            raise RecordingError(f"{source}: {column.name} lies in other files; copy it into one: h5repack IN OUT")
         _check_stored(column, num_bytes, f"{source}: {column.name}", in_table=not found.fields)
     sizes = {name: column.size // (1 if found.fields else 4) for name, column in columns.items()}
     if len(set(sizes.values())) > 1:
         raise RecordingError(f"{source}: the columns of {node.name} differ in length: {sizes}")
     num_events = min(sizes.values())
+    check_room(num_events, num_bytes, source, sum(map(_unpacked_bytes, columns.values())))
     unit = _stated_unit(node, found.fields.get("t", ""), file, source)
     blocks = _blocks(columns, found.fields, num_events, source, how)
     packed = pack(blocks, num_events, source, unit or how.time_unit, how)
@@ -226,8 +274,6 @@ def _check_stored(column: h5py.Dataset, num_bytes: int, what: str, in_table: boo
     if not (is_table if in_table else is_column)(column.shape):
         raise RecordingError(f"{what} has the shape {column.shape}; expected one dimension, or a table [N, 4]")
     _check_filters(column, what)
-    if column.is_virtual or column.external:
-        raise RecordingError(f"{what} lies in other files; copy it into one: h5repack IN OUT")
     announced = column.size * column.dtype.itemsize
     if column.chunks:
         stored = column.id.get_num_chunks() * prod(column.chunks) * column.dtype.itemsize
@@ -235,6 +281,12 @@ def _check_stored(column: h5py.Dataset, num_bytes: int, what: str, in_table: boo
         stored = min(column.id.get_storage_size(), num_bytes - (column.id.get_offset() or 0))
     if stored < announced:
         raise RecordingError(f"{what} announces {announced} bytes, but {stored} are in the file; it is cut or damaged")
+
+
+def _unpacked_bytes(column: h5py.Dataset) -> int:
+    """What a column takes when it is read; of its chunks one is unpacked as a whole, however few values are used."""
+    chunk = prod(column.chunks) if column.chunks else 0
+    return int(max(column.size, chunk) * column.dtype.itemsize)
 
 
 def _check_filters(column: h5py.Dataset, what: str) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
+
 Value = NDArray[Any] | dict[str, NDArray[Any]] | None
 """Numbers, in MATLAB's shape; a structure of such; None for anything else."""
 
@@ -30,7 +32,6 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _MATRIX, _COMPRESSED = 14, 15
 _STRUCTURE, _NUMBERS = 2, range(6, 16)  # classes of matrices
 _COMPLEX = 0x800
-_MOST_INFLATION = 1032  # of deflate
 
 
 def variables(data: bytes) -> dict[str, Value]:
@@ -43,18 +44,23 @@ def variables(data: bytes) -> dict[str, Value]:
     if order is None:
         raise ValueError(f"its byte order is {data[_HEADER_BYTES - 2 : _HEADER_BYTES]!r}, expected b'IM' or b'MI'")
     found: dict[str, Value] = {}
-    for kind, content in _unpacked(_elements(memoryview(data)[_HEADER_BYTES:], order), order):
+    packed = _elements(memoryview(data)[_HEADER_BYTES:], order)
+    for kind, content in _unpacked(packed, order, limits.allowed(len(data))):
         if kind == _MATRIX:
             name, value = _matrix(content, order, nested=False)
             found[name] = value
     return found
 
 
-def _unpacked(elements: Iterator[tuple[int, memoryview]], order: str) -> Iterator[tuple[int, memoryview]]:
-    """The elements, and in the place of packed ones what is in them."""
+def _unpacked(elements: Iterator[tuple[int, memoryview]], order: str, most: int) -> Iterator[tuple[int, memoryview]]:
+    """The elements, and in the place of packed ones what is in them, ``most`` bytes in all."""
+    left = most
     for kind, content in elements:
         if kind == _COMPRESSED:
-            inflated = zlib.decompressobj().decompress(content, len(content) * _MOST_INFLATION)
+            inflated = zlib.decompressobj().decompress(content, left + 1)
+            left -= len(inflated)
+            if left < 0:
+                raise ValueError(f"it unpacks to more than {most} bytes; {limits.advice(10 * most)}")
             yield from _elements(memoryview(inflated), order)
         else:
             yield kind, content

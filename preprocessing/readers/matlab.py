@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers import mat5
-from preprocessing.readers.columns import Packed, fields_in, flat, is_column, is_table, order_of, pack
+from preprocessing.readers.columns import Packed, check_room, fields_in, flat, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, attributed, smallest
 from preprocessing.readers.units import name_and_unit, with_doubts
@@ -49,29 +49,33 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     if not recognises(data):
         raise RecordingError(f"{source}: starts with {data[:16]!r}, not with {SIGNATURE.decode()!r}; {_ADVICE}")
     with damaged(source, "a MAT-file", _OF_DAMAGE):
-        packed, unit = _events(mat5.variables(data), source, how)
+        packed, unit = _events(mat5.variables(data), len(data), source, how)
     taken = sensor or smallest(packed.events, USUAL, source, how)
     recording = make_recording(packed.events, taken, "matlab", source, 0, how, packed.num_dropped)
     recording = with_doubts(recording, packed.unit, not (unit or how.time_unit), packed.resolution_us)
     return attributed(recording, None, sensor)
 
 
-def _events(variables: Mapping[str, mat5.Value], source: str, how: Reading) -> tuple[Packed, str | None]:
-    """The events, and the unit that their names state."""
+def _events(
+    variables: Mapping[str, mat5.Value], num_bytes: int, source: str, how: Reading
+) -> tuple[Packed, str | None]:
+    """The events of a file of so many bytes, and the unit that their names state."""
     arrays = {name: value for name, value in variables.items() if isinstance(value, np.ndarray)}
     fields = fields_in(arrays)
     if fields:
         unit = name_and_unit(fields["t"])[1]
         columns = {field: flat(arrays[name]) for field, name in fields.items()}
+        check_room(len(columns["t"]), num_bytes, source)
         return _of_columns(columns, source, unit or how.time_unit, how), unit
     structures = [value for value in variables.values() if isinstance(value, dict) and fields_in(value)]
     if len(structures) == 1:
-        return _events(structures[0], source, how)
+        return _events(structures[0], num_bytes, source, how)
     tables = [array for array in arrays.values() if is_table(array.shape)]
     if len(tables) != 1:
         found = ", ".join(f"{name} {array.shape}" for name, array in arrays.items()) or ", ".join(variables)
         raise RecordingError(f"{source}: holds {found or 'nothing'}; expected t, x, y and p, or one table: {_ADVICE}")
     table = tables[0] if tables[0].shape[1] == 4 else tables[0].T
+    check_room(len(table), num_bytes, source)
     columns = dict(zip(order_of(table, source, how), table.T, strict=True))
     return pack([columns], len(table), source, how.time_unit, how), None
 

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from preprocessing import limits
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
-from preprocessing.readers.columns import FIELDS, Packed, fields_in, is_column, is_table, order_of, pack
+from preprocessing.readers.columns import FIELDS, Packed, check_room, fields_in, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
 from preprocessing.readers.sensors import USUAL, attributed, smallest
 from preprocessing.readers.units import name_and_unit, with_doubts
@@ -35,7 +36,6 @@ SUFFIXES: tuple[str, ...] = (".npy", ".npz")
 SIGNATURE = b"\x93NUMPY"
 
 _ZIP_SIGNATURE = b"PK\x03\x04"
-_MAX_INFLATION = 1032  # of deflate
 _BLOCK = 1 << 20  # events
 _OF_DAMAGE = (ValueError, OSError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _ADVICE = "save it as np.savez(FILE, t=t, x=x, y=y, p=p), t in µs"
@@ -74,7 +74,7 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
 
 
 def _read_array(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
-    return _unpack(_open(io.BytesIO(data), len(data), source), source, how)
+    return _unpack(_open(io.BytesIO(data), len(data), source), len(data), source, how)
 
 
 def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
@@ -87,16 +87,14 @@ def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str |
         arrays = {}
         for name in names.values() if names else members:
             info = members[name]
-            if info.file_size > info.compress_size * _MAX_INFLATION:
-                raise RecordingError(
-                    f"{source}: {name} announces {info.file_size} bytes, packed in {info.compress_size}"
-                )
+            if problem := limits.member_problem(info):
+                raise RecordingError(f"{source}: {name} {problem}")
             arrays[name] = _open(archive.open(info), info.file_size, f"{source}: {name}")
         if names is None:
-            return _unpack(arrays.popitem()[1], source, how)
+            return _unpack(arrays.popitem()[1], len(data), source, how)
         unit = name_and_unit(names["t"])[1]
         columns = {field: arrays[name] for field, name in names.items()}
-        return _pack_columns(columns, source, unit or how.time_unit, how), unit
+        return _pack_columns(columns, len(data), source, unit or how.time_unit, how), unit
 
 
 def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
@@ -116,14 +114,16 @@ def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
     return _Array(file, dtype, shape, fortran)
 
 
-def _unpack(array: _Array, source: str, how: Reading) -> tuple[Packed, str | None]:
+def _unpack(array: _Array, num_bytes: int, source: str, how: Reading) -> tuple[Packed, str | None]:
     """The events of one array, structured or plain, and the unit that its fields state."""
     fields = fields_in(array.dtype.names or ())
     if fields and len(array.shape) == 1:
         blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
         unit = name_and_unit(fields["t"])[1]
+        check_room(array.shape[0], num_bytes, source)
         return pack(blocks, array.shape[0], source, unit or how.time_unit, how), unit
     if array.dtype.kind in "iuf" and is_table(array.shape):
+        check_room(prod(array.shape) // 4, num_bytes, source)
         values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
         values = values if array.shape[1] == 4 else values.T
         order = order_of(values, source, how)
@@ -135,10 +135,11 @@ def _unpack(array: _Array, source: str, how: Reading) -> tuple[Packed, str | Non
     )
 
 
-def _pack_columns(columns: dict[str, _Array], source: str, unit: str | None, how: Reading) -> Packed:
+def _pack_columns(columns: dict[str, _Array], num_bytes: int, source: str, unit: str | None, how: Reading) -> Packed:
     shapes = {field: array.shape for field, array in columns.items()}
     if len({prod(shape) for shape in shapes.values()}) > 1 or not all(map(is_column, shapes.values())):
         raise RecordingError(f"{source}: expected four columns of one length, got {shapes}")
+    check_room(prod(shapes["t"]), num_bytes, source)
     columns = {field: array._replace(shape=(prod(array.shape),)) for field, array in columns.items()}
     blocks = zip(*(_blocks(columns[field]) for field in FIELDS), strict=True)
     named = (dict(zip(FIELDS, block, strict=True)) for block in blocks)

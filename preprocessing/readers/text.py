@@ -28,6 +28,8 @@ SUFFIXES: tuple[str, ...] = (".txt", ".csv")
 
 _DECIMALS = {"s": 6, "ms": 3, "us": 0, "ns": 0}  # down to µs; ns are divided behind
 _TITLE = re.compile(r"(?P<name>[a-z]+)\s*(?:[\[(]\s*(?P<unit>\w*)\s*[\])]|_(?P<tail>\w+))?")
+_BLANKS = re.compile(rb"[ \t\r\n]*")
+_MOST_LINES = 10_000  # above the events
 _BYTES_PER_EVENT = 8  # at least: four digits, three separators and the end of the line
 
 
@@ -135,7 +137,10 @@ def _wrong(problem: int, layout: _Layout) -> str:
 def _read_layout(data: bytes, source: str) -> _Layout:
     """Go through the lines above the events."""
     layout = _Layout(3 if data.startswith(b"\xef\xbb\xbf") else 0)
-    while layout.start < len(data):
+    for _ in range(_MOST_LINES):
+        layout = replace(layout, start=_behind_blank_lines(data, layout.start))
+        if layout.start == len(data):
+            return layout
         end = data.find(b"\n", layout.start) + 1 or len(data)
         written = data[layout.start : min(end, layout.start + 1000)].decode("utf-8", "replace").rstrip()
         line = written.strip()
@@ -152,9 +157,16 @@ def _read_layout(data: bytes, source: str) -> _Layout:
                 "in any order, e.g. 't[us],x,y,p'"
             )
         elif text and text == line:
-            break
+            return layout
         layout = replace(layout, start=end)
-    return layout
+    raise RecordingError(f"{_line(data, layout.start, source)}: {_MOST_LINES:,} lines came before it, none an event")
+
+
+def _behind_blank_lines(data: bytes, start: int) -> int:
+    """Where the first line from a byte on begins that holds more than blanks."""
+    text = _BLANKS.match(data, start)
+    behind = text.end() if text else start
+    return behind if behind == len(data) else max(start, data.rfind(b"\n", start, behind) + 1)
 
 
 def _named(text: str) -> _Layout | None:

@@ -128,4 +128,4 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr("deploy.bench.print_timings", interrupted)
     assert main([str(step_model(tmp_path / "step.onnx"))]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "interrupted: no figures were written\n"

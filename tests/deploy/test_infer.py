@@ -200,7 +200,7 @@ def test_ctrl_c_ends_a_classification_in_one_line(model, recording, capsys, monk
 
     monkeypatch.setattr(Session, "logits", interrupted)
     assert main([model, str(recording)]) == 130
-    assert capsys.readouterr().err == "interrupted\n"
+    assert capsys.readouterr().err == "interrupted: what is printed above is whole\n"
 
 
 @pytest.mark.parametrize("idle", ["nan", "inf", "1e30", "-1", "0", "0.0", "604801", "1e-3", ""])

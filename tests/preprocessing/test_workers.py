@@ -148,3 +148,36 @@ def ends(pid):
 def test_tasks_that_are_sent_together_are_all_done_once(together):
     results = dict(run_tasks(abs, range(-7, 0), 2, together=together))
     assert results == {index: 7 - index for index in range(7)}
+
+
+def kills_its_worker(task):
+    if task == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if isinstance(task, Path):  # only the first worker that has it
+        if not task.exists():
+            task.touch()
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return "second time"
+    return task
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_a_task_that_kills_its_workers_is_told_and_all_others_are_done(tmp_path, together):
+    tasks = [*range(9), "deadly", *range(10, 15), tmp_path / "flag", *range(16, 30)]
+    found = dict(run_tasks(kills_its_worker, tasks, 2, errors=(WorkerDiedError,), together=together))
+    assert sorted(found) == list(range(30))
+    assert isinstance(found[9], WorkerDiedError)
+    assert found[15] == "second time"
+    assert [found[i] for i in range(30) if i not in (9, 15)] == [i for i in range(30) if i not in (9, 15)]
+
+
+def test_workers_that_cannot_even_start_are_told():
+    with pytest.raises(WorkerDiedError, match="run again with fewer workers"):
+        list(run_tasks(operator.neg, [Unreadable()], 2, errors=(WorkerDiedError,)))
+
+
+class Unreadable:
+    """What ends a worker before it begins a task."""
+
+    def __reduce__(self):
+        return os._exit, (1,)

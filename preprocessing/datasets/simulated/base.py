@@ -18,7 +18,7 @@ from preprocessing.events import RecordingError
 from preprocessing.files import exclusive, write_whole
 from preprocessing.frames.pictures import read_picture
 from preprocessing.progress import progress
-from preprocessing.workers import num_workers, run_tasks
+from preprocessing.workers import WorkerDiedError, num_workers, run_tasks
 
 STAMP = "camera.json"
 
@@ -59,7 +59,8 @@ def simulate_missing(root: Path, shots: Sequence[Shot], settings: CameraSettings
     with exclusive(root / ".simulating", f"simulating recordings in {root}"):
         _discard_stale(root, {shot.name: shot.digest for shot in shots}, settings)
         missing = [_Task(root / shot.name, shot, settings) for shot in shots if not (root / shot.name).exists()]
-        done = run_tasks(_record, missing, num_workers(workers, _SECONDS_EACH * len(missing)), (RecordingError,))
+        errors = (RecordingError, MemoryError, WorkerDiedError)
+        done = run_tasks(_record, missing, num_workers(workers, _SECONDS_EACH * len(missing)), errors)
         for _ in progress(done, len(missing), "simulating", "recordings"):
             pass
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
 from preprocessing.datasets.stills.labelled_images import LabelledImages
 from preprocessing.datasets.stills.plain_pickle import PlainArray, load_plain
 from preprocessing.events import RecordingError
@@ -102,8 +103,12 @@ def _contents(place: Path, edition: Edition) -> dict[str, bytes]:
 
 def _members(archive: Path, wanted: dict[str, str]) -> list[tuple[str, bytes]]:
     found = []
+    num_packed, num_unpacked = archive.stat().st_size, 0
     with tarfile.open(archive) as opened:
         for info in opened:
+            num_unpacked += info.size
+            if problem := limits.problem(num_unpacked, num_packed):
+                raise RecordingError(f"{archive}: {info.name} {problem}")
             file = opened.extractfile(info) if info.name in wanted and info.isreg() else None
             if file is not None:
                 found.append((wanted[info.name], file.read()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from math import prod
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing import limits
 from preprocessing.events import RecordingError
 
 _GZIP = b"\x1f\x8b"
@@ -40,6 +42,12 @@ def read_idx(path: Path, num_dimensions: int) -> NDArray[np.uint8]:
 def _content(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(_GZIP) else data
+        if not data.startswith(_GZIP):
+            return data
+        with gzip.open(io.BytesIO(data)) as file:
+            unpacked = file.read(limits.allowed(len(data)) + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: cannot be read ({error}); fetch it again") from error
+    if problem := limits.problem(len(unpacked), len(data)):
+        raise RecordingError(f"{path}: {problem}")
+    return unpacked

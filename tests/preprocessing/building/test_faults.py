@@ -258,12 +258,8 @@ def test_worker_killed_by_a_signal(root, out, tmp_path):
     (tmp_path / "dying.py").write_text(DYING)
     arguments = [tmp_path / "dying.py", tmp_path / "flag", *command(root, out, "--workers", "2")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    runs = [
-        subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-        for _ in range(2)
-    ]
-    assert [done.returncode for done in runs] == [1, 0]
-    assert "error: a worker process died, perhaps for want of memory: run again with fewer" in runs[0].stderr
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, (tmp_path / "flag").exists()) == (0, True), done.stderr
     build(Folder(root), out.with_name("whole.h5"), steps=4, workers=1)
     assert out.read_bytes() == out.with_name("whole.h5").read_bytes()
 

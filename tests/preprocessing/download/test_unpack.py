@@ -169,7 +169,8 @@ def test_one_name_for_a_file_and_a_folder(make, folder):
     assert list(folder.iterdir()) == []
 
 
-def test_more_than_the_disk_takes(tmp_path, folder):
+def test_more_than_the_disk_takes(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("EVGLIF_MEMORY", "2000000TB")
     info = tarfile.TarInfo("zeros")
     info.size = 10**18
     (tmp_path / "archive").write_bytes(info.tobuf(tarfile.GNU_FORMAT))
@@ -252,3 +253,30 @@ def test_names_that_pass_stay_inside(name):
     if is_inside(name):
         assert os.path.normpath(f"/data/set/{name}").startswith("/data/set/")
         assert os.path.normpath(f"/data/set/{name.replace(chr(92), '/')}").startswith("/data/set/")
+
+
+def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path, folder):
+    for made in (zipped(tmp_path / "zip", {"zeros": bytes(100_000_000)}, zipfile.ZIP_DEFLATED), tmp_path / "tar"):
+        if made.name == "tar":
+            with tarfile.open(made, "w:gz", compresslevel=1) as archive:
+                info = tarfile.TarInfo("zeros")
+                info.size = 100_000_000
+                archive.addfile(info, io.BytesIO(bytes(info.size)))
+        with pytest.raises(ArchiveError, match=r"would take 100 MB, and is .* EVGLIF_MEMORY=1\d\dMB and run again"):
+            unpack(made, folder)
+        assert list(folder.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_of_two_members_of_one_name_the_last_is_taken_with_a_line(tmp_path, folder, capsys):
+    with zipfile.ZipFile(tmp_path / "archive", "w") as archive:
+        for content in ("first", "last"):
+            archive.writestr("a/b", content)
+    assert unpack(tmp_path / "archive", folder) == ("a",)
+    assert (folder / "a/b").read_text() == "last"
+    assert "archive: holds a/b twice; the last one is taken\n" in capsys.readouterr().err
+
+
+def test_bzip2_in_a_zip_is_refused(tmp_path, folder):
+    with pytest.raises(ArchiveError, match="a is packed by method 12 of zip; expected deflate"):
+        unpack(zipped(tmp_path / "archive", {"a": b"1"}, zipfile.ZIP_BZIP2), folder)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.events.slicing import parse_duration, slice_edges, window_edges
+from preprocessing.events.slicing import parse_duration, slice_edges, window_edges, windows
 
 times = st.lists(st.integers(0, 500), max_size=60).map(lambda t: np.sort(np.array(t, np.int64)))
 
@@ -149,3 +149,42 @@ def test_what_is_no_duration_is_refused(text):
 def test_durations_are_whole_microseconds(text):
     with pytest.raises(ValueError, match="whole number of µs"):
         parse_duration(text)
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=12).map(sorted),
+    st.integers(1, 20),
+    st.integers(1, 25),
+)
+def test_windows_are_those_with_events(times, window, hop):
+    t = np.array(times) + 10**15
+    ranges = window_edges(t, window, hop)
+    found = windows(t, window, hop)
+    assert found.num_all == len(ranges) == max(0, (times[-1] - times[0] + 1 - window) // hop + 1)
+    inside = [(k, *edges) for k, edges in enumerate(ranges) if edges[0] < edges[1]]
+    assert list(zip(*(column.tolist() for column in found[:3]), strict=True)) == inside
+    for k, (start, stop) in enumerate(ranges):
+        begin = t[0] + k * hop
+        assert (start, stop) == tuple(np.searchsorted(t, (begin, begin + window)))
+
+
+def test_a_silence_costs_nothing_and_too_many_windows_are_refused():
+    t = np.array([0, 1_700_000_000_000_000])
+    assert windows(t, 10, 10).number.tolist() == [0]
+    assert windows(t, 1, 1).number.tolist() == [0, 1_700_000_000_000_000]
+    assert windows(t, 1, 10**30).number.tolist() == [0]
+    with pytest.raises(ValueError, match=r"1,000,001 windows of 1000000 µs, one each 1 µs, hold events; at most 1,000"):
+        windows(np.arange(2_000_000), 1_000_000, 1, most=1000)
+    with pytest.raises(ValueError, match=r"1,700,000,000,000,001 windows .* a list that would take 2\.04e\+05 TB"):
+        window_edges(t, 1, 1)
+
+
+def test_many_slices_of_long_times_are_exact():
+    t = np.array([-(1 << 61), 5, 1 << 61])
+    steps = 1_000_003
+    edges = slice_edges(t, steps, "time")
+    span = 1 << 62
+    found = [int(np.searchsorted(edges, i + 1)) for i in range(3)]  # the slice behind each event
+    assert (edges[0], edges[-1], len(edges)) == (0, 3, steps + 1)
+    assert found[0] == 1
+    assert found[1] == next(j for j in range(steps // 2, steps) if -(1 << 61) + -(-j * span // steps) > 5)

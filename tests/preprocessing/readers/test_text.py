@@ -245,3 +245,16 @@ def test_a_real_recording(shared_data):
     assert recording.events[[0, -1]].tolist() == [(3811, 96, 133, False), (442_648, 157, 113, True)]
     for field, column in zip("txyp", (np.rint(table[:, 0] * 1e6), *table[:, 1:].T), strict=True):
         np.testing.assert_array_equal(recording.events[field][:5000], column)
+
+
+def test_blank_lines_are_passed_over_at_once():
+    text = b"\n \r\n\t" * 300_000 + b"# a comment\n\n  7 1 2 1\n" + b"\n" * 300_000
+    assert decode_recording(text, "r.txt").events.tolist() == [(7, 1, 2, True)]
+    with pytest.raises(RecordingError, match="holds no events"):
+        decode_recording(b"\n" * 300_000, "r.txt")
+
+
+def test_more_lines_above_the_events_than_any_program_writes():
+    with pytest.raises(RecordingError, match=r"line 10001 '#': 10,000 lines came before it, none an event"):
+        decode_recording(b"#\n" * 10_001 + b"7 1 2 1\n", "r.txt")
+    assert len(decode_recording(b"#\n" * 9_999 + b"7 1 2 1\n", "r.txt").events) == 1

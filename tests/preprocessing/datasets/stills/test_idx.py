@@ -58,3 +58,10 @@ def test_any_bytes_are_an_array_or_refused(file, data):
     except RecordingError:
         return
     assert idx(array) == data
+
+
+def test_zeros_that_unpack_to_a_thousand_times_their_size(tmp_path):
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(bytes(100_000_000), 1))
+    with pytest.raises(RecordingError, match=r"images\.gz: would take 9[5-6](\.\d)? MB, and is 4\d\d kB itself"):
+        read_idx(path, 3)

@@ -100,3 +100,26 @@ def test_a_damaged_batch_is_refused_or_plain(place, byte):
         return
     arrays = [value for value in content.values() if isinstance(value, PlainArray)] if type(content) is dict else []
     assert all(array.values.dtype.kind in "uif" for array in arrays)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_every_instruction_of_plain_data_is_passed_over(protocol):
+    content = [{"a": [1, -2, 2**40, 2**100, 1.5, True, None, "x" * 300, "é", (), (1,), (1, 2, 3, 4)]}, "y" * 70_000]
+    content += [list(range(1000)), [str(i) for i in range(400)]]
+    assert load_plain(pickle.dumps(content, protocol)) == content
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02]r\x00\x00\x00\x10.",
+        b"\x80\x02]q\x00U\x02abr\x40\x00\x00\x10.",
+        b"(lp268435456\n.",
+        b"\x80\x02]\xffr\x00\x00\x00\x10.",
+    ],
+    ids=["binary", "behind a text", "text", "unknown instruction"],
+)
+def test_places_beyond_its_size_are_refused(data):
+    """The first of them made Python take 4 GB."""
+    with pytest.raises(ValueError, match=r"byte \d+ (puts an object to the place 268435\d+|is 0xff)"):
+        load_plain(data)

@@ -1,0 +1,331 @@
+"""A process of its own for what may hang, crash or eat up the memory: libraries in C that take damaged files apart.
+
+A library that goes in circles hears neither Ctrl-C nor any thread beside it; a process can be ended. This one is
+started when it is first needed, keeps what it has loaded, does one thing at a time, and is replaced when it has died.
+The kernel holds it to its limits: its memory, the files it writes, and the time that a processor is busy with it, so
+that a busy machine ends nothing early. Arrays that are made by ``empty`` come back without being copied.
+"""
+
+from __future__ import annotations
+
+import atexit
+import mmap
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing import limits
+
+Result = TypeVar("Result")
+
+_CODE = "import sys; sys.path[:] = {path!r}; from preprocessing.apart import serve; serve({fd})"
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+_BESIDE = 1 << 27  # bytes that a library takes for itself: blocks of columns, caches
+_FACTOR = 2  # what a file unpacks to, and its events
+
+
+class StoppedError(RuntimeError):
+    """What was called did not come to an end: it took too long or too much memory, or ended its process."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Memory beyond what the process has already, bytes, and time of a processor, s."""
+
+    num_bytes: int
+    seconds: float
+
+    @classmethod
+    def of(cls, num_bytes: int) -> Bounds:
+        """Those of a file of so many bytes."""
+        return cls(_FACTOR * limits.allowed(num_bytes) + _BESIDE, limits.allowed_seconds(num_bytes))
+
+
+def call(
+    function: Callable[..., Result], *arguments: Any, data: bytes | None = None, bounds: Bounds | None = None
+) -> Result:
+    """``function(*arguments)``, done by the process apart.
+
+    Args:
+        function: of a module, which the process imports; it and its result can be pickled.
+        arguments: can be pickled.
+        data: the content of a file, which the function is given, open, as a first argument.
+        bounds: to hold it to, if any.
+
+    Raises:
+        StoppedError: it went beyond these, or the process died.
+        Exception: what the function raises.
+    """
+    with _lock:
+        helper = _running()
+        try:
+            raised, result = helper.ask(function, arguments, data, bounds)
+        except (EOFError, OSError):
+            raise StoppedError(_why(helper.end(), bounds)) from None
+        except BaseException:  # Ctrl-C: it may be in circles
+            helper.end(kill=True)
+            raise
+    if raised:
+        raise result
+    answer: Result = result
+    return answer
+
+
+class _Helper:
+    """The process, and the way to talk to it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            code = _CODE.format(path=sys.path, fd=theirs.fileno())
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env={**os.environ, **_ONE_THREAD},
+                start_new_session=True,  # Ctrl-C is for us: we end it
+            )
+        self.socket, self.owner = ours, os.getpid()
+        self.connection = Connection(os.dup(ours.fileno()))
+
+    def ask(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], data: bytes | None, bounds: Bounds | None
+    ) -> tuple[bool, Any]:
+        """Whether the function raised, and what came of it."""
+        self.connection.send((function, arguments, data is not None, bounds))
+        if data is not None:
+            file = _file_of(data)
+            try:
+                socket.send_fds(self.socket, [b"f"], [file])
+            finally:
+                os.close(file)
+        raised, pickled, sizes = self.connection.recv()
+        return raised, pickle.loads(pickled, buffers=[_mapped(self.socket, size) for size in sizes])
+
+    def end(self, kill: bool = False) -> int:
+        """End it; its exit status."""
+        self.connection.close()
+        self.socket.close()
+        if kill:
+            self.process.kill()
+        return self.process.wait()
+
+
+_lock = threading.Lock()
+_helper: _Helper | None = None
+
+
+def _running() -> _Helper:
+    global _helper  # noqa: PLW0603 (one for all of a program)
+    if _helper and _helper.owner == os.getpid() and _helper.process.poll() is None and not _helper.connection.closed:
+        return _helper
+    if _helper is None:
+        atexit.register(_end_helper)
+    _helper = _Helper()
+    return _helper
+
+
+def _end_helper() -> None:
+    if _helper and _helper.owner == os.getpid() and not _helper.connection.closed:
+        _helper.end(kill=True)
+
+
+def _why(status: int, bounds: Bounds | None) -> str:
+    if bounds and status == -signal.SIGXCPU:
+        return f"no end after {bounds.seconds:.0f} s of a processor; {limits.VARIABLE} allows more with more memory"
+    if status < 0:
+        return f"the process that read it was ended by the signal {signal.Signals(-status).name}"
+    return f"the process that read it ended by itself, with status {status}"
+
+
+def _file_of(data: bytes) -> int:
+    """An open file, without a name, that holds ``data``."""
+    file = _new_file()
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    os.lseek(file, 0, os.SEEK_SET)  # where the other process starts to read, too
+    return file
+
+
+def _new_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("evglif")
+    with tempfile.TemporaryFile(prefix="evglif-") as file:
+        return os.dup(file.fileno())
+
+
+def _received(connection: socket.socket) -> int:
+    files = socket.recv_fds(connection, 1, 1)[1]
+    if not files:
+        raise EOFError("no file came")
+    return files[0]
+
+
+def _mapped(connection: socket.socket, size: int) -> memoryview:
+    file = _received(connection)
+    try:
+        return memoryview(mmap.mmap(file, size))
+    finally:
+        os.close(file)
+
+
+def empty(length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array ``[length]`` that comes back from the process apart as it is; elsewhere one like any other."""
+    if _at_work is None or length == 0:
+        return np.empty(length, dtype)
+    file = _new_file()
+    os.ftruncate(file, length * dtype.itemsize)
+    array: NDArray[Any] = np.frombuffer(mmap.mmap(file, length * dtype.itemsize), dtype)
+    _at_work.files[array.ctypes.data] = file
+    return array
+
+
+@contextmanager
+def outside_bounds() -> Iterator[None]:
+    """Lift the bounds of this process, if it has any, while code is loaded and compiled: that is not the file's."""
+    if _at_work is None or _at_work.bounds is None:
+        yield
+        return
+    _release()
+    try:
+        yield
+    finally:
+        _hold(_at_work.bounds)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What this process, being the one apart, is doing: its bounds, and the files behind arrays by their addresses."""
+
+    bounds: Bounds | None
+    files: dict[int, int]
+
+
+_at_work: _Work | None = None
+
+
+def serve(fd: int) -> None:
+    """What the process apart does until the other end is gone."""
+    line = socket.socket(fileno=fd)
+    connection = Connection(os.dup(fd))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says while it crashes
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(EOFError, OSError):
+        while True:
+            function, arguments, has_file, bounds = connection.recv()
+            if not has_file:
+                _answer(line, connection, function, arguments, bounds)
+                continue
+            with open(_received(line), "rb", buffering=0) as file:
+                _answer(line, connection, function, (file, *arguments), bounds)
+
+
+def _answer(
+    line: socket.socket,
+    connection: Connection,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    bounds: Bounds | None,
+) -> None:
+    global _at_work  # noqa: PLW0603 (one thing at a time)
+    _at_work = _Work(bounds, {})
+    try:
+        raised, result = _attempted(function, arguments, bounds)
+        files: list[int] = []
+        sizes: list[int] = []
+        pickled = _pickled(result, _at_work.files, files, sizes)
+        connection.send((raised, pickled, sizes))
+        for file in files:
+            socket.send_fds(line, [b"f"], [file])
+    finally:
+        for file in _at_work.files.values():
+            os.close(file)
+        _at_work = None
+
+
+def _attempted(function: Callable[..., Any], arguments: tuple[Any, ...], bounds: Bounds | None) -> tuple[bool, Any]:
+    """Whether it raised, and what came of it."""
+    try:
+        if bounds:
+            _hold(bounds)
+        try:
+            return False, function(*arguments)
+        finally:
+            if bounds:
+                _release()
+    except MemoryError as error:
+        if bounds is None:
+            return True, error
+        more = limits.advice(2 * bounds.num_bytes)
+        return True, StoppedError(f"more than {bounds.num_bytes / 1e6:,.0f} MB of memory; {more}")
+    except Exception as error:
+        return True, _sendable(error)
+
+
+def _sendable(error: Exception) -> Exception:
+    """The error, without what it came from; as text where it cannot be pickled."""
+    try:
+        copy = pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return copy if isinstance(copy, Exception) else RuntimeError(str(error))
+
+
+def _pickled(result: Any, shared: dict[int, int], files: list[int], sizes: list[int]) -> bytes:
+    """The result, but for arrays in files that are shared: these files and their sizes are added to the lists."""
+
+    def in_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        file = shared.get(np.frombuffer(raw, np.uint8).ctypes.data) if raw.nbytes else None
+        if file is None:
+            return True
+        files.append(file)
+        sizes.append(raw.nbytes)
+        return False
+
+    return pickle.dumps(result, protocol=5, buffer_callback=in_band)
+
+
+def _hold(bounds: Bounds) -> None:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime + bounds.seconds) + 1)
+    _limit(resource.RLIMIT_FSIZE, bounds.num_bytes)
+    _limit(resource.RLIMIT_AS, _memory() + bounds.num_bytes)
+
+
+def _release() -> None:
+    for kind in (resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_AS):
+        _limit(kind, resource.RLIM_INFINITY)
+
+
+def _limit(kind: int, value: int) -> None:
+    most = resource.getrlimit(kind)[1]
+    if most != resource.RLIM_INFINITY:
+        value = most if value == resource.RLIM_INFINITY else min(value, most)
+    with suppress(ValueError, OSError):  # macOS refuses some
+        resource.setrlimit(kind, (value, most))
+
+
+def _memory() -> int:
+    """Addresses that this process has, bytes; more than any has where that can't be known."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 (a path would be made each time)
+            return int(file.read().split()[0]) * mmap.PAGESIZE
+    except OSError:
+        return 1 << 40
