@@ -12,11 +12,11 @@ ROOMS = {
     "preprocessing": {
         "compiled": "",
         "kernels": "compiled",
-        "files progress workers terminal": "",
+        "files plain progress workers terminal": "",
         "drawing": "terminal",
         "events": "kernels",
         "readers frames": "events kernels",
-        "cache": "files",
+        "cache": "files plain",
         "download": "files progress",
         "arguments": "events frames",
         "datasets.base": "cache download events frames readers terminal",
