@@ -52,20 +52,6 @@ def write_at(file: int, data: bytes | memoryview, offset: int) -> None:
         rest, offset = rest[num_written:], offset + num_written
 
 
-def read_at(file: int, target: memoryview, offset: int) -> None:
-    """Fill ``target`` from an open file, from ``offset`` on.
-
-    Raises:
-        EOFError: the file ends before that.
-    """
-    rest = target.cast("B")
-    while rest:
-        num_read = os.preadv(file, [rest], offset)
-        if num_read == 0:
-            raise EOFError(f"the file ends at byte {offset}, {len(rest)} too early")
-        rest, offset = rest[num_read:], offset + num_read
-
-
 def reserve(path: Path, num_bytes: int) -> None:
     """Have the disk keep room for so many bytes behind the end of a file, or raise the error that it is full.
 

@@ -139,7 +139,7 @@ def read_description(file: Stored) -> Description:
     """Read what a cache tells, and check it."""
     names = ("kind", "version", "fingerprint", "sensor", "sensor_from", "sensor_of", *COUNTS)
     values = {name: file.attribute(name) for name in names} | {"scale": file.attribute("scale", of="frames")}
-    if "sums" in file.file.attrs:
+    if "sums" in file.attributes:
         values["sums"] = file.attribute("sums")
     try:
         attributes = from_plain(Attributes, values)

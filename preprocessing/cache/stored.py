@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.cache.heaps import check_heaps
 from preprocessing.files import is_inside
 from preprocessing.plain import shown
 
@@ -77,6 +78,7 @@ def opened(path: Path) -> Iterator[Stored]:
     try:
         with file:
             stored = Stored(path, file)
+            stored.check_heaps()
             stored.check_format()
             yield stored
     except CacheError:
@@ -96,12 +98,24 @@ class Stored:
     def __init__(self, path: Path, file: h5py.File) -> None:
         self.path = path
         self.file = file
+        self.attributes = file.attrs
+        self._known: dict[str, h5py.Dataset] = {}
         self.stamp = stamp_of(path.stat())
         self.num_bytes = self.stamp.num_bytes
 
     def refuse(self, name: str, found: object, expected: str) -> NoReturn:
         """Raise the error that a part is not as it must be."""
         raise CacheError(f"{self.path}: {name} is {found}; expected {expected}: {AGAIN}")
+
+    def check_heaps(self) -> None:
+        """Make sure that HDF5 comes to an end with the texts of the file."""
+        begin = end = self.num_bytes
+        if isinstance(self.file.get("frames", getlink=True), h5py.HardLink):
+            frames = self._data("frames").id
+            begin = frames.get_offset() or self.num_bytes
+            end = begin + frames.get_storage_size()
+        with self.path.open("rb") as file:
+            check_heaps(file, self.num_bytes, (begin, end))
 
     def check_format(self) -> None:
         """Make sure that it is a frame cache of the schema that is read here."""
@@ -119,13 +133,13 @@ class Stored:
 
     def attribute(self, name: str, of: str = "/") -> Any:
         """An attribute as a plain value: a number or a text, or nested lists of numbers."""
-        place = self.file if of == "/" else self.file[of]
-        kept = place.attrs.get_id(name)
+        place = self.attributes if of == "/" else self._data(of).attrs
+        kept = place.get_id(name)
         texts = h5py.check_string_dtype(kept.dtype)
         usual = texts.length is None and kept.shape == () if texts else kept.dtype.kind in "iuf"
         if not usual or kept.shape is None or len(kept.shape) > 2 or kept.get_storage_size() > self.num_bytes:
             self.refuse(name, f"{kept.dtype} {kept.shape}", "a text, or numbers")
-        value = place.attrs[name]
+        value = place[name]
         return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
     def numbers(self, name: str, length: int) -> NDArray[np.int64]:
@@ -211,12 +225,15 @@ class Stored:
         return Shard(self.path.parent / source.file_name, int(first[0]), int(count))
 
     def _data(self, name: str) -> h5py.Dataset:
+        if name in self._known:
+            return self._known[name]
         link = self.file.get(name, getlink=True)
         if link is None:
             self.refuse(name, "missing", "a data set")
         if not isinstance(link, h5py.HardLink) or self.file.get(name, getclass=True) is not h5py.Dataset:
             self.refuse(name, "a group, or a link to elsewhere", "a data set of this file")
-        return self.file[name]
+        self._known[name] = self.file[name]
+        return self._known[name]
 
     def _in_place(self, name: str, shape: tuple[int | None, ...], of_texts: bool = False) -> h5py.Dataset:
         """A data set of this shape whose values lie in the file, in one piece and as they are."""
