@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from evglif.models import Network, build_model, spec_to_dict
+import torch
+from torch import Tensor
+
+from evglif.models import Network, model_from_spec, spec_from_dict, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, save_tensors
+from preprocessing.plain import fitting, from_plain, shown
 
 FORMAT = "evglif-checkpoint"
 VERSION = 2
+COUNTS_OF_LAYERS = ("repeats", "stages")
+"""Fields of specifications that say how often something is repeated, each with weights of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,9 @@ class DataSpec:
         sensor_from: who says the sensor: a "file", or whoever "asked" for it, or nobody: a "guess"; empty where an
             older file doesn't tell.
         sensor_of: the recording that it was taken from.
+
+    Raises:
+        ValueError: naming the value that is out of range.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +47,14 @@ class DataSpec:
     fingerprint: str
     sensor_from: str = ""
     sensor_of: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes are {shown(self.classes)}; expected different names, at least one")
+        if not self.scale > 0 or min(self.sensor) < 0:
+            raise ValueError(
+                f"scale is {self.scale} and sensor {self.sensor}; expected numbers above 0, and sides in px"
+            )
 
 
 @dataclass(frozen=True)
@@ -95,16 +112,49 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     content = _read_content(Path(path))
     try:
-        model = build_model(**content["spec"])
-        model.load_state_dict(content["weights"])
-        _check_finite(model)
-        data = content["data"]
-        if data is not None:
-            data = DataSpec(**{**data, "classes": tuple(data["classes"]), "sensor": tuple(data["sensor"])})
-        seen = Seen.from_tensors(content["seen"]) if content.get("seen") else None
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        held = from_plain(_Content, content)
+        model = _model(held)
+        if held.data is not None and len(held.data.classes) != model.spec.num_classes:
+            raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
+        seen = Seen.from_tensors(held.seen) if held.seen else None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path}: this checkpoint cannot be used: {_shortly(error)}") from error
-    return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}), seen)
+    return Checkpoint(model, held.data, held.metrics or {}, seen)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the file holds."""
+
+    format: str
+    version: int
+    spec: dict[str, Any]
+    weights: dict[str, Tensor]
+    data: DataSpec | None = None
+    metrics: dict[str, Any] | None = None
+    seen: dict[str, Tensor] | None = None
+
+
+def _model(held: _Content) -> Network:
+    """The network, in eval mode; made only once it is known to be of the size of the weights in the file."""
+    spec = spec_from_dict(held.spec)
+    for name, hint in get_type_hints(type(spec)).items():
+        fitting(f"spec.{name}", getattr(spec, name), hint)
+    num_values = sum(weight.numel() for weight in held.weights.values())
+    for name, value in vars(spec).items():
+        most = len(held.weights) if name in COUNTS_OF_LAYERS else num_values
+        if any(isinstance(each, int) and each > most for each in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"spec.{name} is {shown(value)}, for {len(held.weights)} weights of {num_values} values")
+    with torch.device("meta"):
+        trial = model_from_spec(spec)
+    trial.load_state_dict({name: weight.to("meta") for name, weight in held.weights.items()})
+    wrong = [n for n, of in trial.state_dict().items() if of.is_floating_point() != held.weights[n].is_floating_point()]
+    if wrong:
+        raise ValueError(f"weights: {wrong[0]} is of {held.weights[wrong[0]].dtype}")
+    model = model_from_spec(spec)
+    model.load_state_dict(held.weights)
+    _check_finite(model)
+    return model.eval()
 
 
 def _shortly(error: Exception) -> str:
