@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -118,7 +119,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
         seen = Seen.from_tensors(held.seen) if held.seen else None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise ValueError(f"{path}: this checkpoint cannot be used: {_shortly(error)}") from error
+        raise ValueError(f"{path}: this checkpoint cannot be used: {error}") from error
     return Checkpoint(model, held.data, held.metrics or {}, seen)
 
 
@@ -146,22 +147,26 @@ def _model(held: _Content) -> Network:
         if any(isinstance(each, int) and each > most for each in (value if isinstance(value, tuple) else (value,))):
             raise ValueError(f"spec.{name} is {shown(value)}, for {len(held.weights)} weights of {num_values} values")
     with torch.device("meta"):
-        trial = model_from_spec(spec)
-    trial.load_state_dict({name: weight.to("meta") for name, weight in held.weights.items()})
-    wrong = [n for n, of in trial.state_dict().items() if of.is_floating_point() != held.weights[n].is_floating_point()]
-    if wrong:
-        raise ValueError(f"weights: {wrong[0]} is of {held.weights[wrong[0]].dtype}")
+        _check_fit(held.weights, model_from_spec(spec).state_dict())
     model = model_from_spec(spec)
     model.load_state_dict(held.weights)
     _check_finite(model)
     return model.eval()
 
 
-def _shortly(error: Exception) -> str:
-    """What is wrong, in a line: of all the weights that do not fit a network, the first."""
-    first, *more = [line.strip() for line in str(error).splitlines()] or ["no reason given"]
-    others = f", and {len(more) - 1} more like it" if len(more) > 1 else ""
-    return f"{more[0].rstrip('.')}{others}" if more else first
+def _check_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Make sure that weights are those of a network, whose own may lie nowhere."""
+    wrong = [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{shown(name)} is not in the network" for name in weights if name not in expected]
+    for name, weight in weights.items():
+        wanted = expected.get(name, weight)
+        if weight.shape != wanted.shape:
+            wrong.append(f"size mismatch: {name} is {list(weight.shape)}, expected {list(wanted.shape)}")
+        elif weight.is_floating_point() != wanted.is_floating_point():
+            wrong.append(f"{name} is of {weight.dtype}, expected {wanted.dtype}")
+    if wrong:
+        others = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        raise ValueError(f"weights: {wrong[0]}{others}")
 
 
 def _check_finite(model: Network) -> None:

@@ -48,14 +48,18 @@ ROOMS = {
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance",
         "plots": "evaluation preprocessing.drawing",
-        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing",
+        "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
+        "preprocessing.plain",
         "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
         "preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
-        "recipe": "augment data models training.losses training.optim preprocessing.cache",
+        "yaml_files": "preprocessing.plain",
+        "recipe": "augment data models training.losses training.optim yaml_files preprocessing.cache "
+        "preprocessing.plain",
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files",
+        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
+        "preprocessing.plain",
         "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
         "preprocessing.files preprocessing.terminal",
         "": "checkpoint models neurons",

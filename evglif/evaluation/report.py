@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -21,6 +20,7 @@ from evglif.evaluation.learnt import NeuronValue, ValueRow, neuron_values, value
 from evglif.models import spec_to_dict
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.drawing import optional_picture
+from preprocessing.plain import json_text
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What spreadsheets begin a formula by; the list is OWASP's for CSV injection."""
@@ -29,9 +29,11 @@ AGAIN = "all figures are written; the same command draws it"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes.
+
+    A number that is not finite is null.
+    """
+    path.write_text(json_text(content, indent=1), encoding="utf-8", errors="backslashreplace")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
