@@ -11,6 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from preprocessing.plain import DEEPEST
 
 MOST_BYTES = 100_000
+MOST_BRACKETS = 500
 MOST_VALUES = 10_000
 """Values of a file, each written out wherever it is referred to (``*name``): such can double with every line."""
 
@@ -32,8 +33,12 @@ def read_yaml(path: Path) -> Any:
     """
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; expected {MOST_BYTES:,} at most")
+    text = path.read_text(encoding="utf-8")
+    num_brackets = text.count("[") + text.count("{")
+    if num_brackets > MOST_BRACKETS:  # each of which the reader of YAML looks at again for every one inside it
+        raise ValueError(f"it has {num_brackets:,} brackets; expected {MOST_BRACKETS:,} at most")
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
+        loader = _Loader(text)
         node = loader.get_single_node()
         _check_extent(node)
         return None if node is None else loader.construct_document(node)

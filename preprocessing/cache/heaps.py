@@ -1,9 +1,9 @@
-"""HDF5's global heaps, in which the texts of a file lie, looked through before HDF5 does.
+"""The texts of an HDF5 file, their lengths looked through before HDF5 does.
 
-A heap is a chain of objects, each of which says how long it is. HDF5 goes along it without looking whether it gets
-anywhere: one damaged length, and it never comes back, nor does it heed Ctrl-C.
+A global heap is a chain of objects, each of which says how long it is. HDF5 goes along it without looking whether it
+gets anywhere: one damaged length, and it never comes back, nor does it heed Ctrl-C.
 
-Source: "HDF5 File Format Specification", III.E, "Disk Format: Level 1E - Global Heap".
+Source: "HDF5 File Format Specification", III.E, "Global Heap", and IV.A.1.a, "Version 1 Data Object Header Prefix".
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _SIGNATURE = b"GCOL\x01"
 _SIZE_AT = 8
 _HEAD = 16  # bytes: the signature and the size of the heap; also of an object: number, references, length
 _BLOCK = 1 << 24
+_CONTINUED, _ATTRIBUTE = 0x10, 0x0C  # kinds of messages in the head of an object
+_ANY_LENGTH = 9  # class of types, of texts and lists
 
 
 def check_heaps(file: BinaryIO, num_bytes: int, frames: tuple[int, int]) -> None:
@@ -63,3 +65,44 @@ def _check_heap(heap: bytes, place: int) -> None:
         if not _HEAD <= taken <= len(heap) - at:
             raise ValueError(f"a text at byte {place + at} says that it takes {length} bytes")
         at += taken
+
+
+def check_attributes(file: BinaryIO, place: int, num_bytes: int) -> None:
+    """Make sure that no attribute of an object is a text longer than the file: HDF5 asks for its room first.
+
+    Args:
+        file: an HDF5 file, open for reading.
+        place: where the head of the object begins.
+        num_bytes: size of the file.
+
+    Raises:
+        ValueError: one is, or the head is not of the kind that caches have.
+    """
+    file.seek(place)
+    version, length = struct.unpack("<B7xI4x", file.read(_HEAD))
+    if version != 1:
+        raise ValueError(f"the head of an object at byte {place} is of version {version}; expected 1")
+    blocks, seen = [(place + _HEAD, length)], 0
+    while blocks:
+        start, length = blocks.pop()
+        seen += length
+        if seen > num_bytes:
+            raise ValueError(f"the head of an object at byte {place} says that it goes on beyond the file")
+        file.seek(start)
+        block, at = file.read(length), 0
+        while at + 8 <= len(block):
+            kind, size = struct.unpack_from("<HH", block, at)
+            message = block[at + 8 : at + 8 + size]
+            if kind == _CONTINUED:
+                blocks.append(struct.unpack_from("<QQ", message))
+            elif kind == _ATTRIBUTE:
+                _check_attribute(message, num_bytes)
+            at += 8 + size
+
+
+def _check_attribute(message: bytes, num_bytes: int) -> None:
+    name, kind, space = ((size + 7) // 8 * 8 for size in struct.unpack_from("<2xHHH", message))
+    if message[8 + name] & 15 == _ANY_LENGTH:
+        (length,) = struct.unpack_from("<I", message, 8 + name + kind + space)
+        if length > num_bytes:
+            raise ValueError(f"the attribute {message[8:40]!r} says that it takes {length:,} bytes")

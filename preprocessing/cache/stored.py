@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.cache.heaps import check_heaps
+from preprocessing.cache.heaps import check_attributes, check_heaps
 from preprocessing.files import is_inside
 from preprocessing.plain import shown
 
@@ -116,6 +116,7 @@ class Stored:
             end = begin + frames.get_storage_size()
         with self.path.open("rb") as file:
             check_heaps(file, self.num_bytes, (begin, end))
+            check_attributes(file, int(h5py.h5o.get_info(self.file.id).addr), self.num_bytes)
 
     def check_format(self) -> None:
         """Make sure that it is a frame cache of the schema that is read here."""
@@ -163,16 +164,16 @@ class Stored:
 
     def texts(self, name: str, *shape: int | None) -> list[Any]:
         """A data set of texts, as nested lists; a length of None is any."""
-        data = self._in_place(name, shape, of_texts=True)
-        kind = h5py.check_string_dtype(data.dtype)
+        kind = h5py.check_string_dtype(self._data(name).dtype)
         if kind is None or kind.length is not None:
-            self.refuse(name, data.dtype, "texts of any length")
+            self.refuse(name, self._data(name).dtype, "texts of any length")
+        data = self._in_place(name, shape, of_texts=True)
         if data.size == 0:
             return []
         held = int(np.fromfile(self.path, _TEXT, data.size, offset=data.id.get_offset())["length"].sum(dtype=np.uint64))
         if held > self.num_bytes:
             self.refuse(name, f"{held:,} bytes of text", f"no more than the {self.num_bytes:,} of the file")
-        nested: list[Any] = data.asstr(errors="surrogateescape")[:].tolist()
+        nested: list[Any] = data.asstr()[:].tolist()
         return nested
 
     def length(self, name: str) -> int:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 MOST_INFLATION = 100
 """How many times the size of its file the arrays may have. Photographs shrink to a half, digits to a fifth."""
 
+LAST_LETTER = 0x10FFFF
+
 LEAST_ROOM = 1 << 26
 """Bytes that the arrays of any file may have."""
 
@@ -64,4 +66,6 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[np.generi
         if min(shape, default=1) < 0 or prod(shape) * dtype.itemsize != held:
             raise ValueError(f"{name} announces {shape} of {dtype}, but holds {held} bytes")
         data = bytearray(file.read())
+        if dtype.kind == "U" and np.frombuffer(data, f"{dtype.str[0]}u4").max(initial=0) > LAST_LETTER:
+            raise ValueError(f"{name} has letters that Unicode doesn't have")
         return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
