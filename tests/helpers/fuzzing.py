@@ -71,7 +71,7 @@ def outcomes(
             read(path)
             found["read"] += 1
         except errors as error:
-            assert str(path) in str(error), f"damage {number}: {error}"  # noqa: PT017
+            assert str(path.parent) in str(error), f"damage {number}: {error}"  # noqa: PT017
             found["refused"] += 1
         except Exception as error:
             raise AssertionError(f"damage {number} of {path.name}") from error
