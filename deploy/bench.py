@@ -21,7 +21,8 @@ from deploy.running.session import Floats
 from preprocessing.arguments import Help
 from preprocessing.commands import command
 from preprocessing.files import require_file, write_whole
-from preprocessing.terminal import json_text, shown, tell
+from preprocessing.plain import json_text
+from preprocessing.terminal import shown, tell
 
 NUM_COMPARED, COMPARED_AT_ONCE = 32, 8
 AGREEMENT = 0.95

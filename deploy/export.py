@@ -28,7 +28,8 @@ from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
 from preprocessing.files import replace_durably, require_file, writing
-from preprocessing.terminal import as_text, json_text, paragraph, shown, tell
+from preprocessing.plain import json_text
+from preprocessing.terminal import as_text, paragraph, shown, tell
 
 _MORE = (
     "its interval reaches that, so that these samples cannot tell: compare on more of them with --data, and with more "
@@ -128,7 +129,7 @@ def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, op
 def _write_report(out: Path, checkpoint: Path, options: ExportOptions, parity: Parity) -> None:
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()}
     what = {"model": out.name, "checkpoint": str(checkpoint), "options": asked, "bound": options.bound}
-    text = json_text({**what, **parity.to_dict()}, indent=2, ascii_only=False)
+    text = json_text({**what, **parity.to_dict()}, indent=2)
     replace_file(parity_path(out), text.encode())
 
 

@@ -28,7 +28,8 @@ from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, add_reading_options
 from preprocessing.commands import command
 from preprocessing.events import Events, Recording, RecordingWarning
-from preprocessing.terminal import json_text, shown, tell
+from preprocessing.plain import json_text
+from preprocessing.terminal import shown, tell
 
 BATCH = 8
 """Windows that are run together."""
@@ -83,7 +84,7 @@ def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json
             tell(f"error: {prediction}")
             status = 1
         elif as_json:
-            print(json_text(asdict(prediction)), flush=True)
+            print(json_text(asdict(prediction), ascii_only=True), flush=True)
         else:
             answer = f"{prediction.label}  {prediction.probability:6.1%}  {prediction.milliseconds:.1f} ms"
             answer += f"  mean of {prediction.windows} windows" if prediction.windows > 1 else ""
@@ -175,7 +176,7 @@ def _print_update(classifier: Classifier, source: str, update: Update, steps: in
     if as_json:
         facts = {name: getattr(update, name) for name in _FACTS}
         answer = {"label": label, "probability": probability, "probabilities": named}
-        print(json_text({"source": source, **facts, **answer}), flush=True)
+        print(json_text({"source": source, **facts, **answer}, ascii_only=True), flush=True)
     else:
         last = "  final" if update.final else ""
         where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"

@@ -25,8 +25,9 @@ from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
 from preprocessing.files import require_file, write_whole
+from preprocessing.plain import json_text
 from preprocessing.progress import progress
-from preprocessing.terminal import json_text, shown, tell
+from preprocessing.terminal import shown, tell
 
 _MOST_POOLINGS = 8
 """Average pools by four in a row behind which a count of spikes is still told from a real value."""
@@ -258,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
         cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
     print(table(cost))
     if options.json:
-        text = json_text(cost.as_json(), indent=2, ascii_only=False)
+        text = json_text(cost.as_json(), indent=2)
         write_whole(options.json, (text + "\n").encode())
         print(f"\nwritten to {shown(options.json)}")
     return 0

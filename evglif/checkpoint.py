@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from evglif.models import Network, build_model, spec_to_dict
+import torch
+from torch import Tensor
+
+from evglif.models import Network, model_from_spec, spec_from_dict, spec_to_dict
 from evglif.neurons import SpikingNeuron
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, save_tensors
+from preprocessing.plain import brief, fitting, from_plain
 
 FORMAT = "evglif-checkpoint"
 VERSION = 2
+COUNTS_OF_LAYERS = ("repeats", "stages")
+"""Fields of specifications that say how often something is repeated, each with weights of its own."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,9 @@ class DataSpec:
         sensor_from: who says the sensor: a "file", or whoever "asked" for it, or nobody: a "guess"; empty where an
             older file doesn't tell.
         sensor_of: the recording that it was taken from.
+
+    Raises:
+        ValueError: naming the value that is out of range.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +48,14 @@ class DataSpec:
     fingerprint: str
     sensor_from: str = ""
     sensor_of: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes are {brief(self.classes)}; expected different names, at least one")
+        if not self.scale > 0 or min(self.sensor) < 0:
+            raise ValueError(
+                f"scale is {self.scale} and sensor {self.sensor}; expected numbers above 0, and sides in px"
+            )
 
 
 @dataclass(frozen=True)
@@ -95,23 +113,60 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """
     content = _read_content(Path(path))
     try:
-        model = build_model(**content["spec"])
-        model.load_state_dict(content["weights"])
-        _check_finite(model)
-        data = content["data"]
-        if data is not None:
-            data = DataSpec(**{**data, "classes": tuple(data["classes"]), "sensor": tuple(data["sensor"])})
-        seen = Seen.from_tensors(content["seen"]) if content.get("seen") else None
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: this checkpoint cannot be used: {_shortly(error)}") from error
-    return Checkpoint(model.eval(), data, dict(content.get("metrics") or {}), seen)
+        held = from_plain(_Content, content)
+        model = _model(held)
+        if held.data is not None and len(held.data.classes) != model.spec.num_classes:
+            raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
+        seen = Seen.from_tensors(held.seen) if held.seen else None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{path}: this checkpoint cannot be used: {error}") from error
+    return Checkpoint(model, held.data, held.metrics or {}, seen)
 
 
-def _shortly(error: Exception) -> str:
-    """What is wrong, in a line: of all the weights that do not fit a network, the first."""
-    first, *more = [line.strip() for line in str(error).splitlines()] or ["no reason given"]
-    others = f", and {len(more) - 1} more like it" if len(more) > 1 else ""
-    return f"{more[0].rstrip('.')}{others}" if more else first
+@dataclass(frozen=True)
+class _Content:
+    """What the file holds."""
+
+    format: str
+    version: int
+    spec: dict[str, Any]
+    weights: dict[str, Tensor]
+    data: DataSpec | None = None
+    metrics: dict[str, Any] | None = None
+    seen: dict[str, Tensor] | None = None
+
+
+def _model(held: _Content) -> Network:
+    """The network, in eval mode; made only once it is known to be of the size of the weights in the file."""
+    spec = spec_from_dict(held.spec)
+    for name, hint in get_type_hints(type(spec)).items():
+        fitting(f"spec.{name}", getattr(spec, name), hint)
+    num_values = sum(weight.numel() for weight in held.weights.values())
+    for name, value in vars(spec).items():
+        most = len(held.weights) if name in COUNTS_OF_LAYERS else num_values
+        if any(isinstance(each, int) and each > most for each in (value if isinstance(value, tuple) else (value,))):
+            raise ValueError(f"spec.{name} is {brief(value)}, for {len(held.weights)} weights of {num_values} values")
+    with torch.device("meta"):
+        _check_fit(held.weights, model_from_spec(spec).state_dict())
+    model = model_from_spec(spec)
+    model.load_state_dict(held.weights)
+    _check_finite(model)
+    return model.eval()
+
+
+def _check_fit(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Make sure that weights are those of a network, whose own may lie nowhere."""
+    wrong = [f"{name} is missing" for name in expected if name not in weights]
+    wrong += [f"{brief(name)} is not in the network" for name in weights if name not in expected]
+    for name, weight in weights.items():
+        wanted = expected.get(name, weight)
+        if weight.shape != wanted.shape:
+            wrong.append(f"size mismatch: {name} is {list(weight.shape)}, expected {list(wanted.shape)}")
+        elif weight.is_floating_point() != wanted.is_floating_point():
+            wrong.append(f"{name} is of {weight.dtype}, expected {wanted.dtype}")
+    if wrong:
+        others = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+        raise ValueError(f"weights: {wrong[0]}{others}")
 
 
 def _check_finite(model: Network) -> None:

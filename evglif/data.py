@@ -96,9 +96,10 @@ class FrameLoader:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        if not self.workers:
-            yield from map(self._read, self.rows)
-            return
+        yield from map(self._read, self.rows) if not self.workers else self._ahead()
+        self.dataset.cache.check_unchanged()  # before anything that was learnt from these is kept
+
+    def _ahead(self) -> Iterator[Batch]:
         ahead: deque[Future[Batch]] = deque()
         with ThreadPoolExecutor(self.workers, "read-ahead") as pool:
             for rows in self.rows:

@@ -56,8 +56,15 @@ class Seen:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
-        """What ``to_tensors`` gave."""
-        return cls(*(tensors[name].numpy().astype(np.int64) for name in ("trained", "chosen", "recordings")))
+        """What ``to_tensors`` gave.
+
+        Raises:
+            ValueError: they are of another type or shape.
+        """
+        for name, digests in tensors.items():
+            if digests.dtype != torch.int64 or digests.dim() != 1:
+                raise ValueError(f"seen.{name} is {digests.dtype} {list(digests.shape)}; expected int64, one a sample")
+        return cls(*(tensors[name].numpy() for name in ("trained", "chosen", "recordings")))
 
 
 @dataclass(frozen=True, eq=False)

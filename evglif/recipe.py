@@ -15,7 +15,9 @@ from evglif.data import LoaderConfig, check_fit
 from evglif.models import MODELS, NetworkSpec, spec_from_dict
 from evglif.training.losses import LossConfig
 from evglif.training.optim import OptimConfig
+from evglif.yaml_files import read_yaml
 from preprocessing.cache import FrameCache
+from preprocessing.plain import from_plain
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 IMAGE_STEPS = 4
@@ -80,10 +82,6 @@ class Recipe:
         return plain
 
 
-PARTS = {"optim": OptimConfig, "loss": LossConfig, "loader": LoaderConfig, "augment": AugmentConfig}
-"""Parts of a recipe that are specifications of their own."""
-
-
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
     folder = resources.files("evglif") / "recipes"
@@ -110,7 +108,10 @@ def read_recipe(name: str) -> Recipe:
         ValueError: as ``recipe_path``, and for a file that is no recipe or has values out of range.
     """
     path = recipe_path(name)
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        content = read_yaml(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no recipe: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is no recipe: it holds {type(content).__name__}, not named values")
     known = [field.name for field in fields(Recipe)]
@@ -121,13 +122,9 @@ def read_recipe(name: str) -> Recipe:
             "run goes and what it replaces is said on the command line"
         )
     try:
-        return Recipe(**{key: PARTS[key](**_plain(part)) if key in PARTS else part for key, part in content.items()})
-    except (AttributeError, TypeError) as error:
+        return from_plain(Recipe, content)
+    except ValueError as error:
         raise ValueError(f"{path} is no recipe: {error}") from error
-
-
-def _plain(part: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in part.items()}
 
 
 def to_yaml(recipe: Recipe) -> str:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
-import warnings
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 
+from evglif.tensor_archive import read_archive
 from preprocessing.files import FULL, replace_durably
-
-UNREADABLE = (pickle.UnpicklingError, BadZipFile, RuntimeError, ValueError, LookupError, EOFError, OSError)
-"""What ``torch.load`` raises for files that it did not write, or that are cut short."""
+from preprocessing.plain import brief
 
 
 def replace_file(path: Path, content: bytes | memoryview) -> None:
@@ -53,7 +49,7 @@ def save_tensors(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_tensors(path: Path, kind: str, version: int) -> dict[str, Any]:
-    """Read what ``save_tensors`` wrote, to the CPU; only tensors and plain values are unpickled.
+    """Read what ``save_tensors`` wrote, to the CPU; see ``tensor_archive`` for what it may hold.
 
     Args:
         path: the file; it exists.
@@ -65,13 +61,12 @@ def load_tensors(path: Path, kind: str, version: int) -> dict[str, Any]:
     """
     name = kind.removeprefix("evglif-").replace("-", " ")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*pickle protocol.*", category=UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise ValueError(f"{path} is not a {name} written by evglif, or it is damaged") from error
+        content = read_archive(path)
+    except Exception as error:  # a damaged archive ends in whatever its last bytes met
+        raise ValueError(f"{path} is not a {name} written by evglif, or it is damaged ({error})") from error
     if not isinstance(content, dict) or content.get("format") != kind:
         raise ValueError(f"{path} is not a {name} written by evglif")
-    if content.get("version") != version:
-        raise ValueError(f"{path}: {name} version {content.get('version')}, this evglif reads version {version}")
+    found = content.get("version")
+    if found != version:
+        raise ValueError(f"{path}: {name} version {brief(found)}, this evglif reads version {version}")
     return content

@@ -26,9 +26,10 @@ from preprocessing.inspection.text import (
     table,
     unreadable_text,
 )
+from preprocessing.plain import json_text
 from preprocessing.progress import progress
 from preprocessing.readers import read_recording
-from preprocessing.terminal import json_text, shown, tell
+from preprocessing.terminal import shown, tell
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -179,7 +180,7 @@ def _show_cache(cache: FrameCache, options: Namespace) -> None:
 
 def _json(found: Sequence[Facts]) -> str:
     """In ASCII, which every terminal takes and which stands for the same names."""
-    return json_text([facts.as_json() for facts in found], indent=2)
+    return json_text([facts.as_json() for facts in found], indent=2, ascii_only=True)
 
 
 @contextmanager

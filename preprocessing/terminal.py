@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 _PLAIN = {
     "×": "x",
@@ -57,23 +55,6 @@ def shown(text: object) -> str:
 def paragraph(lines: Iterable[object]) -> str:
     """Lines as one text; each stays one, whatever names stand in it."""
     return "\n".join(map(shown, lines))
-
-
-def json_text(value: Any, indent: int | None = None, ascii_only: bool = True) -> str:
-    """Plain values as JSON that every reader takes: no NaN, and strings that are Unicode, as ``as_text``.
-
-    Raises:
-        ValueError: for a number that is not finite.
-    """
-    return json.dumps(_plain_values(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
-
-
-def _plain_values(value: Any) -> Any:
-    if isinstance(value, str):
-        return as_text(value)
-    if isinstance(value, Mapping):
-        return {_plain_values(name): _plain_values(each) for name, each in value.items()}
-    return [_plain_values(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def tell(text: object) -> None:

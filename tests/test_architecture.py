@@ -17,11 +17,12 @@ ROOMS = {
         "compiled drawing": "scratch terminal",
         "kernels": "compiled",
         "limits": "",
+        "plain": "terminal",
         "apart": "limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
         "frames": "events kernels limits",
-        "cache": "files terminal",
+        "cache": "files plain terminal",
         "download": "files limits progress terminal",
         "arguments": "events frames",
         "datasets.base": "cache download events files frames limits readers terminal",
@@ -36,33 +37,37 @@ ROOMS = {
         "progress readers terminal workers",
         "inspection": "cache drawing events frames progress terminal",
         "build": "arguments building commands datasets download",
-        "inspect": "arguments cache commands drawing events frames inspection progress readers terminal",
+        "inspect": "arguments cache commands drawing events frames inspection plain progress readers terminal",
         "": "cache events frames readers starting",
     },
     "evglif": {
         "surrogate normalisation augment": "",
-        "tensor_files": "preprocessing.files",
+        "tensor_archive": "preprocessing.plain",
+        "tensor_files": "tensor_archive preprocessing.files preprocessing.plain",
         "recurrence": "surrogate preprocessing.compiled",
         "neurons": "recurrence surrogate",
         "layers": "neurons",
-        "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.terminal",
+        "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.plain "
+        "preprocessing.terminal",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
-        "checkpoint": "models neurons provenance tensor_files",
+        "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
-        "preprocessing.terminal",
+        "preprocessing.plain preprocessing.terminal",
         "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
         "preprocessing.commands preprocessing.progress preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
-        "recipe": "augment data models training.losses training.optim preprocessing.cache",
+        "yaml_files": "preprocessing.plain",
+        "recipe": "augment data models training.losses training.optim yaml_files preprocessing.cache "
+        "preprocessing.plain",
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
         "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
-        "preprocessing.outlet preprocessing.terminal",
+        "preprocessing.outlet preprocessing.plain preprocessing.terminal",
         "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
         "preprocessing.commands preprocessing.terminal",
         "": "checkpoint models neurons preprocessing.starting",
@@ -71,18 +76,18 @@ ROOMS = {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
         "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
-        "preprocessing.readers preprocessing.terminal",
+        "preprocessing.readers preprocessing.plain preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
         "measuring": "exporting exporting.formats running evglif.*",
         "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.commands preprocessing.files "
-        "preprocessing.terminal",
+        "preprocessing.plain preprocessing.terminal",
         "bench": "measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
-        "preprocessing.terminal",
+        "preprocessing.plain preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
-        "preprocessing.files preprocessing.progress preprocessing.terminal",
+        "preprocessing.files preprocessing.progress preprocessing.plain preprocessing.terminal",
         "": "preprocessing.starting",
     },
 }

@@ -20,7 +20,8 @@ from evglif.evaluation.learnt import NeuronValue, ValueRow, neuron_values, value
 from evglif.models import spec_to_dict
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.drawing import optional_picture
-from preprocessing.terminal import NEVER, by_codes, json_text
+from preprocessing.plain import json_text
+from preprocessing.terminal import NEVER, by_codes
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What spreadsheets begin a formula by; the list is OWASP's for CSV injection."""
@@ -29,8 +30,11 @@ AGAIN = "all figures are written; the same command draws it"
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes."""
-    path.write_text(json_text(content, indent=1, ascii_only=False), encoding="utf-8")
+    """Write plain values as JSON, UTF-8; of a name that is no text, as Linux allows, the codes.
+
+    A number that is not finite is null.
+    """
+    path.write_text(json_text(content, indent=1), encoding="utf-8")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -19,7 +19,7 @@ from evglif.models.summary import Summary, summarise
 from evglif.neurons import NEURONS
 from preprocessing.arguments import Help, positive, size
 from preprocessing.commands import command
-from preprocessing.terminal import json_text
+from preprocessing.plain import json_text
 
 EXAMPLES = """examples:
   python -m evglif.models
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     if options.json:
-        print(json_text([_values(name, summary) for name, summary in summaries.items()], indent=2))
+        print(json_text([_values(name, summary) for name, summary in summaries.items()], 2, ascii_only=True))
     else:
         print(_layers_text(summaries[options.name]) if options.name else _models_text(summaries))
     return 0

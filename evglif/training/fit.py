@@ -13,7 +13,7 @@ from evglif.neurons import layer_values
 from evglif.training.interrupt import between_batches
 from evglif.training.learner import Frames, Learner, Means
 from evglif.training.order import Order
-from evglif.training.run import Run, State
+from evglif.training.run import STATE, Run, State
 from evglif.training.watch import Watch
 
 Sets = Mapping[str, FrameDataset]
@@ -35,7 +35,7 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
         Figures of all epochs.
 
     Raises:
-        ValueError: where there are more processes than training samples.
+        ValueError: where there are more processes than training samples, or the state of the run does not fit it.
         FloatingPointError: where the loss is not finite; the run stands where it did after the epoch before.
         OSError: where there is no room for an epoch's files; likewise.
         KeyboardInterrupt: after the batch in which Ctrl-C came; likewise.
@@ -44,7 +44,10 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
     history: list[Row] = []
     writes = learner.fabric.is_global_zero
     if former is not None:
-        learner.restore(former.learner)
+        try:
+            learner.restore(former.learner)
+        except ValueError as error:
+            raise ValueError(f"{run.folder / STATE} is damaged: {error}; pass --overwrite to begin anew") from error
         history = former.history
         if writes:
             run.follow(history, learner.weights)

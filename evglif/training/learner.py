@@ -18,9 +18,13 @@ from evglif.training.optim import build_optimizer, build_schedule
 from evglif.training.order import Piece, seed_of
 from evglif.training.sync import synchronise_norms
 from evglif.training.task import ClassificationTask
+from preprocessing.plain import brief
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+MOST_SAID = 300
+"""Letters of what torch says about a state; of many weights it names each."""
 
 Frames = HostFrames | DeviceFrames
 
@@ -170,10 +174,31 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state()`` was taken."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
+        """Go back to where ``state()`` was taken.
+
+        Raises:
+            ValueError: it is not the state of such a learner.
+        """
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self._restore_schedule(state["schedule"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+            raise ValueError(" ".join(str(error).split())[:MOST_SAID]) from error
+        for weight, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, torch.Tensor) and value.shape not in (weight.shape, torch.Size()):
+                    raise ValueError(
+                        f"{name} of the optimiser has the shape {list(value.shape)}, of {list(weight.shape)}"
+                    )
+
+    def _restore_schedule(self, state: dict[str, Any]) -> None:
+        """Take over numbers alone: torch would take any attribute, methods among them."""
+        own = self.schedule.state_dict()
+        wrong = [name for name in {**own, **state} if type(own.get(name)) is not type(state.get(name))]
+        if wrong:
+            raise ValueError(f"{brief(wrong[0])} of the schedule is {brief(state.get(wrong[0]))}")
+        self.schedule.load_state_dict(state)

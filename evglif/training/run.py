@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 from evglif.training.machine import is_first
 from preprocessing.files import exclusive
-from preprocessing.terminal import json_text
+from preprocessing.plain import brief, fitting, from_plain, json_text, parse_json
 
 FORMAT = "evglif-training-state"
 VERSION = 1
@@ -60,6 +59,34 @@ class State:
 
     history: list[Row]
     learner: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What ``state.pt`` holds.
+
+    Raises:
+        ValueError: its epochs are not one after the other, with the same figures.
+    """
+
+    format: str
+    version: int
+    identity: dict[str, Any]
+    history: list[dict[str, Any]]
+    learner: dict[str, Any]
+    best: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.history:
+            raise ValueError("history is empty; expected an epoch at least")
+        for number, row in enumerate(self.history, 1):
+            wrong = [name for name, value in row.items() if type(value) not in (int, float)]
+            if wrong or row.keys() != self.history[0].keys() or row.get("epoch") != number:
+                what = f"{wrong[0]} is {brief(row[wrong[0]])}" if wrong else f"figures {brief(list(row))}"
+                raise ValueError(f"history: {what} in place {number}; expected numbers, those of epoch {number}")
+        judged = {name for name in ("validation_loss", "validation_accuracy") if name in self.history[0]}
+        if len(judged) == 1:
+            raise ValueError(f"history has {judged.pop()} alone; expected loss and accuracy of the validation split")
 
 
 class Run:
@@ -94,7 +121,7 @@ class Run:
 
         Raises:
             FileExistsError: where the folder holds another run, naming what differs, or one that cannot go on.
-            ValueError: where its state is damaged.
+            ValueError: where its state is damaged, naming what in it.
         """
         instead = "choose another --out, or pass --overwrite to begin anew"
         state = self.folder / STATE
@@ -104,12 +131,16 @@ class Run:
                 raise FileExistsError(f"{self.folder} holds {', '.join(found)} but no {STATE} to go on from; {instead}")
             return None
         content = load_tensors(state, FORMAT, VERSION)
-        differences = _differences(content["identity"], self.identity)
+        try:
+            kept = from_plain(_Kept, content)
+        except ValueError as error:
+            raise ValueError(f"{state} is damaged: {error}; {instead}") from error
+        differences = _differences(kept.identity, self.identity)
         if differences:
             raise FileExistsError(f"{self.folder} holds another run: {differences}; {instead}")
-        self._best = content.get("best", "")
-        self._check_best(content["history"], instead)
-        return State(content["history"], content["learner"])
+        self._best = kept.best
+        self._check_best(kept.history, instead)
+        return State(kept.history, kept.learner)
 
     def _check_best(self, history: Sequence[Row], instead: str) -> None:
         """Make sure that ``best.pt`` is still what this run wrote; that of the last epoch is written anew."""
@@ -177,12 +208,23 @@ class Run:
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Write ``results.json``, which says that the run is finished."""
-        replace_file(self.folder / RESULTS, json_text(results, indent=1, ascii_only=False).encode())
+        replace_file(self.folder / RESULTS, json_text(results, indent=1).encode())
 
     def results(self) -> dict[str, Any] | None:
-        """What a finished run found; None of one that is not finished."""
+        """What a finished run found; None of one that is not finished.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         path = self.folder / RESULTS
-        found: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            found: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
+            _check_results(found, len(self.data.classes))
+        except ValueError as error:
+            again = "remove it, and the same command evaluates the finished run again"
+            raise ValueError(f"{path} is not what a run writes: {error}; {again}") from error
         return found
 
 
@@ -193,6 +235,31 @@ def digest(model: Network) -> str:
         found.update(name.encode())
         found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def _check_results(found: Mapping[str, Any], num_classes: int) -> None:
+    """Make sure of all in ``results.json`` that is read of it: what a picture is drawn of, and what is printed.
+
+    Raises:
+        ValueError: naming what is missing or wrong.
+    """
+    needed = {"data": str, "model": str, "neuron": str, "training_seconds": float, "last": dict[str, Any]}
+    for name, hint in needed.items():
+        fitting(name, found.get(name), hint)
+    for name in ("best", "last"):
+        test = fitting(name, found.get(name, {}), dict[str, Any]).get("test")
+        if test is None:
+            continue
+        figures = fitting(f"{name}.test", test, dict[str, Any])
+        fitting(f"{name}.test.accuracy", figures.get("accuracy"), float)
+        fitting(f"{name}.test.num_samples", figures.get("num_samples"), int)
+        counts = fitting(f"{name}.test.confusion", figures.get("confusion"), list[list[int]])
+        fit = {len(counts), *map(len, counts)} == {num_classes} and min(map(min, counts)) >= 0
+        if not fit or sum(map(sum, counts)) != figures["num_samples"]:
+            raise ValueError(
+                f"{name}.test.confusion is {brief(counts)}; expected the counts of {figures['num_samples']} samples by "
+                f"{num_classes} classes"
+            )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

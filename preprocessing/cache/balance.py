@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.cache.reader import SPLITS, FrameCache
+from preprocessing.cache.reader import FrameCache
+from preprocessing.cache.schema import SPLITS
 from preprocessing.terminal import shown
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from preprocessing.cache.reader import COUNTS, SENSOR_FROM
+from preprocessing.cache.schema import COUNTS, SENSOR_FROM
 
 
 class LeftOut(NamedTuple):

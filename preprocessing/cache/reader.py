@@ -27,60 +27,23 @@ where one jumped forward). The same input gives the same bytes: no dates, no abs
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from time import monotonic_ns
+from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = "evglif frame cache"
-SCHEMA = 4
-KINDS = ("events", "images")
-SPLITS = {"train": 0, "validation": 1, "test": 2}
-StoredFrames = NDArray[np.unsignedinteger]
-"""Frames as a cache keeps them: uint16 of events, uint8 of images."""
-
-COUNTS = (
-    "num_saturated",
-    "num_special",
-    "num_backward",
-    "num_filtered",
-    "num_unused",
-    "num_dropped",
-    "num_resets",
-    "num_forward",
-)
-
-
-SENSOR_FROM = ("file", "asked", "guess")
-"""Who can say what sensor the recordings are of, the best witness first."""
-
-
-class CacheError(ValueError):
-    """A frame cache that cannot be read; the message says why and what to do."""
-
-
-class NotACacheError(CacheError):
-    """A file that was never a frame cache, so that no build may replace it unasked."""
-
-
-def canonical(config: Mapping[str, Any]) -> str:
-    """The one JSON text of a configuration: sorted keys, no spaces."""
-    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def fingerprint(config: Mapping[str, Any]) -> str:
-    """SHA-256 of the canonical JSON of a configuration, in hexadecimal."""
-    return hashlib.sha256(canonical(config).encode()).hexdigest()
+from preprocessing.cache.frames import TRUSTED_NS, FrameFile, StoredFrames
+from preprocessing.cache.schema import COUNTS, SPLITS, read_description
+from preprocessing.cache.stored import CacheError, Shard, Stamp, opened, stamp_of
 
 
 def package_version() -> str:
@@ -91,50 +54,34 @@ def package_version() -> str:
     return "0"
 
 
-class Shard(NamedTuple):
-    """A file, itself a frame cache, that holds the frames from sample ``start`` on."""
-
-    path: Path
-    start: int
-    num_samples: int
-
-
 class FrameCache:
     """A frame cache, read sample by sample.
 
-    What describes the samples is read at once. The frames lie in the file as one array, which is mapped into
-    memory when it is first asked for, by each process for itself: no HDF5 handle stays open to be pickled
-    or inherited by a data loader's workers.
+    What describes the samples is read at once, and checked. The frames lie in the file as one array, which is mapped
+    into memory when it is first asked for, by each process for itself: no HDF5 handle stays open to be pickled or
+    inherited by a data loader's workers. A file that is written to meanwhile is noticed.
 
     Args:
         path: an HDF5 file written by ``python -m preprocessing.build``.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CacheError: it is not a frame cache, of another schema, or cut short, or one of its shards is missing.
+        CacheError: it is not a frame cache, of another schema, cut short, or holds what no build writes; or one of its
+            shards is missing.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._mapped: tuple[StoredFrames, ...] = ()
-        with _open(self.path) as file:
-            try:
-                self._describe(file)
-            except (KeyError, OSError) as error:
-                raise CacheError(f"{self.path}: damaged frame cache ({error}); build it anew") from error
-        for shard in self.shards:
-            if not shard.path.exists():
-                raise CacheError(f"{self.path}: its shard {shard.path} is missing; move both together, or build anew")
-
-    def _describe(self, file: h5py.File) -> None:
-        attributes, frames = file.attrs, file["frames"]
-        self.classes: tuple[str, ...] = tuple(file["classes"].asstr()[:])
-        self.config: dict[str, Any] = json.loads(attributes["config"])
-        self.fingerprint = str(attributes["fingerprint"])
-        self.version = str(attributes["version"])
-        self.sensor: tuple[int, int] = _pair(attributes["sensor"])
-        self.sensor_from = str(attributes["sensor_from"])
-        self.sensor_of = str(attributes["sensor_of"])
+        with opened(self.path) as file:
+            told, stamp = read_description(file), file.stamp
+        attributes = told.attributes
+        self.classes = told.classes
+        self.config = told.config
+        self.fingerprint = attributes.fingerprint
+        self.version = attributes.version
+        self.sensor = attributes.sensor
+        self.sensor_from = attributes.sensor_from
+        self.sensor_of = attributes.sensor_of
         (
             self.num_saturated,
             self.num_special,
@@ -144,19 +91,24 @@ class FrameCache:
             self.num_dropped,
             self.num_resets,
             self.num_forward,
-        ) = (int(attributes[count]) for count in COUNTS)
-        self.kind = str(attributes["kind"])
-        self.sums: tuple[tuple[int, ...], ...] = _rows(attributes.get("sums", ()))
-        self.scale = float(frames.attrs["scale"])
-        self.dtype: np.dtype[np.unsignedinteger] = frames.dtype.newbyteorder("=")
-        self.shape: tuple[int, int, int, int] = tuple(frames.shape[1:])
-        self.labels: NDArray[np.int64] = _frozen(file["labels"][:])
-        self.num_events: NDArray[np.int64] = _frozen(file["num_events"][:])
-        self.duration_us: NDArray[np.int64] = _frozen(file["duration_us"][:])
-        self._split = _frozen(file["split"][:])
-        self.left_out: tuple[tuple[str, str], ...] = tuple((s, why) for s, why in file["left_out"].asstr()[:])
-        self.warnings: tuple[tuple[str, str], ...] = tuple((s, text) for s, text in file["warnings"].asstr()[:])
-        self.shards: tuple[Shard, ...] = _shards(self.path.parent, frames)
+        ) = (int(getattr(attributes, count)) for count in COUNTS)
+        self.kind = attributes.kind
+        self.sums = attributes.sums
+        self.scale = float(attributes.scale)
+        self.dtype = told.dtype
+        self.shape = told.shape
+        self.labels = _frozen(told.labels)
+        self.num_events = _frozen(told.num_events)
+        self.duration_us = _frozen(told.duration_us)
+        self._split = _frozen(told.split)
+        self.left_out = told.left_out
+        self.warnings = told.warnings
+        self.shards = told.shards
+        self._parts = self.shards or (Shard(self.path, 0, len(self)),)
+        self._stamps = [_stamp(self.path, shard) for shard in self.shards] or [stamp]
+        self._files: tuple[FrameFile, ...] = ()
+        self._mapped: tuple[StoredFrames, ...] = ()
+        self._trusted_until_ns = 0
 
     @property
     def steps(self) -> int:
@@ -208,8 +160,13 @@ class FrameCache:
         return np.flatnonzero(self._split == SPLITS[split]).astype(np.int64)
 
     def stored(self, indices: Sequence[int] | NDArray[np.integer]) -> StoredFrames:
-        """Samples as they are stored, ``[B, T, C, H, W]``: multiply by ``scale`` for the values."""
+        """Samples as they are stored, ``[B, T, C, H, W]``: multiply by ``scale`` for the values.
+
+        Raises:
+            CacheError: the file has changed since it was opened.
+        """
         batch = np.empty((len(indices), *self.shape), self.dtype)
+        self._look(indices)
         for row, index in enumerate(indices):  # a list as index would be ten times slower, in HDF5 a hundred
             batch[row] = self._frames(int(index))
         return batch
@@ -219,6 +176,7 @@ class FrameCache:
 
         Of an image brightness from 0 to 1, grey or red, green and blue.
         """
+        self._look([index])
         frames: NDArray[np.float32] = self._frames(index) * np.float32(self.scale)
         return frames
 
@@ -229,33 +187,51 @@ class FrameCache:
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """Where each sample comes from."""
-        with _open(self.path) as file:
-            return tuple(file["source"].asstr()[:])
+        with opened(self.path) as file:
+            return tuple(file.texts("source", len(self)))
 
     def _checked(self, index: int) -> int:
         if not -len(self) <= index < len(self):
             raise IndexError(f"sample {index} is not in {self.path}, which holds {len(self)}")
         return index % len(self)
 
+    def check_unchanged(self) -> None:
+        """Make sure that all that was read until now is what was built.
+
+        Raises:
+            CacheError: a file has been written to, or cut short, since the cache was opened.
+        """
+        for file in self._files:
+            file.check_unchanged()
+
+    def _look(self, indices: Sequence[int] | NDArray[np.integer]) -> None:
+        """Open the files, and see that those in which these samples lie are as they were."""
+        if self._files and monotonic_ns() < self._trusted_until_ns:
+            return
+        touched = {bisect_right(self._starts, self._checked(int(index))) - 1 for index in indices}
+        if touched and not self._files:
+            what = self.fingerprint, self.shape, self.dtype
+            self._files = tuple(map(FrameFile, self._parts, self._stamps, *map(repeat, what)))
+            self._mapped = tuple(file.frames for file in self._files)
+        for part in touched:
+            self._files[part].check_unchanged()
+        self._trusted_until_ns = monotonic_ns() + TRUSTED_NS
+
     def _frames(self, index: int) -> StoredFrames:
         index = self._checked(index)
-        if not self._mapped:
-            self._mapped = tuple(_mapped(part, self.fingerprint, self.shape, self.dtype) for part in self._parts)
         part = bisect_right(self._starts, index) - 1
         frames: StoredFrames = self._mapped[part][index - self._starts[part]]
         return frames
-
-    @cached_property
-    def _parts(self) -> tuple[Shard, ...]:
-        return self.shards or (Shard(self.path, 0, len(self)),)
 
     @cached_property
     def _starts(self) -> list[int]:
         return [part.start for part in self._parts]
 
     def close(self) -> None:
-        """Let go of the file; reading frames maps it again."""
-        self._mapped = ()
+        """Let go of the file; reading frames opens it again."""
+        for file in self._files:
+            file.close()
+        self._files, self._mapped, self._trusted_until_ns = (), (), 0
 
     def __enter__(self) -> Self:
         return self
@@ -264,60 +240,16 @@ class FrameCache:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_mapped": ()}
+        return {**self.__dict__, "_files": (), "_mapped": (), "_trusted_until_ns": 0}
 
 
-def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such frame cache; python -m preprocessing.build writes one")
-    if not path.is_file() or not h5py.is_hdf5(path):
-        raise NotACacheError(f"{path}: not an HDF5 file; expected a frame cache")
+def _stamp(path: Path, shard: Shard) -> Stamp:
     try:
-        file = h5py.File(path, "r")
+        return stamp_of(shard.path.stat())
     except OSError as error:
-        raise CacheError(f"{path}: cannot be opened, it may be cut short ({error}); build it anew") from error
-    if file.attrs.get("format") != FORMAT:
-        file.close()
-        raise NotACacheError(f"{path}: an HDF5 file, but not a frame cache")
-    schema = int(file.attrs["schema"])
-    if schema != SCHEMA:
-        file.close()
-        raise CacheError(f"{path}: frame cache of schema {schema}, this package reads {SCHEMA}; build it anew")
-    return file
-
-
-def _pair(values: Iterable[Any]) -> tuple[int, int]:
-    width, height = (int(value) for value in values)
-    return width, height
-
-
-def _rows(values: Iterable[Iterable[Any]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(int(value) for value in row) for row in values)
+        raise CacheError(f"{path}: its shard {shard.path} is missing; move both together, or build anew") from error
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     array.flags.writeable = False
     return array
-
-
-def _shards(folder: Path, frames: h5py.Dataset) -> tuple[Shard, ...]:
-    if not frames.is_virtual:
-        return ()
-    found = []
-    for region, name, _, _ in frames.virtual_sources():
-        first, last = region.get_select_bounds()
-        found.append(Shard(folder / name, first[0], last[0] - first[0] + 1))
-    return tuple(sorted(found, key=lambda shard: shard.start))
-
-
-def _mapped(part: Shard, build: str, shape: tuple[int, ...], dtype: np.dtype[np.unsignedinteger]) -> StoredFrames:
-    """The frames of a file, mapped into memory; ``build`` is the fingerprint that it or its shards were made for."""
-    try:
-        with _open(part.path) as file:
-            config, frames = json.loads(file.attrs["config"]), file["frames"]
-            offset, found = frames.id.get_offset(), frames.shape
-    except (FileNotFoundError, CacheError, KeyError) as error:
-        raise CacheError(f"{part.path}: unusable since the cache was opened ({error}); build it anew") from error
-    if found != (part.num_samples, *shape) or config.get("build", fingerprint(config)) != build:
-        raise CacheError(f"{part.path}: holds the frames of another build; open the cache again, or build it anew")
-    return np.asarray(np.memmap(part.path, dtype.newbyteorder("<"), "r", offset, found))

@@ -6,47 +6,22 @@ import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
 from preprocessing.cache.contents import LeftOut, Outcome, joined
-from preprocessing.cache.reader import (
-    COUNTS,
-    FORMAT,
-    SCHEMA,
-    SPLITS,
-    StoredFrames,
-    canonical,
-    fingerprint,
-    package_version,
-)
+from preprocessing.cache.frames import StoredFrames
+from preprocessing.cache.reader import package_version
+from preprocessing.cache.schema import COUNTS, SPLITS, FrameLayout, canonical, fingerprint
+from preprocessing.cache.schema import frame_layout as frame_layout  # noqa: PLC0414 (also a name of this module)
+from preprocessing.cache.stored import FORMAT, SCHEMA
 from preprocessing.files import now_ns, replace_durably, reserve, write_at
 
 _HEADER_BYTES = 2048  # what HDF5 writes before the first data set of a file; asserted where it is used
-
-
-class FrameLayout(NamedTuple):
-    """Shape (T, C, H, W) and type of the samples of a cache."""
-
-    shape: tuple[int, int, int, int]
-    dtype: np.dtype[np.unsignedinteger]
-
-    @property
-    def num_bytes(self) -> int:
-        """Of one sample."""
-        return prod(self.shape) * self.dtype.itemsize
-
-
-def frame_layout(config: Mapping[str, Any]) -> FrameLayout:
-    """The layout of the samples that a build's configuration asks for; of events where it doesn't say the kind."""
-    width, height = config["size"]
-    shape = int(config["steps"]), int(config.get("channels", 2)), int(height), int(width)
-    return FrameLayout(shape, np.dtype("<u1" if config.get("kind") == "images" else "<u2"))
 
 
 class FrameRows:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from preprocessing import limits
+from preprocessing.commands import command
 from preprocessing.readers import SUFFIXES
 from scripts.bench.common import SHARED, machine
 from tests.helpers.bombs import BOMBS
@@ -49,6 +50,7 @@ print(json.dumps({"peak": peak() - before, "outcome": outcome}))
 """
 
 
+@command("no table was written")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=Path, default=SHARED / "formats", help="folder of recordings to read, too")
@@ -109,4 +111,4 @@ def bombs(folder: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

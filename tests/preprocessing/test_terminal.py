@@ -1,11 +1,10 @@
-import json
 import unicodedata
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from preprocessing.terminal import as_text, json_text, paragraph, shown, tell
+from preprocessing.terminal import as_text, paragraph, shown, tell
 
 HOSTILE = {
     "a colour": "\x1b[31mred",
@@ -51,20 +50,6 @@ def test_joiners_without_which_words_fall_apart_are_kept():
 def test_bytes_that_are_no_text_become_codes():
     assert as_text("Löwe") == "Löwe"
     assert as_text(b"caf\xe9".decode(errors="surrogateescape")).encode() == rb"caf\udce9"
-
-
-@pytest.mark.parametrize("ascii_only", [True, False])
-def test_json_is_unicode_everywhere(ascii_only):
-    value = {"caf\udce9": ["\udcff", 1, None, {"猫": ("\x1b", 0.5)}]}
-    text = json_text(value, ascii_only=ascii_only)
-    read = json.loads(text.encode("ascii" if ascii_only else "utf-8"))
-    assert read == {r"caf\udce9": [r"\udcff", 1, None, {"猫": ["\x1b", 0.5]}]}
-    assert json.dumps(read, ensure_ascii=False).encode()
-
-
-def test_json_has_no_nan():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        json_text({"loss": float("nan")})
 
 
 def test_what_is_told_is_one_line_of_the_error_stream(capsys):

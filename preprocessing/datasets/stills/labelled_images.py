@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.cache import SPLITS
+from preprocessing.datasets.stills.plain_npz import read_arrays
 
 
 class Row(NamedTuple):
@@ -56,9 +56,8 @@ def read_labelled_images(path: Path) -> LabelledImages:
 @lru_cache(maxsize=1)  # every row comes from here, and unpacking the file takes longer than all of them
 def _read(path: Path, _changed: int, _size: int) -> LabelledImages:
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in ("images", "labels", "classes", "split") if name in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path, ("images", "labels", "classes", "split"))
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read as an .npz file of plain arrays ({error})") from error
     if not {"images", "labels"} <= arrays.keys():
         raise ValueError(f"{path}: expected arrays images and labels, found {', '.join(arrays) or 'neither'}")
@@ -68,7 +67,7 @@ def _read(path: Path, _changed: int, _size: int) -> LabelledImages:
         if name in arrays and arrays[name].shape != images.shape[:1]:
             raise ValueError(f"{path}: {len(images)} images, but {name} has the shape {list(arrays[name].shape)}")
     classes, labels = _classes(path, arrays["labels"], arrays.get("classes"))
-    split = tuple(str(name) for name in arrays.get("split", ()))
+    split = tuple(map(str, arrays["split"].tolist())) if "split" in arrays else ()
     if not set(split) <= SPLITS.keys():
         raise ValueError(f"{path}: split has {sorted(set(split) - SPLITS.keys())}; expected {', '.join(SPLITS)}")
     return LabelledImages(images, labels, classes, split)
@@ -80,7 +79,8 @@ def _check_images(path: Path, images: NDArray[np.generic]) -> None:
     if images.dtype == np.uint8:
         return
     if not np.issubdtype(images.dtype, np.floating) or not (images.min() >= 0 and images.max() <= 1):
-        held = f"{images.dtype} from {images.min():g} to {images.max():g}"
+        numbers = images.dtype.kind in "iuf"
+        held = f"{images.dtype} from {images.min():g} to {images.max():g}" if numbers else str(images.dtype)
         raise ValueError(f"{path}: images are uint8 (0 to 255) or float (0 to 1), got {held}")
 
 
@@ -88,6 +88,10 @@ def _classes(
     path: Path, labels: NDArray[np.generic], classes: NDArray[np.generic] | None
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Names of the classes, and the labels as indices into them."""
+    if labels.dtype.kind not in "iuU" or labels.dtype == np.uint64:
+        raise ValueError(f"{path}: labels are names, or whole numbers, got {labels.dtype}")
+    if classes is not None and (classes.ndim != 1 or classes.dtype.kind not in "iuU"):
+        raise ValueError(f"{path}: classes are names, one after the other, got {classes.dtype} {list(classes.shape)}")
     values, indices = np.unique(labels, return_inverse=True)
     names = [str(name) for name in (values if classes is None else classes)]
     if classes is not None and np.issubdtype(labels.dtype, np.integer):
