@@ -51,7 +51,7 @@ class _Recording(TorchDispatchMode):
         self.before: dict[int, tuple[Tensor, Tensor]] = {}
         self.made: set[int] = set()
 
-    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if operator is torch.ops.aten._local_scalar_dense.default:
             raise NotRecordedError("the host would have to wait for a tensor")

@@ -29,7 +29,7 @@ class Never:
     def plain(self, work):
         return work()
 
-    def record(self, work):
+    def record(self, _):
         raise NotRecordedError("operation not permitted when stream is capturing")
 
 
