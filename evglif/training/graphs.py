@@ -45,7 +45,7 @@ class CudaGraphs:
 
     def plain(self, work: Callable[[], Tensor]) -> Tensor:
         """Work on a stream of its own: gradients must not be bound to the one that cannot be recorded."""
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(here)
         with torch.cuda.stream(aside):
             result = work()
@@ -62,7 +62,7 @@ class CudaGraphs:
         except RuntimeError as error:
             _renew_generator()
             raise NotRecordedError(str(error).strip().splitlines()[0]) from error
-        return graph.replay  # type: ignore[no-any-return]
+        return graph.replay
 
 
 def _renew_generator() -> None:

@@ -26,9 +26,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evglif import build_model
+from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from evglif.neurons.relu import ReLU
 from evglif.training.graphs import NUM_PLAIN
@@ -38,7 +39,8 @@ from scripts.gpu.agreement import training_step
 from scripts.gpu.tables import Table, work_off
 
 COLUMNS = ("network", "precision", "layout", "contender", "ms", "host ms", "times the twin", "samples/s", "peak MB")
-TWIN, EAGER = "ReLU twin", "GLIF, eager loop"
+TWIN, EAGER, GRAPH = "ReLU twin", "GLIF, eager loop", ", graph"
+KINDS = {"GLIF": "glif", TWIN: "relu"}
 NETWORKS: dict[str, dict[str, Any]] = {
     "7b-widenet": {"num_classes": 10, "in_channels": 2, "steps": 16, "size": (48, 48)},
     "resnet18": {"num_classes": 10, "in_channels": 3, "steps": 4, "size": (32, 32)},
@@ -112,14 +114,14 @@ def measure(case: Case, options: argparse.Namespace, table: Table) -> None:
     peaks: dict[str, float] = {}
     for name, (network, recorded) in contenders(case, options.device).items():
         if case.compiled:
-            network.compile(dynamic=False)  # type: ignore[no-untyped-call]
+            network.compile(dynamic=False)
         step = training_step(network, DTYPES[case.precision], options.device, recorded)
         steps[name] = partial(step, frames, labels)
         peaks[name] = peak_megabytes(steps[name], options.device)
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for number in range(options.repeats + 1):
-        for name, step in steps.items():
-            taken = both_times(step, options.device)
+        for name, job in steps.items():
+            taken = both_times(job, options.device)
             turns[name] += [taken] if number else []
     medians = {name: [median(each) for each in zip(*taken, strict=True)] for name, taken in turns.items()}
     for name, (whole, host) in medians.items():
@@ -129,10 +131,7 @@ def measure(case: Case, options: argparse.Namespace, table: Table) -> None:
                   f"{peaks[name]:.0f}")  # fmt: skip
 
 
-GRAPH = ", graph"
-
-
-def contenders(case: Case, device: str) -> dict[str, tuple[nn.Module, bool]]:
+def contenders(case: Case, device: str) -> dict[str, tuple[Network, bool]]:
     """Networks with the same weights, by name, and whether their steps are recorded."""
     ours, twin = (network(case, neuron, device) for neuron in ("glif", "relu"))
     twin.load_state_dict(ours.state_dict(), strict=False)
@@ -143,19 +142,20 @@ def contenders(case: Case, device: str) -> dict[str, tuple[nn.Module, bool]]:
         return found | {name + GRAPH: (network(case, kind, device), True) for name, kind in KINDS.items()}
     found = {"GLIF": (ours, False), TWIN: (twin, False), EAGER: (eager(network(case, "glif", device)), False)}
     for peer in spikingjelly(1, device):
-        found[peer] = network(case, "relu", device), False
-        steps = found[peer][0].spec.steps
-        for module in list(found[peer][0].modules()):
-            for name, child in module.named_children():
-                if isinstance(child, ReLU):
-                    setattr(module, name, spikingjelly(steps, device)[peer])
+        found[peer] = with_nodes_of(peer, network(case, "relu", device), device), False
     return found
 
 
-KINDS = {"GLIF": "glif", TWIN: "relu"}
+def with_nodes_of(peer: str, network: Network, device: str) -> Network:
+    """A network with a node of SpikingJelly's for every neuron."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ReLU):
+                setattr(module, name, spikingjelly(network.spec.steps, device)[peer])
+    return network
 
 
-def network(case: Case, neuron: str, device: str) -> nn.Module:
+def network(case: Case, neuron: str, device: str) -> Network:
     torch.manual_seed(0)
     options = NETWORKS[case.network] | ({} if device == "cuda" else TOY[case.network])
     extra = {"init": "cifar"} if neuron == "glif" else {}
@@ -165,7 +165,7 @@ def network(case: Case, neuron: str, device: str) -> nn.Module:
     return made
 
 
-def eager(network: nn.Module) -> nn.Module:
+def eager(network: Network) -> Network:
     """A network whose neurons are a loop over time."""
     for module in network.modules():
         if isinstance(module, SpikingNeuron):

@@ -121,8 +121,8 @@ def launch_of(variant: Variant) -> Launch:
         if variant.kernel == "forward":
             backend.forward(current, *values, start, variant.strict, keep_trace=False)
         else:
-            flags = variant.strict, variant.detach_reset, variant.surrogate, 1.0, variant.sums, variant.start
-            backend.backward(current, None, current, *values, start, *flags)
+            how = variant.strict, variant.detach_reset, variant.surrogate, 1.0
+            backend.backward(current, None, current, *values, start, *how, variant.sums, variant.start)
     (launch,) = recorded
     return launch
 
@@ -229,7 +229,17 @@ def run_with(version: str, arguments: list[str]) -> int:
     """This script under another Triton, in a process of its own."""
     folder = PEERS / f"triton-{version}"
     if not (folder / "triton").is_dir():
-        fetch = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", folder, f"triton=={version}.*"]
+        fetch = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--target",
+            str(folder),
+            f"triton=={version}.*",
+        ]
         subprocess.run(fetch, check=True)
     paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths, "TRITON_INTERPRET": "0"}

@@ -210,7 +210,7 @@ def training_step(
         with torch.autocast(device, dtype, enabled=dtype != torch.float32, cache_enabled=False):
             logits = model(frames)
         loss = F.cross_entropy(logits.float(), labels)
-        scaler.scale(loss).backward()
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().sum()])
 
     def update() -> None:

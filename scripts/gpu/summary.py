@@ -26,10 +26,12 @@ def kernels(folder: Path) -> str:
         if "ours" not in times:
             continue
         ours = times.pop("ours")
-        against = [f"{float(row['both ms']) / float(ours['both ms']):.1f} × {name}" for name, row in times.items()]
+        against = [
+            f"{name} takes {float(row['both ms']) / float(ours['both ms']):.1f} ×" for name, row in times.items()
+        ]
         said.append(
-            f"{dtype} {layout}, T = {most}: forward and backward {ours['both ms']} ms, {ours['both of copy']} of a copy's "
-            f"bandwidth, as fast as {', '.join(against)}"
+            f"{dtype} {layout}, T = {most}: forward and backward {ours['both ms']} ms, {ours['both of copy']} of a "
+            f"copy's bandwidth; {', '.join(against)}"
         )
     return "; ".join(said) + "."
 
