@@ -201,18 +201,17 @@ def main() -> int:
     options = parse_options()
     if options.triton:
         return run_with(options.triton, [each for each in sys.argv[1:] if each not in ("--triton", options.triton)])
-    rows: list[tuple[object, ...]] = []
     faults: list[str] = []
-    print(*COLUMNS, sep=", ")
-    for row, wrong in measure(quick_variants() if options.quick else variants(), options.targets):
-        rows.append(row)
-        faults += wrong
-        print(*row, sep=", ", flush=True)
-    print(machine("triton", "torch"))
+    with options.out.open("w", newline="") as file:
+        written = csv.writer(file, lineterminator="\n")
+        written.writerow(COLUMNS)
+        for row, wrong in measure(quick_variants() if options.quick else variants(), options.targets):
+            written.writerow(row)
+            file.flush()
+            faults += wrong
+            print(*row, sep=", ", flush=True)
+        written.writerow([machine("triton", "torch")])
     print(*faults, sep="\n")
-    if options.out:
-        with options.out.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows, [machine("triton", "torch")]])
     return 1 if faults else 0
 
 
@@ -221,7 +220,7 @@ def parse_options() -> argparse.Namespace:
     made.add_argument("--targets", type=int, nargs="+", default=TARGETS, help="capabilities; default: 80 90 100")
     made.add_argument("--quick", action="store_true", help="a few variants that hold every choice once")
     made.add_argument("--triton", metavar="VERSION", help="another version, as 3.6; it is fetched once")
-    made.add_argument("--out", type=Path, help="file for the table, CSV")
+    made.add_argument("--out", type=Path, default=Path("triton_resources.csv"), help="file for the table")
     return made.parse_args()
 
 
