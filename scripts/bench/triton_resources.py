@@ -5,7 +5,7 @@ are those of the backend itself, on tensors without data, and arguments are spec
 variant takes is read off its machine code. Where a fused multiply-add stands in the code, which would flip spikes, or
 a register was spilled to memory, it is named, and the exit code is 1.
 
-Triton is the one that is installed, or with ``--triton 3.6`` another, which is put into a folder beside this one.
+Triton is the one that is installed, or with ``--triton 3.6`` another, which is put into build/.
 
 Example:
     .venv/bin/python -m scripts.bench.triton_resources --out resources.csv
@@ -37,7 +37,7 @@ from scripts.bench.common import machine, parser
 TARGETS = (80, 90, 100)
 """Compute capabilities: A100, H100 and H200, B200."""
 
-PEERS = Path(__file__).parent / ".peers"
+PEERS = Path(__file__).resolve().parents[2] / "build"
 MOST_REGISTERS = 255
 COLUMNS = ("kernel", "type", "layout", "variant", "target", "registers", "spilled bytes", "shared bytes")
 POINTERS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16", torch.float64: "*fp64"}
@@ -121,8 +121,21 @@ def launch_of(variant: Variant) -> Launch:
         if variant.kernel == "forward":
             backend.forward(current, *values, start, variant.strict, keep_trace=False)
         else:
-            how = variant.strict, variant.detach_reset, variant.surrogate, 1.0
-            backend.backward(current, None, current, *values, start, *how, variant.sums, variant.start)
+            coefficients, gain = values
+            backend.backward(
+                grad_spikes=current,
+                grad_membranes=None,
+                current=current,
+                coefficients=coefficients,
+                gain=gain,
+                start=start,
+                strict=variant.strict,
+                detach_reset=variant.detach_reset,
+                surrogate=variant.surrogate,
+                width=1.0,
+                of_coefficients=variant.sums,
+                of_start=variant.start,
+            )
     (launch,) = recorded
     return launch
 
