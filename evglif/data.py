@@ -141,6 +141,8 @@ class HostFrames:
     def batches(self, rows: Sequence[Rows]) -> Iterator[Batch]:
         """Batches of these rows, on the device."""
         for stored, labels in FrameLoader(self.dataset, rows, self.workers):
+            if self.device.type == "mps":
+                stored = stored.to(torch.int32)  # it knows no unsigned 16-bit integers  # noqa: PLW2901
             yield stored.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
 
 

@@ -16,6 +16,7 @@ from evglif.neurons.spec import NEURONS
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
 from evglif.training.fit import Sets, fit
+from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
 from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
 from evglif.training.outcome import outcome, plot_run, report
@@ -85,7 +86,9 @@ def train(
                 _begin(run, former, recipe, spec, progress)
                 if progress:
                     print(parts, flush=True)
-            learner = Learner(recipe, spec, cache.scale, fabric)
+            say = print if progress and fabric.is_global_zero else _silent
+            recorder = recorder_for(machine.graphs, recipe, machine.device, fabric.world_size, say)
+            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say)
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         finally:
             watch.close()
@@ -106,6 +109,10 @@ def _board(folder: Path) -> Path | None:
         return folder / BOARD
     tell(f"note: TensorBoard takes names in UTF-8 only; {folder} gets none of its files")
     return None
+
+
+def _silent(_: str) -> None:
+    pass
 
 
 def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, progress: bool) -> None:
@@ -182,6 +189,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser.add_argument("--devices", type=int, help="processes on this node, one a GPU; default: 1")
     parser.add_argument("--num-nodes", type=int, help="nodes; default: 1, or what torchrun or Slurm started")
     parser.add_argument("--data-on-device", action="store_true", help="keep all samples in the device's memory")
+    parser.add_argument("--graphs", type=bool, help="steps recorded as CUDA graphs; default: where that is safe")
     parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")
     parser.add_class_arguments(Recipe)
     chosen = parser.instantiate(parser.parse_args(arguments))

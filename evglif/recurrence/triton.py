@@ -26,6 +26,13 @@ _MOST_PROGRAMS = 4096
 Work is cut by its size and not by the GPU, so that sums over channels round alike on any."""
 
 
+_OPTIONS: dict[str, object] = {"enable_fp_fusion": False}
+"""How kernels are compiled: without fused multiply-adds, whose missing rounding would flip spikes."""
+
+_MOST_REGISTERS = 255
+"""Left to itself, the assembler takes fewer for some variants of the backward pass, and spills the others."""
+
+
 class Start(NamedTuple):
     """State before the first step, U and S, each ``[B, C, …]`` in the dtype of the state."""
 
@@ -155,10 +162,16 @@ class _Memory:
 
 
 def _launch(kernel: Any, num_programs: int, threads: int, *arguments: object) -> None:
-    """Run a kernel without fused multiply-adds, whose missing rounding would flip spikes."""
+    """Run a kernel on its tensors' device."""
     if not num_programs:
         return
     tensor = arguments[0]
     assert isinstance(tensor, Tensor)
     with torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext():
-        kernel[(num_programs,)](*arguments, num_warps=threads // 32, enable_fp_fusion=False)
+        kernel[(num_programs,)](*arguments, num_warps=threads // 32, **options(kernel))
+
+
+def options(kernel: Any) -> dict[str, object]:
+    """How a kernel is compiled."""
+    bounded = kernel is kernels.backward and torch.version.hip is None
+    return {**_OPTIONS, "maxnreg": _MOST_REGISTERS} if bounded else _OPTIONS

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
+from torch import Tensor
 
-from evglif.data import DeviceFrames, HostFrames
+from evglif.data import Batch, DeviceFrames, HostFrames
 from evglif.models import Network, NetworkSpec, model_from_spec
 from evglif.recipe import Recipe
 from evglif.training.diagnose import first_not_finite
 from evglif.training.ema import moving_average
+from evglif.training.graphs import NotRecordedError, Reading, RecordedStep, Recorder, fusable
 from evglif.training.optim import build_optimizer, build_schedule
 from evglif.training.order import Piece, seed_of
 from evglif.training.sync import synchronise_norms
@@ -51,6 +53,8 @@ class Means:
 
     def over_processes(self, fabric: Fabric) -> Means:
         """Those of all processes together."""
+        if fabric.world_size == 1:
+            return self  # not every device has double precision
         sums = torch.tensor([self.loss, self.right, self.num_samples], dtype=torch.float64, device=fabric.device)
         loss, right, num_samples = cast(torch.Tensor, fabric.all_reduce(sums, reduce_op="sum")).tolist()
         return Means(loss, right, int(num_samples))
@@ -58,6 +62,14 @@ class Means:
     def figures(self, stage: str) -> dict[str, float]:
         """``{"<stage>_loss": …, "<stage>_accuracy": …}``."""
         return {f"{stage}_loss": self.loss / self.num_samples, f"{stage}_accuracy": self.right / self.num_samples}
+
+
+class _Done(NamedTuple):
+    """A piece of an epoch whose work the device has been asked for, and its loss and right samples."""
+
+    piece: Piece
+    batch: Batch
+    figures: Reading
 
 
 class Learner:
@@ -71,9 +83,19 @@ class Learner:
         spec: the network.
         scale: of the stored frames.
         fabric: the processes.
+        recorder: what records steps on full batches, to do them as a whole; None for one operator at a time.
+        say: told where a step cannot be recorded after all.
     """
 
-    def __init__(self, recipe: Recipe, spec: NetworkSpec, scale: float, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        spec: NetworkSpec,
+        scale: float,
+        fabric: Fabric,
+        recorder: Recorder | None = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
         self.recipe = recipe
         self.fabric = fabric
         torch.manual_seed(recipe.seed)
@@ -83,11 +105,16 @@ class Learner:
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.task = ClassificationTask(self.model, scale, recipe.loss, recipe.augment)
-        optimizer = build_optimizer(self.model, recipe.optim)
+        self.fused = recorder is not None or fusable(recipe, fabric.device.type)
+        optimizer = build_optimizer(self.model, recipe.optim, self.fused)
         self.schedule = build_schedule(optimizer, recipe.optim, recipe.epochs)
         if recipe.compile:
             self.task.compile_for(recipe.loader.batch_size)
         self.module, self.optimizer = fabric.setup(self.task, optimizer)
+        self.say = say
+        self.recorded: RecordedStep | None = None
+        if recorder is not None:
+            self.recorded = RecordedStep(self._gradients, self._update, optimizer, recorder)
         self.average = moving_average(self.model, recipe.ema) if recipe.ema else None
         self.judged = ClassificationTask(self.weights, scale, replace(recipe.loss, rate_weight=0.0), recipe.augment)
 
@@ -122,28 +149,61 @@ class Learner:
         self.task.train()
         means = Means()
         step = 1
-        for piece, batch in zip(pieces, frames.batches([piece.rows for piece in pieces]), strict=True):
-            with self.fabric.no_backward_sync(self.module, enabled=not piece.steps):
-                loss, right = self.module(*batch)
-                self.fabric.backward(loss * piece.share)
-            value, num_right = torch.stack([loss.detach(), right]).tolist()
+        for piece, batch, figures in self._steps(pieces, frames):
+            value, num_right = figures.values()
             if not math.isfinite(value):
                 cause = first_not_finite(self.task, *batch)
                 raise FloatingPointError(f"the loss became {value} in epoch {epoch}, step {step}: {cause}")
             means.add(value, num_right, len(piece.rows))
-            if piece.steps:
-                self._step()
-                step += 1
+            step += piece.steps
             watch(means)
         self.schedule.step()
         return means.over_processes(self.fabric)
 
-    def _step(self) -> None:
+    def _steps(self, pieces: Sequence[Piece], frames: Frames) -> Iterator[_Done]:
+        """Do an epoch's steps. Where one is done as a whole, the next is begun before its figures are waited for."""
+        waiting: list[_Done] = []
+        for piece, batch in zip(pieces, frames.batches([piece.rows for piece in pieces]), strict=True):
+            whole = self._whole_step(piece, batch)
+            if whole is not None:
+                self._follow()
+                yield from waiting
+                waiting = [_Done(piece, batch, Reading(whole))]
+                continue
+            yield from waiting
+            waiting = []
+            with self.fabric.no_backward_sync(self.module, enabled=not piece.steps):
+                figures = self._gradients(*batch, piece.share)
+            yield _Done(piece, batch, Reading(figures))
+            if piece.steps:  # and the loss was a number
+                self._update()
+                self._follow()
+        yield from waiting
+
+    def _whole_step(self, piece: Piece, batch: Batch) -> Tensor | None:
+        """Loss and right samples of a recorded step; None where it has to be done one operator at a time."""
+        if self.recorded is None or len(piece.rows) != self.recipe.loader.batch_size:
+            return None
+        try:
+            return self.recorded(*batch)
+        except NotRecordedError as error:
+            self.say(f"graphs: the step cannot be recorded ({error}); steps are done one operator at a time")
+            self.recorded = None
+            return None
+
+    def _gradients(self, stored: Tensor, labels: Tensor, share: float = 1.0) -> Tensor:
+        loss, right = self.module(stored, labels)
+        self.fabric.backward(loss * share)
+        return torch.stack([loss.detach(), right])
+
+    def _update(self) -> None:
         clip = self.recipe.optim.clip
         if clip is not None:  # under fp16 a step of infinite gradients is left out by the scaler, not an error
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.optimizer.zero_grad()
+
+    def _follow(self) -> None:
         if self.average is not None:
             self.average.update_parameters(self.model)
 
@@ -181,7 +241,8 @@ class Learner:
         """
         try:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            groups = [{**group, "fused": self.fused or None} for group in state["optimizer"]["param_groups"]]
+            self.optimizer.load_state_dict({**state["optimizer"], "param_groups": groups})  # kept on whatever device
             self._restore_schedule(state["schedule"])
             self.fabric.strategy.precision.load_state_dict(state["precision"])
             if self.average is not None:

@@ -14,7 +14,7 @@ import torch
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-ACCELERATORS = ("auto", "cpu", "cuda")
+ACCELERATORS = ("auto", "cpu", "cuda", "mps")
 LOGS = ("auto", "csv", "tensorboard")
 
 _LAST_OPERATION_S = 0.2
@@ -25,10 +25,12 @@ class Machine:
     """Where and how a recipe is run; none of it changes what a run of as many processes learns.
 
     Attributes:
-        accelerator: ``"cuda"``, ``"cpu"``, or ``"auto"``: the first where there is one.
+        accelerator: ``"cuda"``, ``"cpu"``, or ``"auto"``: the first where there is one. ``"mps"``, the GPU of an Apple
+            processor, runs neurons as a plain loop over time.
         devices: processes on this node, one a GPU; None for one, or as many as torchrun or Slurm started.
         num_nodes: nodes; None for one, or as many as torchrun or Slurm started.
         data_on_device: keep the whole training and validation split on the device, as integers.
+        graphs: do training steps as a whole, recorded as a CUDA graph; None for where it is known to be safe.
         log: ``"csv"`` writes ``metrics.csv`` alone, ``"tensorboard"`` also files for TensorBoard; ``"auto"`` is the
             second where TensorBoard is installed.
 
@@ -40,6 +42,7 @@ class Machine:
     devices: int | None = None
     num_nodes: int | None = None
     data_on_device: bool = False
+    graphs: bool | None = None
     log: str = "auto"
 
     def __post_init__(self) -> None:
@@ -47,6 +50,8 @@ class Machine:
             raise ValueError(f"unknown accelerator {self.accelerator!r}; choose one of {', '.join(ACCELERATORS)}")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("accelerator cuda: torch sees no GPU here; choose cpu, or install torch for CUDA")
+        if self.accelerator == "mps":
+            self._check_mps()
         for name in ("devices", "num_nodes"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -56,6 +61,12 @@ class Machine:
         if self.log == "tensorboard" and not find_spec("tensorboard"):
             raise ValueError("log tensorboard: it is not installed; pip install 'evglif[tensorboard]', or choose csv")
 
+    def _check_mps(self) -> None:
+        if not torch.backends.mps.is_available():
+            raise ValueError("accelerator mps: torch sees no GPU of an Apple processor here; choose cpu")
+        if self.data_on_device:
+            raise ValueError("data_on_device is for cuda and cpu: mps knows no unsigned 16-bit integers; leave it out")
+
     @property
     def tensorboard(self) -> bool:
         """Whether files for TensorBoard are written."""
@@ -63,7 +74,7 @@ class Machine:
 
     @property
     def device(self) -> str:
-        """``"cuda"`` or ``"cpu"``."""
+        """``"cuda"``, ``"cpu"`` or ``"mps"``."""
         found = "cuda" if torch.cuda.is_available() else "cpu"
         return found if self.accelerator == "auto" else self.accelerator
 
@@ -136,4 +147,6 @@ def _precision(name: str, device: str) -> Any:
         name = "fp16" if device == "cuda" else "fp32"
     if name == "fp16" and device == "cpu":
         raise ValueError("precision fp16 is for GPUs; choose bf16 or fp32 on a CPU")
+    if name != "fp32" and device == "mps":
+        raise ValueError(f"precision {name} is not for mps; choose fp32")
     return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[name]

@@ -2,9 +2,10 @@
 
 The layer is GLIF with 7B-wideNet's largest stage. For each type, memory layout and number of steps, spikes must first
 be equal to those of the reference and gradients close. Then all take turns, and medians go to a table with a row per
-contender. "of copy" is the share of a plain copy's bandwidth that is reached, if the forward pass has to move two
-tensors of the current's size and the backward pass three. SpikingJelly's LIF (on its own Triton kernels) has fewer
-terms than GLIF; it and GatedLIFNode take part where they are installed.
+contender, what matters most first; with ``--seconds`` until they are over. "of copy" is the share of a plain copy's
+bandwidth that is reached, if the forward pass has to move two tensors of the current's size and the backward pass
+three. SpikingJelly's LIF (on its own Triton kernels) has fewer terms than GLIF; it and GatedLIFNode take part where
+they are installed.
 
 Example:
     .venv/bin/python -m scripts.bench.recurrence_gpu --csv recurrence_gpu.csv
@@ -14,7 +15,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -39,32 +39,50 @@ from scripts.bench.neuron_peers import (
     peak_megabytes,
     spikingjelly,
 )
+from scripts.gpu.tables import Table, work_off
 
 CHANNELS = 64
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 MOST_COMPILED = 16
 """Steps up to which the loop is compiled: unrolled, it takes minutes beyond."""
 
+FIRST = (("bf16", "channels-last"), ("fp32", "contiguous"))
+"""How networks are trained."""
+
 COLUMNS = ("type", "layout", "T", "contender", "forward ms", "both ms", "forward of copy", "both of copy", "peak MB")
 
 
-@command("no figures were kept")
-def main() -> None:
+@command("the rows so far are kept where --csv was given")
+def main() -> int:
     options = parse_options()
     torch.manual_seed(0)
-    rows = []
-    print(*COLUMNS, sep=", ")
-    for dtype, layout, steps in product(options.dtypes, LAYOUTS, options.steps):
-        for row in measure(dtype, layout, steps, options):
-            rows.append(row)
-            print(*row, sep=", ", flush=True)
+    table = Table(options.csv, COLUMNS)
+    failed = work_off(jobs(options, table), options.csv, options.seconds)
     if not spikingjelly(1, options.device):
         print(INSTALL)
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
     print(f"{name}, batch {options.batch}; {machine('torch')}, median of {options.repeats}")
-    if options.csv is not None:
-        with options.csv.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *rows])
+    if failed:
+        print(f"failed: {'; '.join(failed)}")
+    return 1 if failed else 0
+
+
+def jobs(options: argparse.Namespace, table: Table) -> dict[str, Callable[[], None]]:
+    """What is measured, by name. A loop takes a while to compile, so that it waits until the rest is there."""
+    found: dict[str, Callable[[], None]] = {}
+    kinds = sorted(product(options.dtypes, LAYOUTS), key=lambda kind: kind not in FIRST)
+    for late in (False, True):
+        for steps, (dtype, layout) in product(options.steps, kinds):
+            if late and (options.no_compile or steps > MOST_COMPILED):
+                continue
+            name = f"{dtype} {layout}, T = {steps}{', torch.compile' if late else ''}"
+            found[name] = partial(add_rows, table, dtype, layout, steps, options, late)
+    return found
+
+
+def add_rows(table: Table, dtype: str, layout: str, steps: int, options: argparse.Namespace, compile_it: bool) -> None:
+    for row in measure(dtype, layout, steps, options, compile_it):
+        table.add(*row)
 
 
 def parse_options() -> argparse.Namespace:
@@ -76,18 +94,20 @@ def parse_options() -> argparse.Namespace:
     made.add_argument("--device", default="cuda")
     made.add_argument("--backend", default="triton", help="backend to measure; default: triton")
     made.add_argument("--no-compile", action="store_true", help="leave out torch.compile of the loop")
-    made.add_argument("--csv", type=Path, help="file for the table")
+    made.add_argument("--seconds", type=float, default=1e9, help="after which nothing further is begun")
+    made.add_argument("--csv", type=Path, default=Path("recurrence_gpu.csv"), help="file for the table")
     return made.parse_args()
 
 
-def measure(dtype: str, layout: str, steps: int, options: argparse.Namespace) -> list[list[object]]:
-    """A row of the table for each contender."""
+def measure(dtype: str, layout: str, steps: int, options: argparse.Namespace, compile_it: bool) -> list[list[object]]:
+    """A row of the table for each contender; for the compiled loop alone where that is asked for."""
     current = make_current(steps, options.batch, CHANNELS, options.side, layout, dtype, options.device)
     layers = glif(CHANNELS, steps, options.backend, options.device)
     check_agreement(layers["ours"], layers["eager"], current)
-    if not options.no_compile and steps <= MOST_COMPILED:
-        layers["compiled"] = compiled(layers["eager"])
-    layers |= runnable(spikingjelly(steps, options.device), current)
+    if compile_it:
+        layers = {"compiled": compiled(layers["eager"])}
+    else:
+        layers |= runnable(spikingjelly(steps, options.device), current)
     ready = torch.empty_like(current)
     jobs: dict[str, Callable[[], object]] = {"copy": partial(ready.copy_, current)}
     for name, layer in layers.items():

@@ -1,5 +1,6 @@
 """What only holds for the Triton backend; that it equals the reference is tested in test_backends.py."""
 
+import csv
 import os
 import subprocess
 import sys
@@ -10,37 +11,48 @@ import torch
 
 from evglif.neurons import GLIF, PLIF
 from evglif.recurrence import Coefficients, choose_backend, spiking_recurrence
+from scripts.bench import triton_resources
+from tests.helpers import ROOT
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-COMPILE = """
-import sys
-from triton import compile
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from evglif.recurrence import triton_kernels
 
-constants = {
-    "REST": 0.0, "HAS_START": True, "STRICT": True, "DETACH_RESET": False, "SURROGATE": "arctan", "WIDTH": 1.0,
-    "SEGMENT": 2, "SUM_COEFFICIENTS": True, "GRAD_START": True, "POSITIONS": 64, "CHANNELS": 1,
-}
-numbers = {"num_steps", "num_segments", "first_kept", "rows", "channels", "inner", "num_parts"}
-kernel = getattr(triton_kernels, sys.argv[1])
-kinds = {name: "constexpr" if name in constants else "i32" if name in numbers else "*fp32" for name in kernel.arg_names}
-values = {(kernel.arg_names.index(name),): constants[name] for name in kinds if name in constants}
-target, options = GPUTarget("cuda", 90, 32), {"num_warps": 1, "enable_fp_fusion": False}
-print(compile(ASTSource(kernel, kinds, values), target=target, options=options).asm["ptx"])
-"""
+def resources(tmp_path, *options):
+    """Exit code, and the table's rows, of the script that compiles kernels for GPUs that need not be there."""
+    table = tmp_path / "table.csv"
+    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "scripts.bench.triton_resources", "--out", table, *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *rows, _ = table.read_text().splitlines()[1:]
+    return [next(csv.reader([row])) for row in rows]
 
 
-@pytest.mark.parametrize("kernel", ["forward", "backward"])
 @pytest.mark.skipif(sys.platform != "linux", reason="Triton compiles on Linux only")
-def test_kernels_compile_for_a_gpu_without_fused_multiply_adds(kernel, tmp_path):
-    environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", COMPILE, kernel]
-    assembly = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    assert "mul.f32" in assembly or "mul.rn.f32" in assembly
-    assert "fma." not in assembly
+def test_kernels_compile_for_three_gpus_without_fused_multiply_adds_and_spills(tmp_path):
+    rows = resources(tmp_path, "--quick")
+    targets = {target: [row for row in rows if row[4] == target] for target in ("sm_80", "sm_90", "sm_100")}
+    assert [len(each) for each in targets.values()] == [4, 4, 4]
+    assert all(0 < int(row[5]) < 255 and row[6] == "0" for row in rows)
+
+
+def test_what_a_kernel_should_not_have_is_found(monkeypatch):
+    figures = triton_resources.Figures(255, 8, 0)
+    monkeypatch.setattr(triton_resources, "compile_for", lambda *_: (figures, "mul.f32\nfma.rn.f32 a"))
+    ((row, faults),) = triton_resources.measure([triton_resources.Variant("forward", steps=3)], [80])
+    assert row == ("forward", "fp32", "contiguous", "T = 3", "sm_80", 255, 8, 0)
+    assert [fault.split(": ")[1] for fault in faults] == [
+        "fused multiply-adds",
+        "spilled registers",
+        "no register left",
+    ]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("version", [[], ["--triton", "3.6"]], ids=["installed", "3.6"])
+@pytest.mark.skipif(sys.platform != "linux", reason="Triton compiles on Linux only")
+def test_all_variants_compile(version, tmp_path):
+    assert len(resources(tmp_path, *version)) == 3 * len(triton_resources.variants())
 
 
 def on_gpu(neuron, *shape, **kind):
