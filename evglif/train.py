@@ -15,6 +15,7 @@ from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
+from evglif.threads import choose_threads, use_threads
 from evglif.training.fit import Sets, fit
 from evglif.training.learner import Learner
 from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
@@ -85,6 +86,13 @@ def train(
                 if progress:
                     print(parts, flush=True)
             learner = Learner(recipe, spec, cache.scale, fabric)
+            if machine.device == "cpu" and fabric.world_size == 1:
+                before = None if former is None else former.threads
+                threads = choose_threads(learner.model, recipe.loader.batch_size, machine.threads, before)
+                if progress:
+                    print(threads, flush=True)
+                learner.threads = threads.number
+            held.enter_context(use_threads(learner.threads or machine.threads))
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         finally:
             watch.close()
@@ -109,7 +117,7 @@ def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, pr
 def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
     """All that decides what a run learns, plain values by dotted names."""
     values = replace(recipe, model=spec_to_dict(spec)).to_dict()
-    del values["loader"]["workers"]
+    del values["loader"]["workers"], values["checkpoint"]  # neither changes a bit of what is learnt
     devices, num_nodes = processes(machine)
     counts = {f"num_{stage}": len(samples) for stage, samples in sets.items()}
     chosen = crc32(sets["validation"].indices.tobytes())
@@ -167,6 +175,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser.add_argument("--accelerator", default="auto", help=f"one of {', '.join(ACCELERATORS)}; default: auto")
     parser.add_argument("--devices", type=int, help="processes on this node, one a GPU; default: 1")
     parser.add_argument("--num-nodes", type=int, help="nodes; default: 1, or what torchrun or Slurm started")
+    parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")
     parser.add_argument("--data-on-device", action="store_true", help="keep all samples in the device's memory")
     parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")
     parser.add_class_arguments(Recipe)

@@ -40,6 +40,7 @@ ROOMS = {
         "neurons": "recurrence surrogate",
         "layers": "neurons",
         "models": "layers neurons preprocessing.arguments preprocessing.terminal",
+        "threads": "models",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files",
@@ -48,15 +49,15 @@ ROOMS = {
         "evaluation": "data models neurons provenance",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
-        "preprocessing.terminal",
+        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance threads "
+        "preprocessing.cache preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "recipe": "augment data models training.losses training.optim preprocessing.cache",
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
         "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files",
-        "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
-        "preprocessing.files preprocessing.terminal",
+        "train": "data models neurons provenance recipe threads training training.optim validation "
+        "preprocessing.cache preprocessing.files preprocessing.terminal",
         "": "checkpoint models neurons",
     },
     "deploy": {

@@ -67,7 +67,12 @@ class Learner:
         spec: the network.
         scale: of the stored frames.
         fabric: the processes.
+
+    Attributes:
+        threads: of the processor, where a number was chosen.
     """
+
+    threads: int | None = None
 
     def __init__(self, recipe: Recipe, spec: NetworkSpec, scale: float, fabric: Fabric) -> None:
         self.recipe = recipe
@@ -76,6 +81,9 @@ class Learner:
         self.model = model_from_spec(spec)
         if fabric.world_size > 1:
             synchronise_norms(self.model)
+        if recipe.checkpoint and fabric.world_size > 1:
+            raise ValueError("checkpoint: true is for one process; statistics of several would be exchanged twice")
+        self.model.recompute = recipe.checkpoint
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.task = ClassificationTask(self.model, scale, recipe.loss, recipe.augment)

@@ -29,6 +29,8 @@ class Machine:
         devices: processes on this node, one a GPU; None for one, or as many as torchrun or Slurm started.
         num_nodes: nodes; None for one, or as many as torchrun or Slurm started.
         data_on_device: keep the whole training and validation split on the device, as integers.
+        threads: of the processor; None for as many as the network's layers are worth, see ``evglif.threads``. Torch's
+            own number is left to several processes, which share a machine, and to GPUs.
         log: ``"csv"`` writes ``metrics.csv`` alone, ``"tensorboard"`` also files for TensorBoard; ``"auto"`` is the
             second where TensorBoard is installed.
 
@@ -40,6 +42,7 @@ class Machine:
     devices: int | None = None
     num_nodes: int | None = None
     data_on_device: bool = False
+    threads: int | None = None
     log: str = "auto"
 
     def __post_init__(self) -> None:
@@ -47,7 +50,7 @@ class Machine:
             raise ValueError(f"unknown accelerator {self.accelerator!r}; choose one of {', '.join(ACCELERATORS)}")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ValueError("accelerator cuda: torch sees no GPU here; choose cpu, or install torch for CUDA")
-        for name in ("devices", "num_nodes"):
+        for name in ("devices", "num_nodes", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

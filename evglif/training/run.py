@@ -55,10 +55,12 @@ class State:
     Attributes:
         history: figures of every epoch so far.
         learner: what ``Learner.restore`` takes.
+        threads: of the processor, which sums round by; None where a run was not bound to a number.
     """
 
     history: list[Row]
     learner: dict[str, Any]
+    threads: int | None = None
 
 
 class Run:
@@ -108,7 +110,7 @@ class Run:
             raise FileExistsError(f"{self.folder} holds another run: {differences}; {instead}")
         self._best = content.get("best", "")
         self._check_best(content["history"], instead)
-        return State(content["history"], content["learner"])
+        return State(content["history"], content["learner"], content.get("threads"))
 
     def _check_best(self, history: Sequence[Row], instead: str) -> None:
         """Make sure that ``best.pt`` is still what this run wrote; that of the last epoch is written anew."""
