@@ -22,7 +22,7 @@ from evglif.models import Network
 from evglif.threads import choose_threads, use_threads
 from scripts.bench.common import in_turns, machine, parser, timed
 
-BATCH, NUM_BATCHES, LONGEST_S = 16, 6, 60.0
+BATCH, NUM_BATCHES, LONGEST_S = 16, 2, 60.0
 
 
 def main() -> None:
