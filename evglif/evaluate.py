@@ -24,6 +24,7 @@ from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
 from evglif.provenance import familiar
+from evglif.threads import choose_threads, use_threads
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
 from preprocessing.progress import progress
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="also write JSON, CSV and pictures to this folder")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
+    parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")
     parser.add_argument("--device", help="cpu, cuda, …; default: a GPU where there is one")
     add_accept(parser)
     return parser
@@ -182,10 +184,12 @@ def _prepare(options: argparse.Namespace) -> None:
 
 def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: argparse.Namespace) -> None:
     config = LoaderConfig(batch_size=options.batch_size)
-    evaluations = {
-        name: evaluate_checkpoint(checkpoint, cache, options.split, config, options.device, options.accept)
-        for name, checkpoint in checkpoints.items()
-    }
+    evaluations = {}
+    for name, checkpoint in checkpoints.items():
+        threads = choose_threads(checkpoint.model, options.batch_size, options.threads)
+        with use_threads(threads.number if (options.device or best_device()) == "cpu" else options.threads):
+            arguments = checkpoint, cache, options.split, config, options.device, options.accept
+            evaluations[name] = evaluate_checkpoint(*arguments)
     for name, evaluation in evaluations.items():
         told = check_checkpoint(cache, checkpoints[name], options.accept)
         for warning in told + (evaluation.familiar.warnings() if evaluation.familiar else []):

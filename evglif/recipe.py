@@ -40,6 +40,8 @@ class Recipe:
             none.
         precision: ``"auto"`` is fp16 on a GPU and fp32 on a CPU; or ``"fp32"``, ``"bf16"``, ``"fp16"``. Membranes are
             fp32 in all of them.
+        checkpoint: keep of every block but its input for the way back, and compute the rest again: less memory, more
+            time, the same gradients.
         compile: run full training batches through ``torch.compile``.
         channels_last: keep convolutions' tensors with channels innermost.
         track_test: evaluate the test split after every epoch too. It plays no part in any choice.
@@ -57,6 +59,7 @@ class Recipe:
     epochs: int = 200
     ema: float | None = None
     precision: str = "auto"
+    checkpoint: bool = False
     compile: bool = False
     channels_last: bool = False
     track_test: bool = False
@@ -71,6 +74,8 @@ class Recipe:
             raise ValueError(f"ema is a decay between 0 and 1, or none, got {self.ema}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
+        if self.checkpoint and self.compile:
+            raise ValueError("checkpoint and compile are not for one run: torch.compile decides by itself; use one")
         if self.optim.warmup >= self.epochs:
             raise ValueError(
                 f"warmup of {self.optim.warmup} epochs leaves nothing of {self.epochs}; lower optim.warmup"

@@ -15,6 +15,7 @@ from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
+from evglif.threads import choose_threads, use_threads
 from evglif.training.fit import Sets, fit
 from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
@@ -89,6 +90,13 @@ def train(
             say = print if progress and fabric.is_global_zero else _silent
             recorder = recorder_for(machine.graphs, recipe, machine.device, fabric.world_size, say)
             learner = Learner(recipe, spec, cache.scale, fabric, recorder, say)
+            if machine.device == "cpu" and fabric.world_size == 1:
+                before = None if former is None else former.threads
+                threads = choose_threads(learner.model, recipe.loader.batch_size, machine.threads, before)
+                if progress:
+                    print(threads, flush=True)
+                learner.threads = threads.number
+            held.enter_context(use_threads(learner.threads or machine.threads))
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         finally:
             watch.close()
@@ -125,7 +133,7 @@ def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, pr
 def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
     """All that decides what a run learns, plain values by dotted names."""
     values = replace(recipe, model=spec_to_dict(spec)).to_dict()
-    del values["loader"]["workers"]
+    del values["loader"]["workers"], values["checkpoint"]  # neither changes a bit of what is learnt
     devices, num_nodes = processes(machine)
     counts = {f"num_{stage}": len(samples) for stage, samples in sets.items()}
     chosen = crc32(sets["validation"].indices.tobytes())
@@ -188,6 +196,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser.add_argument("--accelerator", default="auto", help=f"one of {', '.join(ACCELERATORS)}; default: auto")
     parser.add_argument("--devices", type=int, help="processes on this node, one a GPU; default: 1")
     parser.add_argument("--num-nodes", type=int, help="nodes; default: 1, or what torchrun or Slurm started")
+    parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")
     parser.add_argument("--data-on-device", action="store_true", help="keep all samples in the device's memory")
     parser.add_argument("--graphs", type=bool, help="steps recorded as CUDA graphs; default: where that is safe")
     parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")

@@ -49,6 +49,7 @@ ROOMS = {
         "layers": "neurons",
         "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.plain "
         "preprocessing.terminal",
+        "threads": "models",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
@@ -58,8 +59,8 @@ ROOMS = {
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance preprocessing.cache "
-        "preprocessing.commands preprocessing.progress preprocessing.terminal",
+        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance threads "
+        "preprocessing.cache preprocessing.commands preprocessing.progress preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "yaml_files": "preprocessing.plain",
@@ -68,8 +69,8 @@ ROOMS = {
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
         "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
         "preprocessing.outlet preprocessing.plain preprocessing.terminal",
-        "train": "data models neurons provenance recipe training training.optim validation preprocessing.cache "
-        "preprocessing.commands preprocessing.terminal",
+        "train": "data models neurons provenance recipe threads training training.optim validation "
+        "preprocessing.cache preprocessing.commands preprocessing.terminal",
         "": "checkpoint models neurons preprocessing.starting",
     },
     "deploy": {

@@ -10,6 +10,7 @@ from evglif.layers.encoders import ENCODERS, encode
 from evglif.layers.folding import time_folded
 from evglif.layers.norms import NORMS, TdBatchNorm2d, build_norm
 from evglif.layers.pooling import POOLINGS, Flatten, GlobalPool, SpikePool, Voting
+from evglif.layers.recompute import recomputed
 from evglif.layers.units import ConvNorm, ConvSpike, LinearSpike, norm_spike
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "build_norm",
     "encode",
     "norm_spike",
+    "recomputed",
     "time_folded",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from evglif.layers import ENCODERS, ConvSpike, build_norm, encode
+from evglif.layers import ENCODERS, ConvSpike, build_norm, encode, recomputed
 from evglif.models.notation import notation
 from evglif.neurons import Neuron, NeuronSpec, ReLU, SpikingNeuron, build_neuron
 
@@ -99,8 +99,13 @@ class Network(nn.Module):
 
     Args:
         spec: what to build.
+
+    Attributes:
+        recompute: in training, keep of each layer of ``features`` but its input, and compute the rest again on the way
+            back.
     """
 
+    recompute: bool = False
     mean: Tensor | None
     std: Tensor | None
     features: nn.Sequential
@@ -144,7 +149,12 @@ class Network(nn.Module):
         Raises:
             ValueError: for frames that do not fit the network; both shapes are named.
         """
-        features: Tensor = self.features(self.time_major(frames))
+        features: Tensor = self.time_major(frames)
+        if self.recompute and self.training:
+            for layer in self.features:
+                features = recomputed(layer, features)
+        else:
+            features = self.features(features)
         logits: Tensor = self.head(features if per_step else features.mean(0))
         return logits
 

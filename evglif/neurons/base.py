@@ -18,16 +18,17 @@ trained with the right parameter groups, and is exported. One with a decay of it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from evglif.neurons.domains import Domain
 from evglif.neurons.state import NeuronState
-from evglif.recurrence import Coefficients, State, Trace, spiking_recurrence
+from evglif.recurrence import Coefficients, State, Stored, Trace, spiking_recurrence
 from evglif.recurrence.coefficients import state_dtype
 from evglif.surrogate import Surrogate
 
@@ -40,6 +41,16 @@ class _Value:
     path: str
     domain: Domain
     role: str
+
+
+@dataclass(frozen=True)
+class _Form:
+    name: str
+    names: tuple[str, ...]
+    domain: Domain
+
+
+_Method = Callable[[Any], Coefficients]
 
 
 class SpikingNeuron(nn.Module, ABC):
@@ -63,6 +74,7 @@ class SpikingNeuron(nn.Module, ABC):
     detach_reset: bool = False
     surrogate_name: str = "rectangular"
     rest: float = 0.0
+    _kept: tuple[Any, Stored] | None = None
 
     def __init__(
         self,
@@ -118,6 +130,10 @@ class SpikingNeuron(nn.Module, ABC):
         stored: Tensor = attrgetter(self._values[name].path)(self)
         return stored
 
+    def stored_values(self) -> list[Tensor]:
+        """All values as they are stored and learnt."""
+        return list(map(self._stored, self._values))
+
     def natural(self, name: str) -> Tensor:
         """A declared value in natural units, differentiable."""
         return self._values[name].domain.natural(self._stored(name))
@@ -167,7 +183,46 @@ class SpikingNeuron(nn.Module, ABC):
 
     def forward(self, current: Tensor) -> Tensor:
         """Spikes ``[T, B, C, …]`` for a current ``[T, B, C, …]``, from rest."""
-        return spiking_recurrence(current, self.coefficients(), *self._options, initial=self.rest)
+        return spiking_recurrence(current, self.parameterisation(), *self._options, initial=self.rest)
+
+    def parameterisation(self) -> Coefficients | Stored:
+        """What the recurrence takes: the coefficients, or the stored values where it can work them out by itself."""
+        if self._may_keep():
+            return self._kept_coefficients()
+        form: _Form | None = getattr(type(self).coefficients, "form", None)
+        if form is None or type(self).natural is not SpikingNeuron.natural:
+            return self.coefficients()
+        values = [self._values[name] for name in form.names]
+        if not all(value.domain is form.domain or value.domain == form.domain for value in values):
+            return self.coefficients()
+        return Stored(form.name, tuple(map(self._stored, form.names)), self.coefficients)
+
+    def _may_keep(self) -> bool:
+        """Whether coefficients are wanted as numbers: in eval mode, without a gradient, and not in a graph."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return False
+        # Neither what stands in for a tensor is a number, nor what a transform maps over.
+        traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        traced = traced or torch._C._len_torch_dispatch_stack() > 0
+        return not (traced or torch._C._are_functorch_transforms_active())
+
+    def _kept_coefficients(self) -> Coefficients | Stored:
+        """The coefficients of the last call, where the stored values are the same, byte for byte.
+
+        Versions of tensors would tell of most changes, but not of those through ``.data``, which noise and quantisation
+        are often tried with. On other devices than the processor, reading the values would cost more than it saves.
+        """
+        stored = self.stored_values()
+        if any(type(value) not in (Tensor, nn.Parameter) or value.device.type != "cpu" for value in stored):
+            return self.coefficients()
+        found = [(value.dtype, value.detach().contiguous().view(torch.uint8).numpy().tobytes()) for value in stored]
+        if self._kept is not None and self._kept[0] == found:
+            return self._kept[1]
+        self._kept = found, self.coefficients().packed()
+        return self._kept[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
 
     @property
     def _options(self) -> tuple[Surrogate, bool, bool, str]:
@@ -186,7 +241,8 @@ class SpikingNeuron(nn.Module, ABC):
 
     def _begin(self, current: Tensor, initial: State | NeuronState | None) -> tuple[Coefficients, State | float]:
         """Coefficients of the steps that follow a state, and the state as the recurrence takes it."""
-        coefficients = self.coefficients()
+        given = self.parameterisation()
+        coefficients = given.plain() if isinstance(given, Stored) else given
         if initial is None:
             return coefficients, self.rest
         if isinstance(initial, NeuronState):
@@ -238,6 +294,24 @@ class SpikingNeuron(nn.Module, ABC):
         """The state before the first step of a current ``[T, B, C, …]``."""
         membrane = torch.full_like(current[0], self.rest, dtype=state_dtype(current))
         return NeuronState(membrane, torch.zeros_like(current[0]), 0)
+
+
+def worked_out_as(name: str, names: tuple[str, ...], domain: Domain) -> Callable[[_Method], _Method]:
+    """Say that compiled backends have a form that gives what a neuron's ``coefficients()`` give.
+
+    The mark is the method's: a subclass that states other coefficients has those worked out, in plain torch.
+
+    Args:
+        name: of the form.
+        names: of the values that it takes, in its order.
+        domain: of all of them.
+    """
+
+    def mark(coefficients: _Method) -> _Method:
+        coefficients.form = _Form(name, names, domain)  # type: ignore[attr-defined]
+        return coefficients
+
+    return mark
 
 
 def _piece(coefficients: Coefficients, first: int, num_steps: int) -> Coefficients:

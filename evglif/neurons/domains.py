@@ -15,6 +15,16 @@ def logit(value: Tensor) -> Tensor:
     return torch.log(value) - torch.log1p(-value)
 
 
+def sigmoid(value: Tensor) -> Tensor:
+    """σ, worked out in float64 and rounded: so it is the same number on every device and in every compiled loop.
+
+    Libraries differ in the last place of a fp32 exponential, and one place of a threshold can be a spike.
+    """
+    if value.device.type == "mps":  # which knows no float64
+        return torch.sigmoid(value)
+    return torch.sigmoid(value.double()).to(value.dtype)
+
+
 def _as_it_is(value: Tensor) -> Tensor:
     return value
 
@@ -64,7 +74,7 @@ class Domain:
         return value
 
 
-UNIT = Domain(0, 1, natural=torch.sigmoid, stored=logit)
+UNIT = Domain(0, 1, natural=sigmoid, stored=logit)
 """x = σ(x_p): the parametric method of GLIF (§3.2). At the very ends, x_p is infinite and learns no more."""
 
 SHARE = Domain(0, 1)

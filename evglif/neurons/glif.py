@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from evglif.neurons.base import SpikingNeuron, num_shared
+from evglif.neurons.base import SpikingNeuron, num_shared, worked_out_as
 from evglif.neurons.domains import UNIT
 from evglif.neurons.primitives import INITIAL_VALUES, PRIMITIVES, declare_primitives
 from evglif.recurrence import Coefficients
@@ -107,6 +107,7 @@ class GLIF(SpikingNeuron):
             self.declare(name, value, UNIT, learnt=gates == "learned", role="gates", stored_as=f"logits.{name}")
         declare_primitives(self, channels, steps, sharing, init)
 
+    @worked_out_as("glif", GATES + PRIMITIVES, UNIT)
     def coefficients(self) -> Coefficients:
         """The six coefficients of the recurrence (eq. 10–12)."""
         return glif_coefficients(**{name: self.natural(name) for name in GATES + PRIMITIVES})

@@ -19,6 +19,7 @@ Needs snntorch (``pip install snntorch``); nothing else in the package does.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import snntorch as snn
@@ -26,14 +27,32 @@ import torch
 from torch import Tensor, nn
 
 from evglif import neurons
-from evglif.recurrence import Coefficients, State, spiking_recurrence
-from evglif.recurrence.coefficients import NAMES
+from evglif.recurrence import State, Stored, spiking_recurrence
 from evglif.surrogate import Surrogate, spike
 
 __all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikeGrad", "StepNeuron", "detach", "reset"]
 
 SpikeGrad = str | Surrogate | Callable[[Tensor], Tensor]
 """A surrogate of the package, by name or value, or a function of ``snntorch.surrogate``."""
+
+
+Versions = list[tuple[Tensor, int]]
+"""Tensors, and how often each has been written to."""
+
+
+@dataclass
+class _Past:
+    """What a neuron remembers of its last step, beside the state; not in the module, where setting costs more.
+
+    Attributes:
+        num_steps: how many were run in eager mode.
+        last: the membrane that was returned, and its spikes.
+        whole: coefficients of all steps, and the values that they are of.
+    """
+
+    num_steps: int = 0
+    last: tuple[Tensor, Tensor] | None = None
+    whole: tuple[Versions, Stored] | None = None
 
 
 class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
@@ -75,12 +94,11 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         self.neuron = neuron
         self.register_buffer("mem", torch.zeros(0), persistent=False)
         self.register_buffer("step", torch.zeros(1, dtype=torch.long), persistent=False)
-        self._eager_steps = 0
-        self._last: tuple[Tensor, Tensor] | None = None  # a membrane that was returned, and its spikes
+        self._past = _Past()
 
     def reset_mem(self) -> Tensor:
         """Go back to rest and to the first step; any batch size may follow. Returns the membrane for the first call."""
-        self.mem, self._last = self.mem.new_zeros(0), None
+        self.mem, self._past = self.mem.new_zeros(0), _Past(self._past.num_steps)
         return self.mem
 
     def train(self, mode: bool = True) -> StepNeuron:
@@ -114,8 +132,8 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         _check_shapes(current, mem)
         at_rest = mem.shape == (0,)
         if at_rest:
-            self.step, self._eager_steps = torch.zeros(1, dtype=torch.long, device=current.device), 0
-        coefficients = self._coefficients_now()
+            self.step, self._past.num_steps = torch.zeros(1, dtype=torch.long, device=current.device), 0
+        coefficients = self._coefficients_now(mem)
         trace = spiking_recurrence(
             current[None],
             coefficients,
@@ -129,7 +147,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         mem, spikes = trace.state
         if not isinstance(self.spike_grad, Surrogate):
             spikes = self._fire(mem, coefficients).to(current.dtype)
-        self.step, self._last = self.step + 1, (mem, spikes)
+        self.step, self._past.last = self.step + 1, (mem, spikes)
         return spikes, mem
 
     @property
@@ -137,27 +155,43 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         own = self.neuron.surrogate
         return self.spike_grad if isinstance(self.spike_grad, Surrogate) else own
 
-    def _spikes_of(self, mem: Tensor, coefficients: Coefficients) -> Tensor:
-        if self._last is not None and self._last[0] is mem:
-            return self._last[1]
+    def _spikes_of(self, mem: Tensor, coefficients: Stored) -> Tensor:
+        if self._past.last is not None and self._past.last[0] is mem:
+            return self._past.last[1]
         return self._fire(mem, coefficients)
 
-    def _coefficients_now(self) -> Coefficients:
-        """The coefficients of this step: those with a row per time step give one row."""
-        coefficients = self.neuron.coefficients()
-        values = [getattr(coefficients, name) for name in NAMES]
-        steps = [value.shape[0] for value in values if value.dim() == 2]
+    def _coefficients_now(self, mem: Tensor) -> Stored:
+        """The coefficients of this step: what has a row per time step gives one row."""
+        whole = self._whole_for(mem)
+        steps = whole.values[-1].shape[0] if whole.values[-1].dim() == 2 else None
         # A number in Python would make torch.compile build a graph per step; reading the tensor would wait for the GPU.
         if not torch.compiler.is_compiling():
-            self._eager_steps += 1
-            if steps and self._eager_steps > steps[0]:
+            self._past.num_steps += 1
+            if steps is not None and self._past.num_steps > steps:
                 raise ValueError(
-                    f"step {self._eager_steps} of a neuron with {steps[0]} time steps: call reset(net) or reset_mem() "
+                    f"step {self._past.num_steps} of a neuron with {steps} time steps: call reset(net) or reset_mem() "
                     "before each sequence, or build the neuron with the number of steps of the data"
                 )
-        return Coefficients(*(value.index_select(0, self.step) if value.dim() == 2 else value for value in values))
+        step = self.step
+        return whole.rows(lambda value: value.index_select(0, step))
 
-    def _fire(self, mem: Tensor, coefficients: Coefficients) -> Tensor:
+    def _whole_for(self, mem: Tensor) -> Stored:
+        """The coefficients of all steps, worked out once for as long as the graph behind the membrane goes on.
+
+        A backward pass takes that graph with it as a whole, so that nobody finds a part of it missing who would not
+        have without this. Values that have changed meanwhile are seen.
+        """
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            self._past.whole = None
+            given = self.neuron.parameterisation()
+            return given if isinstance(given, Stored) else given.packed()
+        versions = [(value, value._version) for value in self.neuron.stored_values()]
+        goes_on = self._past.last is not None and self._past.last[0] is mem and mem.requires_grad
+        if self._past.whole is None or not goes_on or not _same(versions, self._past.whole[0]):
+            self._past.whole = versions, self.neuron.coefficients().packed()
+        return self._past.whole[1]
+
+    def _fire(self, mem: Tensor, coefficients: Stored) -> Tensor:
         distance = mem - coefficients.threshold.to(mem.dtype).view(-1, *(1,) * (mem.dim() - 2))
         if isinstance(self.spike_grad, Surrogate):
             return spike(distance, self.spike_grad, self.neuron.strict)
@@ -168,7 +202,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         # A copy carries the state without the graph behind it, which can't be copied.
         state = cast("dict[str, Any]", super().__getstate__())
         buffers = {name: buffer.detach() for name, buffer in self._buffers.items()}
-        return state | {"_buffers": buffers, "_last": None}
+        return state | {"_buffers": buffers, "_past": _Past(self._past.num_steps)}
 
 
 class GLIF(StepNeuron):
@@ -265,6 +299,10 @@ def detach(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, StepNeuron):
             module.mem = module.mem.detach()
+
+
+def _same(ones: Versions, others: Versions) -> bool:
+    return all(one is other and version == before for (one, version), (other, before) in zip(ones, others, strict=True))
 
 
 def _check_shapes(current: Tensor, mem: Tensor) -> None:

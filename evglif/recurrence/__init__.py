@@ -15,10 +15,10 @@ from evglif.recurrence import (
     reference,
     threads,  # noqa: F401 (it notes the process that loads it, which must not be a forked one)
 )
-from evglif.recurrence.coefficients import NAMES, Coefficients, state_dtype
+from evglif.recurrence.coefficients import Coefficients, Stored, state_dtype
 from evglif.surrogate import Surrogate, spike
 
-__all__ = ["BACKENDS", "Coefficients", "State", "Trace", "choose_backend", "spiking_recurrence"]
+__all__ = ["BACKENDS", "Coefficients", "State", "Stored", "Trace", "choose_backend", "spiking_recurrence"]
 
 BACKENDS = ("reference", "cpu", "triton")
 """Plain torch on any device, numba on processors, Triton on GPUs. ``"auto"`` picks the fastest that fits the tensor."""
@@ -56,7 +56,7 @@ class Trace(NamedTuple):
 @overload
 def spiking_recurrence(
     current: Tensor,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Stored,
     surrogate: str | Surrogate = ...,
     strict: bool = ...,
     detach_reset: bool = ...,
@@ -69,7 +69,7 @@ def spiking_recurrence(
 @overload
 def spiking_recurrence(
     current: Tensor,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Stored,
     surrogate: str | Surrogate = ...,
     strict: bool = ...,
     detach_reset: bool = ...,
@@ -82,7 +82,7 @@ def spiking_recurrence(
 @overload
 def spiking_recurrence(
     current: Tensor,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Stored,
     surrogate: str | Surrogate = ...,
     strict: bool = ...,
     detach_reset: bool = ...,
@@ -94,7 +94,7 @@ def spiking_recurrence(
 ) -> Trace: ...
 def spiking_recurrence(
     current: Tensor,
-    coefficients: Coefficients,
+    coefficients: Coefficients | Stored,
     surrogate: str | Surrogate = "rectangular",
     strict: bool = True,
     detach_reset: bool = False,
@@ -114,7 +114,8 @@ def spiking_recurrence(
 
     Args:
         current: X, the synaptic input, ``[T, B, C, …]``; floating point. With half types the state is kept in fp32.
-        coefficients: a, b, g, r, d, v, per channel or one for all.
+        coefficients: a, b, g, r, d, v, per channel or one for all; or the values that a neuron stores, of which a
+            compiled backend works them out by itself.
         surrogate: gradient of the step, a name of ``evglif.surrogate.DERIVATIVES`` or a ``Surrogate``.
         strict: fire at U > v (GLIF eq. 6); otherwise at U ≥ v (PLIF eq. 5).
         detach_reset: let no gradient pass through the spike in the reset term (PLIF does, GLIF does not).
@@ -133,20 +134,41 @@ def spiking_recurrence(
     _check(current, coefficients)
     surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
     backend = choose_backend(backend, current)
-    coefficients = coefficients.to(state_dtype(current))
-    options = (surrogate, strict, detach_reset, initial)
-    # Autocast would put the products of the state back into the half type. It knows no tensors without data.
-    kind = current.device.type
-    with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
-        if backend == "reference":
-            spikes, membranes = _run_reference(current, coefficients, *options)
-        else:
-            spikes, membranes = _run_operator(current, coefficients, *options, trace, backend)
-        if trace:
-            return Trace(spikes, membranes, State(membranes[-1], spikes[-1]))
-        if not final:
-            return spikes
-        return spikes, _final_state(membranes[-1], coefficients.threshold, surrogate, strict, current.dtype)
+    if final and isinstance(coefficients, Stored):
+        coefficients = coefficients.plain()  # whose threshold tells the last spikes
+    if backend == "reference":
+        six = _six(coefficients, current)
+        spikes, membranes = _run_reference(current, six, surrogate, strict, detach_reset, initial)
+    else:
+        form, values = _stored(coefficients, current)
+        spikes, membranes = _run_operator(
+            current, form, values, surrogate, strict, detach_reset, initial, trace, backend
+        )
+    if trace:
+        return Trace(spikes, membranes, State(_last(membranes), _last(spikes)))
+    if not final:
+        return spikes
+    threshold = _six(coefficients, current).threshold
+    return spikes, _final_state(_last(membranes), threshold, surrogate, strict, current.dtype)
+
+
+def _last(steps: Tensor) -> Tensor:
+    """The last step; of one alone a view whose gradient is not padded with zeros."""
+    return steps.squeeze(0) if len(steps) == 1 else steps[-1]
+
+
+def _six(coefficients: Coefficients | Stored, current: Tensor) -> Coefficients:
+    """The coefficients of a current, in the dtype of its state."""
+    six = coefficients.plain() if isinstance(coefficients, Stored) else coefficients
+    six.check(current.shape[0], current.shape[2])
+    return six.to(state_dtype(current))
+
+
+def _stored(coefficients: Coefficients | Stored, current: Tensor) -> tuple[str, tuple[Tensor, ...]]:
+    """What the operator takes for a current, and its form: values as they are stored, or else the six."""
+    if isinstance(coefficients, Stored) and coefficients.fits(current.shape[0], current.shape[2], state_dtype(current)):
+        return coefficients.form, coefficients.values
+    return "coefficients", _six(coefficients, current).values
 
 
 def _final_state(u: Tensor, threshold: Tensor, surrogate: Surrogate, strict: bool, dtype: torch.dtype) -> State:
@@ -201,13 +223,17 @@ def _run_reference(
 ) -> tuple[Tensor, Tensor]:
     membrane, fired = initial if isinstance(initial, State) else (initial, None)
     state = current.to(state_dtype(current))
-    spikes, membranes = reference.scan(state, coefficients, surrogate, strict, detach_reset, membrane, fired)
+    # Autocast would put the products of the state back into the half type. It knows no tensors without data.
+    kind = current.device.type
+    with torch.autocast("cpu" if kind == "meta" else kind, enabled=False):
+        spikes, membranes = reference.scan(state, coefficients, surrogate, strict, detach_reset, membrane, fired)
     return spikes.to(current.dtype), membranes
 
 
 def _run_operator(
     current: Tensor,
-    coefficients: Coefficients,
+    form: str,
+    values: tuple[Tensor, ...],
     surrogate: Surrogate,
     strict: bool,
     detach_reset: bool,
@@ -217,33 +243,41 @@ def _run_operator(
 ) -> tuple[Tensor, Tensor]:
     if not (current.is_contiguous() or current.movedim(2, -1).is_contiguous()):
         current = current.contiguous()
-    steps, channels, dtype = current.shape[0], current.shape[2], state_dtype(current)
-    names = ("decay", "leak", "hard_reset", "soft_reset", "threshold")
-    stacked = torch.stack([getattr(coefficients, name).expand(channels) for name in names])
     start: list[Tensor] | list[None] = [None, None]
     if isinstance(initial, State):
-        start = [part.to(dtype).expand(current.shape[1:]) for part in initial]
+        start = [_as_state(part, current) for part in initial]
+    for tensor in (*values, *start):
+        if tensor is not None and tensor.device != current.device:
+            raise ValueError(
+                f"the current is on {current.device}, a value or state of the neuron on {tensor.device}; "
+                "move both to one device with .to()"
+            )
     rest = 0.0 if isinstance(initial, State) else float(initial)
-    gain = coefficients.gain.expand(steps, channels)
-    options = (rest, strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
-    spikes, membranes = operator.recurrence(current, stacked, gain, *start, *options)
+    options = (form, rest, strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
+    spikes, membranes = operator.recurrence(current, values, *start, *options)
     return spikes, membranes
 
 
-def _check(current: Tensor, coefficients: Coefficients) -> None:
+def _as_state(part: Tensor, current: Tensor) -> Tensor:
+    """Membranes or spikes in the shape and dtype of a current's state; nothing is done to those that are."""
+    part = part.to(state_dtype(current))
+    return part if part.shape == current.shape[1:] else part.expand(current.shape[1:])
+
+
+def _check(current: Tensor, coefficients: Coefficients | Stored) -> None:
     if current.dim() < 3 or current.shape[0] < 1:
         raise ValueError(f"current must be [T, B, C, …] with T ≥ 1, got shape {tuple(current.shape)}")
     if not current.is_floating_point():
         raise ValueError(f"current must be floating point, got {current.dtype}; convert it with .float()")
-    coefficients.check(current.shape[0], current.shape[2])
-    if not torch.compiler.is_compiling() and _has_tangent(current, coefficients):
+    if not torch.compiler.is_compiling() and _has_tangent(current, *coefficients.values):
         raise ValueError(
             "spikes have surrogate gradients in reverse mode only, not by jvp; "
             "use torch.autograd.grad, or torch.func.vjp with the backend reference"
         )
 
 
-def _has_tangent(current: Tensor, coefficients: Coefficients) -> bool:
-    """Whether something is to be differentiated in forward mode."""
-    values = (current, *(getattr(coefficients, name) for name in NAMES))
+def _has_tangent(*values: Tensor) -> bool:
+    """Whether something is to be differentiated in forward mode, looked for only where that is on."""
+    if forward_ad._current_level < 0:
+        return False
     return any(forward_ad.unpack_dual(value).tangent is not None for value in values)  # type: ignore[no-untyped-call]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -61,10 +62,58 @@ class Coefficients:
 
     def to(self, dtype: torch.dtype) -> Coefficients:
         """The same coefficients in another dtype."""
-        values: list[Tensor] = [getattr(self, name) for name in NAMES]
-        if all(value.dtype == dtype for value in values):
+        if all(value.dtype == dtype for value in self.values):
             return self
-        return Coefficients(*(value.to(dtype) for value in values))
+        return Coefficients(*(value.to(dtype) for value in self.values))
+
+    def rows(self, choose: Callable[[Tensor], Tensor]) -> Coefficients:
+        """The same with some of the rows of a gain that has one per time step."""
+        return self if self.gain.dim() == 1 else replace(self, gain=choose(self.gain))
+
+    @property
+    def values(self) -> tuple[Tensor, ...]:
+        """All six in the order of ``NAMES``."""
+        return tuple(getattr(self, name) for name in NAMES)
+
+    def packed(self) -> Stored:
+        """The same as two tensors, a, b, r, d, v ``[5, C]`` or ``[5, 1]`` and g, which many calls may share."""
+        five = [value for name, value in zip(NAMES, self.values, strict=True) if name != "gain"]
+        channels = max(len(value) for value in five)
+        return Stored("packed", (torch.stack([value.expand(channels) for value in five]), self.gain), lambda: self)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A neuron's values as it stores them, of which a compiled backend works out the coefficients by itself.
+
+    Attributes:
+        form: how; a name that the backends' forms have.
+        values: each ``[C]`` or ``[1]``; the last may have one row per time step, ``[T, C]`` or ``[T, 1]``.
+        plain: the same coefficients in plain torch, differentiable in the values.
+    """
+
+    form: str
+    values: tuple[Tensor, ...]
+    plain: Callable[[], Coefficients]
+
+    @property
+    def threshold(self) -> Tensor:
+        """v, in plain torch."""
+        return self.plain().threshold
+
+    def rows(self, choose: Callable[[Tensor], Tensor]) -> Stored:
+        """The same with some of the rows of what has one per time step."""
+        *others, last = self.values
+        if last.dim() == 1:
+            return self
+        return Stored(self.form, (*others, choose(last)), lambda: self.plain().rows(choose))
+
+    def fits(self, steps: int, channels: int, dtype: torch.dtype) -> bool:
+        """Whether the values are those of a current of so many steps and channels, with a state of that dtype."""
+        per_step = self.values[-1]
+        return (per_step.dim() == 1 or per_step.shape[0] == steps) and all(
+            value.dtype == dtype and value.shape[-1] in (1, channels) for value in self.values
+        )
 
 
 def state_dtype(current: Tensor) -> torch.dtype:

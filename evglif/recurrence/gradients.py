@@ -6,19 +6,44 @@
 Membranes of a piece are computed again from the current and stay in the processor's cache.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, attr-defined"
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from evglif.recurrence.halves import read, target, write
-from evglif.recurrence.kernels import at, begin, borrowed, bounds, spike, step, take, units
+from evglif.recurrence.entries import entry, record, take, values
+from evglif.recurrence.halves import load, store
+from evglif.recurrence.kernels import SHAPE, at, begin, bounds, clear, neuron_of, spike, step, units
+
+_UNITS_TOGETHER = 16
+"""Rows whose sums are added up in the dtype of the state, before they go to those in float64."""
 
 SURROGATES = ("rectangular", "arctan", "sigmoid", "fast-sigmoid", "triangle")
+
+BACKWARD = record(
+    SHAPE + " detached surrogate of_start",
+    "grad_spikes grad_membranes current coefficients gain start_membrane start_spikes scratch "
+    "grad_current grad_membrane grad_fired sums gain_sums",
+    fractions="rest width_of_surrogate",
+)
+"""What ``backward`` takes beside what is in ``kernels.FORWARD``; ``first_kept`` is that of ``grad_membranes``.
+
+detached: leave out the gradient through the spike in the reset.
+surrogate: index into ``SURROGATES``.
+of_start: whether gradients of the start are wanted.
+grad_spikes: ``[T, N]``, in the dtype of the current.
+grad_membranes: of the steps that are kept, ``[…, N]``.
+scratch: ``[threads, T + 10, length]``: membranes of all steps and of the start, zeros, and eight rows.
+grad_current: output ``[T, N]``, in the dtype of the current.
+grad_membrane, grad_fired: output, of the start's membrane and spikes, ``[N]``.
+sums: gradients of the coefficients to add to, float64, ``[num_parts, …]`` shaped as they are.
+gain_sums: those of the gain.
+"""
 
 _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 # Sums may be reordered, as many values are added at a time only so; nothing else may.
@@ -26,31 +51,31 @@ _reordered: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"r
 
 
 @_compiled
-def _derivative(surrogate: int, width: Any, u: Any, v: Any, phi: Any) -> None:
+def _derivative(surrogate: int, width: Any, memory: Any, place: Any, v: Any, phi: Any, n: Any) -> None:
     """The surrogate's derivative at U − v into ``phi``; numbers as in ``SURROGATES``."""
     kind = phi.dtype.type
     one, zero, half, scale = kind(1), kind(0), kind(0.5), kind(1) / width
     if surrogate == 0:
-        for i in range(np.uint64(len(u))):
-            phi[i] = scale if abs((u[i] - at(v, i)) * scale) < half else zero
+        for i in range(n):
+            phi[i] = scale if abs((memory[place + i] - at(v, i)) * scale) < half else zero
     elif surrogate == 1:
         pi = kind(np.pi)
-        for i in range(np.uint64(len(u))):
-            x = pi * ((u[i] - at(v, i)) * scale)
+        for i in range(n):
+            x = pi * ((memory[place + i] - at(v, i)) * scale)
             phi[i] = scale / (one + x * x)
     elif surrogate == 2:
         four = kind(4)
-        for i in range(np.uint64(len(u))):
-            x = one / (one + np.exp(-four * ((u[i] - at(v, i)) * scale)))
+        for i in range(n):
+            x = one / (one + np.exp(-four * ((memory[place + i] - at(v, i)) * scale)))
             phi[i] = scale * four * x * (one - x)
     elif surrogate == 3:
         two = kind(2)
-        for i in range(np.uint64(len(u))):
-            x = one + two * abs((u[i] - at(v, i)) * scale)
+        for i in range(n):
+            x = one + two * abs((memory[place + i] - at(v, i)) * scale)
             phi[i] = scale / (x * x)
     else:
-        for i in range(np.uint64(len(u))):
-            x = one - abs((u[i] - at(v, i)) * scale)
+        for i in range(n):
+            x = one - abs((memory[place + i] - at(v, i)) * scale)
             phi[i] = scale * x if x > zero else zero
 
 
@@ -70,34 +95,47 @@ def _back_one_channel(
     g: Any,
     strict: bool,
     detached: bool,
-    x: Any,
-    u: Any,
+    current: Any,
+    now: Any,
+    memory: Any,
     held: Any,
     grad: Any,
     more: Any,
+    kept: Any,
     phi: Any,
     delta: Any,
     out: Any,
+    n: Any,
 ) -> tuple[Any, Any, Any, Any, Any, Any]:
     """From δ[t+1] to δ[t], in place; what it adds to the sums of a, b, r and d through S[t], and to those of v and g.
 
-    ``held`` is U[t] as the next step has it: nought at the last step, which has no next: there 0·∞ would be no number.
-    ``more`` is ∂/∂U[t], the gradient of membranes that the caller has used, and ``out`` the current's gradient.
+    Args:
+        neuron: a, b, r, d, v.
+        g: gain of the step.
+        strict, detached: as in the records.
+        current, grad, out: X, ∂/∂S and ∂/∂X, from place ``now`` on.
+        memory: membranes; those that the next step resets from ``held`` on. At the last step, which has no next, these
+            are nought: there 0·∞ would be no number.
+        more: ∂/∂U, the gradient of membranes that the caller has used, from ``kept`` on.
+        phi: the surrogate's derivatives.
+        delta: δ.
+        n: how many values.
     """
     a, _, r, d, v = neuron
     of_a = of_b = of_r = of_d = of_v = of_g = delta.dtype.type(0)
-    for i in range(np.uint64(len(u))):
-        after, s = delta[i], spike(held[i], v, strict)
-        through, now = _delta(a, r, d, held[i], s, after, grad[i], phi[i], detached)
-        now += more[i]
-        delta[i] = now
-        out[i] = g * now
-        of_a += after * held[i]
+    for i in range(n):
+        after, u = delta[i], memory[held + i]
+        s = spike(u, v, strict)
+        through, delta_now = _delta(a, r, d, u, s, after, load(grad, now + i), phi[i], detached)
+        delta_now += more[kept + i]
+        delta[i] = delta_now
+        store(g * delta_now, out, now + i)
+        of_a += after * u
         of_b -= after
-        of_r -= after * s * held[i]
+        of_r -= after * s * u
         of_d -= after * s
         of_v -= through
-        of_g += now * x[i]
+        of_g += delta_now * load(current, now + i)
     return of_a, of_b, of_r, of_d, of_v, of_g
 
 
@@ -107,76 +145,92 @@ def _back_channels(
     g: Any,
     strict: bool,
     detached: bool,
-    x: Any,
-    u: Any,
+    current: Any,
+    now: Any,
+    memory: Any,
     held: Any,
     grad: Any,
     more: Any,
+    kept: Any,
     phi: Any,
     delta: Any,
     out: Any,
+    n: Any,
     sums: Any,
     of_g: Any,
 ) -> None:
     """As ``_back_one_channel``, where each value has its own channel and sums: of a, b, r, d and v, and those of g."""
     a, _, r, d, v = neuron
     of_a, of_b, of_r, of_d, of_v = sums[0], sums[1], sums[2], sums[3], sums[4]
-    for i in range(np.uint64(len(u))):
-        after, s = delta[i], spike(held[i], v[i], strict)
-        through, now = _delta(a[i], r[i], d[i], held[i], s, after, grad[i], phi[i], detached)
-        now += more[i]
-        delta[i] = now
-        out[i] = g[i] * now
-        of_a[i] += after * held[i]
+    for i in range(n):
+        after, u = delta[i], memory[held + i]
+        s = spike(u, v[i], strict)
+        through, delta_now = _delta(a[i], r[i], d[i], u, s, after, load(grad, now + i), phi[i], detached)
+        delta_now += more[kept + i]
+        delta[i] = delta_now
+        store(g[i] * delta_now, out, now + i)
+        of_a[i] += after * u
         of_b[i] -= after
-        of_r[i] -= after * s * held[i]
+        of_r[i] -= after * s * u
         of_d[i] -= after * s
         of_v[i] -= through
-        of_g[i] += now * x[i]
+        of_g[i] += delta_now * load(current, now + i)
 
 
 @_reordered
-def _start_one_channel(u: Any, s: Any, delta: Any) -> tuple[Any, Any, Any, Any]:
+def _start_one_channel(memory: Any, place: Any, s: Any, delta: Any, n: Any) -> tuple[Any, Any, Any, Any]:
     """What δ of the first step adds to the sums of a, b, r and d."""
     of_a = of_b = of_r = of_d = delta.dtype.type(0)
-    for i in range(np.uint64(len(u))):
-        of_a += delta[i] * u[i]
+    for i in range(n):
+        u = memory[place + i]
+        of_a += delta[i] * u
         of_b -= delta[i]
-        of_r -= delta[i] * s[i] * u[i]
+        of_r -= delta[i] * s[i] * u
         of_d -= delta[i] * s[i]
     return of_a, of_b, of_r, of_d
 
 
 @_compiled
-def _add(row: Any, sums: Any) -> None:
-    for i in range(np.uint64(len(row))):
-        sums[i] += row[i]
-
-
-@_compiled
-def _start_channels(u: Any, s: Any, delta: Any, sums: Any) -> None:
-    for i in range(np.uint64(len(u))):
-        sums[0, i] += delta[i] * u[i]
+def _start_channels(memory: Any, place: Any, s: Any, delta: Any, n: Any, sums: Any) -> None:
+    for i in range(n):
+        u = memory[place + i]
+        sums[0, i] += delta[i] * u
         sums[1, i] -= delta[i]
-        sums[2, i] -= delta[i] * s[i] * u[i]
+        sums[2, i] -= delta[i] * s[i] * u
         sums[3, i] -= delta[i] * s[i]
 
 
 @_compiled
 def _start(
-    a: Any, r: Any, d: Any, detached: bool, u: Any, s: Any, delta: Any, of_membrane: Any, of_spikes: Any
+    neuron: Any,
+    detached: bool,
+    memory: Any,
+    held: Any,
+    s: Any,
+    delta: Any,
+    of_membrane: Any,
+    of_spikes: Any,
+    place: Any,
+    n: Any,
 ) -> None:
     """Gradients of the membrane and the spikes before the first step, from δ of that step."""
+    a, _, r, d, _ = neuron
     zero = delta.dtype.type(0)
-    for i in range(np.uint64(len(of_membrane))):
-        of_membrane[i] = delta[i] * (at(a, i) - at(r, i) * s[i])
-        of_spikes[i] = zero if detached else -delta[i] * (at(r, i) * u[i] + at(d, i))
+    for i in range(n):
+        of_membrane[place + i] = delta[i] * (at(a, i) - at(r, i) * s[i])
+        of_spikes[place + i] = zero if detached else -delta[i] * (at(r, i) * memory[held + i] + at(d, i))
+
+
+@_compiled
+def _add(row: Any, sums: Any, n: Any) -> None:
+    for i in range(n):
+        sums[i] += row[i]
 
 
 @_compiled
 def _backward(
     part: int,
-    num_parts: int,
+    record: Any,
     grad_spikes: Any,
     grad_membranes: Any,
     current: Any,
@@ -184,98 +238,120 @@ def _backward(
     gain: Any,
     start_membrane: Any,
     start_spikes: Any,
-    rest: Any,
-    strict: bool,
-    run: int,
-    num_pieces: int,
-    detached: bool,
-    surrogate: int,
-    width: Any,
-    scratch: Any,
+    memory: Any,
+    rows: Any,
     grad_current: Any,
     grad_membrane: Any,
     grad_fired: Any,
     sums: Any,
     gain_sums: Any,
 ) -> None:
-    """Gradients of the pieces of a part.
-
-    Args:
-        part, num_parts: as in ``kernels``.
-        grad_spikes: ``[T, N]``, in the dtype of the current.
-        grad_membranes: of all steps ``[T, N]``, of the last ``[1, N]``, or of none ``[0, N]``.
-        current, coefficients, gain, start_membrane, start_spikes, rest, strict, run, num_pieces: likewise.
-        detached: leave out the gradient through the spike in the reset.
-        surrogate: index into ``SURROGATES``.
-        width: of the surrogate, in the dtype of the state.
-        scratch: ``[T + 14, …]``, as long as a piece.
-        grad_current: output ``[T, N]``, in the dtype of the current.
-        grad_membrane: output, of the start's membrane ``[N]``, or ``[0]`` where it is not wanted; as the next.
-        grad_fired: output, of the start's spikes.
-        sums: gradients of the coefficients to add to, float64, ``[num_parts, …]`` shaped as they are.
-        gain_sums: those of the gain.
-    """
-    num_steps, num_values = current.shape
-    first_kept = num_steps - len(grad_membranes)
-    current, coefficients, gain, scratch = borrowed(current), borrowed(coefficients), borrowed(gain), borrowed(scratch)
-    start_membrane, start_spikes = borrowed(start_membrane), borrowed(start_spikes)
-    grad_spikes, grad_membranes, grad_current = borrowed(grad_spikes), borrowed(grad_membranes), borrowed(grad_current)
-    grad_membrane, grad_fired = borrowed(grad_membrane), borrowed(grad_fired)
-    into, gain_into = borrowed(sums)[part], borrowed(gain_sums)[part]
-    rows, row_sums, records = scratch[:8], scratch[8:13], scratch[13:]
-    rows[7] = 0
-    first, last = units(part, num_parts, num_values, run, num_pieces)
+    """Gradients of the pieces of a part; arrays as in ``BACKWARD``, the scratch in two."""
+    run, num_pieces, num_values, num_steps = record.run, record.num_pieces, record.num_values, record.num_steps
+    strict, detached, first_kept = record.strict != 0, record.detached != 0, record.first_kept
+    width = memory.dtype.type(record.width_of_surrogate)
+    length = np.uint64(record.length)
+    fired, delta, phi, row_sums = rows[0], rows[1], rows[2], rows[3:]
+    nought = np.uint64(num_steps + 1) * length  # a row of zeros after the membranes of all steps
+    clear(memory, nought, length)
+    into, gain_into = sums[part], gain_sums[part]
+    first, last = units(part, record.num_parts, num_values, run, num_pieces)
     for unit in range(first, last):
-        column = unit // num_pieces % coefficients.shape[1]
-        a, b, r = coefficients[0, column], coefficients[1, column], coefficients[2, column]
-        d, v = coefficients[3, column], coefficients[4, column]
-        lo, hi = bounds(unit, num_pieces, run, num_values)
-        n = max(hi - lo, 0)
-        s, s_next, delta, phi = rows[0, :n], rows[1, :n], rows[2, :n], rows[3, :n]
-        wide, wide_grad, out, none = rows[4, :n], rows[5, :n], rows[6, :n], rows[7, :n]
-        begin(rest, start_membrane, start_spikes, lo, hi, records[0, :n], s)
+        column = unit // num_pieces % record.columns
+        neuron = neuron_of(coefficients, column)
+        place, n = bounds(unit, num_pieces, run, num_values)
+        begin(record, start_membrane, start_spikes, place, n, memory, np.uint64(0), fired)
         for t in range(num_steps):
-            x = read(current[t, lo:hi], wide)
-            step(a, b, gain[t, column], r, d, v, strict, x, records[t, :n], s, records[t + 1, :n], s_next)
-            s, s_next = s_next, s
-        delta[:] = 0
-        if sums.ndim == 4:
-            row_sums[:] = 0
+            now, before = np.uint64(t * num_values) + place, np.uint64(t) * length
+            step(neuron, gain[t, column], strict, current, now, memory, before, before + length, fired, None, n)
+        clear(delta, np.uint64(0), n)
+        if sums.ndim == 4 and (unit - first) % _UNITS_TOGETHER == 0:
+            for k in range(5):
+                clear(row_sums[k], np.uint64(0), length)
         for t in range(num_steps - 1, -1, -1):
-            u = records[t + 1, :n]
-            held = u if t + 1 < num_steps else none
-            _derivative(surrogate, width, u, v, phi)
-            x, grad = read(current[t, lo:hi], wide), read(grad_spikes[t, lo:hi], wide_grad)
-            more = grad_membranes[t - first_kept, lo:hi] if t >= first_kept else none
-            now = target(grad_current[t, lo:hi], out)
-            neuron, g = (a, b, r, d, v), gain[t, column]
+            now, here = np.uint64(t * num_values) + place, np.uint64(t + 1) * length
+            held = here if t + 1 < num_steps else nought
+            more = grad_membranes if t >= first_kept else memory
+            kept = np.uint64((t - first_kept) * num_values) + place if t >= first_kept else nought
+            _derivative(record.surrogate, width, memory, here, neuron[4], phi, n)
+            g, options = gain[t, column], (strict, detached)
+            tensors = (current, now, memory, held, grad_spikes, more, kept, phi, delta, grad_current, n)
             if sums.ndim == 4:
-                both = row_sums, gain_into[t, column]
-                _back_channels(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now, *both)
+                _back_channels(neuron, g, *options, *tensors, row_sums, gain_into[t, column])
             else:
-                totals = _back_one_channel(neuron, g, strict, detached, x, u, held, grad, more, phi, delta, now)
+                totals = _back_one_channel(neuron, g, *options, *tensors)
                 for k in range(5):
                     into[k, column] += totals[k]
                 gain_into[t, column] += totals[5]
-            write(now, grad_current[t, lo:hi])
-        u = records[0, :n]
-        begin(rest, start_membrane, start_spikes, lo, hi, u, s)
+        begin(record, start_membrane, start_spikes, place, n, memory, np.uint64(0), fired)
         if sums.ndim == 4:
-            _start_channels(u, s, delta, row_sums)
-            for k in range(5):
-                _add(row_sums[k, :n], into[k, column])
+            _start_channels(memory, np.uint64(0), fired, delta, n, row_sums)
+            if (unit - first) % _UNITS_TOGETHER == _UNITS_TOGETHER - 1 or unit + 1 == last:
+                for k in range(5):
+                    _add(row_sums[k], into[k, column], np.uint64(run))
         else:
-            totals_of_start = _start_one_channel(u, s, delta)
+            totals_of_start = _start_one_channel(memory, np.uint64(0), fired, delta, n)
             for k in range(4):
                 into[k, column] += totals_of_start[k]
-        if len(grad_membrane):
-            _start(a, r, d, detached, u, s, delta, grad_membrane[lo:hi], grad_fired[lo:hi])
+        if record.of_start:
+            _start(neuron, detached, memory, np.uint64(0), fired, delta, grad_membrane, grad_fired, place, n)
 
 
 @_compiled
-def backward(next_part: Any, num_parts: int, *arguments: Any) -> None:
-    """Take parts as ``kernels.forward`` does; ``arguments`` are those of ``_backward`` from the spikes' gradient on."""
-    part = take(next_part)
-    while part < num_parts:
-        _backward(part, num_parts, *arguments)
-        part = take(next_part)
+def _take_parts(
+    counters: Any, record: Any, coefficients: Any, gain: Any, sums: Any, gain_sums: Any, kind: Any, state: Any
+) -> None:
+    """Run parts, one after another, as long as there is one that no other thread has taken."""
+    num_rows, length = record.num_steps + 10, record.length
+    own = values(record.scratch, (record.num_threads, num_rows * length), state)[take(counters[1:])]
+    membranes = (record.num_steps + 2) * length
+    memory, rows = own[:membranes], own[membranes:].reshape((8, length))
+    size, start_size = record.num_steps * record.num_values, record.has_start * record.num_values
+    of_start_size = record.of_start * record.num_values
+    inputs = (
+        values(record.grad_spikes, (size,), kind),
+        values(record.grad_membranes, ((record.num_steps - record.first_kept) * record.num_values,), state),
+        values(record.current, (size,), kind),
+        coefficients,
+        gain,
+        values(record.start_membrane, (start_size,), state),
+        values(record.start_spikes, (start_size,), state),
+    )
+    outputs = (
+        values(record.grad_current, (size,), kind),
+        values(record.grad_membrane, (of_start_size,), state),
+        values(record.grad_fired, (of_start_size,), state),
+        sums,
+        gain_sums,
+    )
+    part = take(counters)
+    while part < record.num_parts:
+        _backward(part, record, *inputs, memory, rows, *outputs)
+        part = take(counters)
+
+
+@cache
+def backward(kind: Any, state: Any, rows: bool) -> Any:
+    """As ``kernels.forward``, for a ``BACKWARD``."""
+
+    def with_numbers(block: Any) -> None:
+        record = carray(block, 1, BACKWARD)[0]
+        parts, steps, columns = record.num_parts, record.num_steps, record.columns
+        coefficients = values(record.coefficients, (5, columns), state)
+        gain = values(record.gain, (steps, columns), state)
+        sums = values(record.sums, (parts, 5, columns), np.float64)
+        gain_sums = values(record.gain_sums, (parts, steps, columns), np.float64)
+        counters = carray(block, 2, np.int64)
+        _take_parts(counters, record, coefficients, gain, sums, gain_sums, kind, state)
+
+    def with_rows(block: Any) -> None:
+        record = carray(block, 1, BACKWARD)[0]
+        parts, steps, columns, width = record.num_parts, record.num_steps, record.columns, record.width
+        coefficients = values(record.coefficients, (5, columns, width), state)
+        gain = values(record.gain, (steps, columns, width), state)
+        sums = values(record.sums, (parts, 5, columns, width), np.float64)
+        gain_sums = values(record.gain_sums, (parts, steps, columns, width), np.float64)
+        counters = carray(block, 2, np.int64)
+        _take_parts(counters, record, coefficients, gain, sums, gain_sums, kind, state)
+
+    return entry(with_rows if rows else with_numbers)

@@ -1,6 +1,6 @@
-"""Half types for compiled loops, which know none: a row of a tensor comes and goes as bits, and is float32 in between.
+"""Half types for compiled loops, which know none: a value comes and goes as bits, and is float32 in between.
 
-bfloat16 comes as uint16 and float16 as int16, which tells them apart; rows of other types pass as they are. So no
+bfloat16 comes as uint16 and float16 as int16, which tells them apart; values of other types pass as they are. So no
 tensor is ever converted as a whole. Rounding is to the nearest, ties to even, as in torch.
 """
 
@@ -71,57 +71,43 @@ def _to_float16(value: Any) -> Any:
     return np.int16(np.uint16(rounded | ((bits >> np.uint32(16)) & np.uint32(0x8000))))
 
 
-def read(source: Any, scratch: Any) -> Any:
-    """A row in the dtype of the state: ``source`` itself, or what it says in half type, in ``scratch``."""
+def load(source: Any, i: Any) -> Any:
+    """Value ``i`` of ``source`` in the dtype of the state."""
     raise NotImplementedError("runs in compiled loops only")
 
 
-def target(out: Any, scratch: Any) -> Any:
-    """Where a row is to be worked out in the dtype of the state: ``out`` itself, or ``scratch`` for a half type."""
-    raise NotImplementedError("runs in compiled loops only")
-
-
-def write(row: Any, out: Any) -> None:
-    """Round a row that was worked out in its ``target`` to ``out``; nothing is to do where that is ``out`` itself."""
+def store(value: Any, out: Any, i: Any) -> None:
+    """Round a value of the state's dtype to place ``i`` of ``out``; nothing where ``out`` is None."""
     raise NotImplementedError("runs in compiled loops only")
 
 
 # Numba asks that an overload and what it returns have the same signature, annotations included.
-@overload(read)
-def _read(source: Any, scratch: Any) -> Callable[..., Any]:  # noqa: ARG001
+@overload(load, inline="always")
+def _load(source: Any, i: Any) -> Callable[..., Any]:  # noqa: ARG001
     convert = _from_bfloat16 if source.dtype == types.uint16 else _from_float16
 
-    def itself(source: Any, scratch: Any) -> Any:  # noqa: ARG001
-        return source
+    def itself(source: Any, i: Any) -> Any:
+        return source[i]
 
-    def widen(source: Any, scratch: Any) -> Any:
-        for i in range(np.uint64(len(source))):
-            scratch[i] = convert(source[i])
-        return scratch[: len(source)]
+    def widen(source: Any, i: Any) -> Any:
+        return convert(source[i])
 
     return itself if isinstance(source.dtype, types.Float) else widen
 
 
-@overload(target)
-def _target(out: Any, scratch: Any) -> Callable[..., Any]:  # noqa: ARG001
-    def itself(out: Any, scratch: Any) -> Any:  # noqa: ARG001
-        return out
-
-    def apart(out: Any, scratch: Any) -> Any:
-        return scratch[: len(out)]
-
-    return itself if isinstance(out.dtype, types.Float) else apart
-
-
-@overload(write)
-def _write(row: Any, out: Any) -> Callable[..., Any]:  # noqa: ARG001
-    convert = _to_bfloat16 if out.dtype == types.uint16 else _to_float16
-
-    def nothing(row: Any, out: Any) -> None:
+@overload(store, inline="always")
+def _store(value: Any, out: Any, i: Any) -> Callable[..., Any]:  # noqa: ARG001
+    def nowhere(value: Any, out: Any, i: Any) -> None:
         pass
 
-    def narrow(row: Any, out: Any) -> None:
-        for i in range(np.uint64(len(out))):
-            out[i] = convert(row[i])
+    def itself(value: Any, out: Any, i: Any) -> None:
+        out[i] = value
 
-    return nothing if isinstance(out.dtype, types.Float) else narrow
+    if isinstance(out, types.NoneType):
+        return nowhere
+    convert = _to_bfloat16 if out.dtype == types.uint16 else _to_float16
+
+    def narrow(value: Any, out: Any, i: Any) -> None:
+        out[i] = convert(value)
+
+    return itself if isinstance(out.dtype, types.Float) else narrow

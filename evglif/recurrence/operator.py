@@ -1,27 +1,61 @@
 """The recurrence as one operator of torch: opaque to ``torch.compile``, with a backward of its own.
 
-It stores the current, and computes membranes again on the way back.
+From a neuron's values to its spikes, and from their gradient to those of the values: what a backend cannot work out
+from the values itself comes as the six coefficients. It stores the current and the values, and computes membranes again
+on the way back.
 """
+
+# mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from evglif.recurrence.coefficients import state_dtype
 
+_OPTIONS = "str form, float rest, bool strict, bool detach_reset, str surrogate, float width"
+_STATE = "Tensor? start_membrane, Tensor? start_spikes"
 
-@torch.library.custom_op("evglif::recurrence", mutates_args=())
-def recurrence(
+# Not torch.library.custom_op: what it does around a call takes longer than a step of a small layer.
+_library = torch.library.Library("evglif", "FRAGMENT")
+_library.define(
+    f"recurrence(Tensor current, Tensor[] values, {_STATE}, {_OPTIONS}, bool keep_trace, str backend) "
+    "-> (Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_library.define(
+    "recurrence_backward(Tensor? grad_spikes, Tensor? grad_membranes, Tensor current, Tensor[] values, "
+    f"{_STATE}, {_OPTIONS}, bool of_values, bool of_start, str backend) -> (Tensor, Tensor[], Tensor, Tensor)",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+recurrence = torch.ops.evglif.recurrence.default
+"""Spikes ``[T, B, C, …]`` and membranes, of all steps or the last; see ``cpu.forward``.
+
+Without a start, membranes begin at ``rest``, and no neuron has fired before. ``values`` are those of a form, see
+``Stored``, or with the form ``"coefficients"`` the six.
+"""
+
+recurrence_backward = torch.ops.evglif.recurrence_backward.default
+"""Gradients of current, values and the two initial states; see ``cpu.backward``.
+
+``of_values`` and ``of_start`` say which are needed; of others the values' are nought and the start's empty.
+"""
+
+
+def _forward(
     current: Tensor,
-    coefficients: Tensor,
-    gain: Tensor,
+    values: Sequence[Tensor],
     start_membrane: Tensor | None,
     start_spikes: Tensor | None,
+    form: str,
     rest: float,
     strict: bool,
     detach_reset: bool,
@@ -30,90 +64,49 @@ def recurrence(
     keep_trace: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    """Spikes ``[T, B, C, …]`` and membranes, of all steps or the last; see ``cpu.forward``.
-
-    Without a start, membranes begin at ``rest``, and no neuron has fired before.
-    """
     start = _start(backend, start_membrane, start_spikes, rest)
-    return _module(backend).forward(current, coefficients, gain, start, strict, keep_trace)  # type: ignore[no-any-return]
+    packed = _forms(backend).pack(form, values, len(current), current.shape[2])
+    return _module(backend).forward(current, *packed, start, strict, keep_trace)  # type: ignore[no-any-return]
 
 
-@recurrence.register_fake
-def _(
-    current: Tensor,
-    coefficients: Tensor,
-    gain: Tensor,
-    start_membrane: Tensor | None,
-    start_spikes: Tensor | None,
-    rest: float,
-    strict: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
-    keep_trace: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    trace = torch.empty_like(current if keep_trace else current[:1], dtype=state_dtype(current))
-    return torch.empty_like(current), trace
-
-
-@torch.library.custom_op("evglif::recurrence_backward", mutates_args=())
-def recurrence_backward(
-    grad_spikes: Tensor,
+def _backward(
+    grad_spikes: Tensor | None,
     grad_membranes: Tensor | None,
     current: Tensor,
-    coefficients: Tensor,
-    gain: Tensor,
+    values: Sequence[Tensor],
     start_membrane: Tensor | None,
     start_spikes: Tensor | None,
+    form: str,
     rest: float,
     strict: bool,
     detach_reset: bool,
     surrogate: str,
     width: float,
-    of_coefficients: bool,
+    of_values: bool,
     of_start: bool,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of current, coefficients, gain and the two initial states; see ``cpu.backward``.
-
-    ``of_coefficients`` and ``of_start`` say which are needed; others may hold anything, and those of the start nothing.
-    """
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    if grad_spikes is None:
+        grad_spikes = torch.zeros_like(current)
+    packed = _forms(backend).pack(form, values, len(current), current.shape[2])
     start = _start(backend, start_membrane, start_spikes, rest)
-    arguments: tuple[Any, ...] = (grad_spikes, grad_membranes, current, coefficients, gain, start, strict, detach_reset)
-    wanted = of_coefficients, of_start
-    *gradients, start_gradients = _module(backend).backward(*arguments, surrogate, width, *wanted)
+    arguments = grad_spikes, grad_membranes, current, *packed, start, strict, detach_reset, surrogate, width
+    of_current, *of_packed, of_states = _module(backend).backward(*arguments, of_values, of_start)
     if not of_start:
-        start_gradients = [torch.empty(0, dtype=state_dtype(current), device=current.device) for _ in range(2)]
-    return *gradients, *start_gradients
+        of_states = [torch.empty(0, dtype=state_dtype(current), device=current.device) for _ in range(2)]
+    if not of_values:
+        return of_current, [torch.zeros_like(value) for value in values], *of_states
+    return of_current, _forms(backend).unpack(form, values, *of_packed), *of_states
 
 
-@recurrence_backward.register_fake
-def _(
-    grad_spikes: Tensor,
-    grad_membranes: Tensor | None,
-    current: Tensor,
-    coefficients: Tensor,
-    gain: Tensor,
-    start_membrane: Tensor | None,
-    start_spikes: Tensor | None,
-    rest: float,
-    strict: bool,
-    detach_reset: bool,
-    surrogate: str,
-    width: float,
-    of_coefficients: bool,
-    of_start: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    dtype = state_dtype(current)
-    of_state = torch.empty_like(current[0], dtype=dtype) if of_start else current.new_empty(0, dtype=dtype)
-    gradients = torch.empty_like(current), torch.empty_like(coefficients), torch.empty_like(gain)
-    return *gradients, of_state, torch.empty_like(of_state)
-
-
+@cache
 def _module(backend: str) -> ModuleType:
     return import_module(f"evglif.recurrence.{backend}")
+
+
+@cache
+def _forms(backend: str) -> ModuleType:
+    return import_module(f"evglif.recurrence.{backend}_forms")
 
 
 def _start(backend: str, membrane: Tensor | None, spikes: Tensor | None, rest: float) -> Any:
@@ -121,21 +114,91 @@ def _start(backend: str, membrane: Tensor | None, spikes: Tensor | None, rest: f
     return rest if membrane is None or spikes is None else _module(backend).Start(membrane, spikes)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    *tensors, ctx.rest, ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, _, ctx.backend = inputs
-    ctx.save_for_backward(*tensors)
-    ctx.set_materialize_grads(False)
+def _forward_without_data(current: Tensor, *inputs: Any) -> tuple[Tensor, Tensor]:
+    keep_trace = inputs[-2]
+    trace = torch.empty_like(current if keep_trace else current[:1], dtype=state_dtype(current))
+    return torch.empty_like(current), trace
 
 
-def _backward(ctx: Any, grad_spikes: Tensor | None, grad_membranes: Tensor | None) -> tuple[Any, ...]:
-    tensors = ctx.saved_tensors
-    if grad_spikes is None:
-        grad_spikes = torch.zeros_like(tensors[0])
-    of_coefficients, of_start = any(ctx.needs_input_grad[1:3]), any(ctx.needs_input_grad[3:5])
-    options = (ctx.strict, ctx.detach_reset, ctx.surrogate, ctx.width, of_coefficients, of_start, ctx.backend)
-    gradients = recurrence_backward(grad_spikes, grad_membranes, *tensors, ctx.rest, *options)
-    needed = (gradient if need else None for gradient, need in zip(gradients, ctx.needs_input_grad, strict=False))
-    return *needed, *(None,) * 7
+def _backward_without_data(
+    _spikes: Tensor | None, _membranes: Tensor | None, current: Tensor, values: Sequence[Tensor], *options: Any
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    of_start, dtype = options[-2], state_dtype(current)
+    of_state = torch.empty_like(current[0], dtype=dtype) if of_start else current.new_empty(0, dtype=dtype)
+    return (
+        torch.empty_like(current),
+        [torch.empty_like(value) for value in values],
+        of_state,
+        torch.empty_like(of_state),
+    )
 
 
-recurrence.register_autograd(_backward, setup_context=_setup_context)
+class _Recurrence(torch.autograd.Function):
+    """The operator and its derivative, as a node of autograd's graph."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        keys: Any,
+        options: tuple[Any, ...],
+        keep_trace: bool,
+        backend: str,
+        current: Tensor,
+        start_membrane: Tensor | None,
+        start_spikes: Tensor | None,
+        *values: Tensor,
+    ) -> Any:
+        ctx.save_for_backward(current, start_membrane, start_spikes, *values)
+        ctx.set_materialize_grads(False)
+        ctx.options, ctx.backend = options, backend
+        arguments = current, values, start_membrane, start_spikes, *options, keep_trace, backend
+        return _below_autograd(keys, *arguments)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spikes: Tensor | None, grad_membranes: Tensor | None) -> tuple[Any, ...]:
+        current, membrane, spikes, *values = ctx.saved_tensors
+        of_start, of_values = any(ctx.needs_input_grad[5:7]), any(ctx.needs_input_grad[7:])
+        arguments = (
+            grad_spikes,
+            grad_membranes,
+            current,
+            values,
+            membrane,
+            spikes,
+            *ctx.options,
+            of_values,
+            of_start,
+            ctx.backend,
+        )
+        of_current, from_values, *from_start = recurrence_backward(*arguments)
+        gradients = of_current, *from_start, *from_values
+        needed = zip(gradients, ctx.needs_input_grad[4:], strict=True)
+        return None, None, None, None, *(gradient if need else None for gradient, need in needed)
+
+
+def _below_autograd(keys: Any, *arguments: Any) -> Any:
+    with torch._C._AutoDispatchBelowAutograd():
+        return recurrence.redispatch(keys & torch._C._after_autograd_keyset, *arguments)
+
+
+def _with_autograd(
+    keys: Any,
+    current: Tensor,
+    values: Sequence[Tensor],
+    start_membrane: Tensor | None,
+    start_spikes: Tensor | None,
+    *rest: Any,
+) -> Any:
+    *options, keep_trace, backend = rest
+    tensors = current, start_membrane, start_spikes, *values
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors):
+        return _Recurrence.apply(keys, tuple(options), keep_trace, backend, *tensors)
+    return _below_autograd(keys, current, values, start_membrane, start_spikes, *rest)
+
+
+_library.impl("recurrence", _forward, "CompositeExplicitAutograd")
+_library.impl("recurrence", _with_autograd, "Autograd", with_keyset=True)
+_library.impl("recurrence_backward", _backward, "CompositeExplicitAutograd")
+torch.library.register_fake("evglif::recurrence", _forward_without_data, lib=_library)
+torch.library.register_fake("evglif::recurrence_backward", _backward_without_data, lib=_library)

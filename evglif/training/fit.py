@@ -59,7 +59,7 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
                 watch.figures(row)
             history.append(row)
             if writes:
-                run.save(State(history, learner.state()), learner.weights)
+                run.save(State(history, learner.state(), learner.threads), learner.weights)
                 watch.log(row)
             check()
     return history

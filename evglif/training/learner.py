@@ -85,7 +85,12 @@ class Learner:
         fabric: the processes.
         recorder: what records steps on full batches, to do them as a whole; None for one operator at a time.
         say: told where a step cannot be recorded after all.
+
+    Attributes:
+        threads: of the processor, where a number was chosen.
     """
+
+    threads: int | None = None
 
     def __init__(
         self,
@@ -102,6 +107,9 @@ class Learner:
         self.model = model_from_spec(spec)
         if fabric.world_size > 1:
             synchronise_norms(self.model)
+        if recipe.checkpoint and fabric.world_size > 1:
+            raise ValueError("checkpoint: true is for one process; statistics of several would be exchanged twice")
+        self.model.recompute = recipe.checkpoint
         if recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.task = ClassificationTask(self.model, scale, recipe.loss, recipe.augment)

@@ -31,6 +31,8 @@ class Machine:
         num_nodes: nodes; None for one, or as many as torchrun or Slurm started.
         data_on_device: keep the whole training and validation split on the device, as integers.
         graphs: do training steps as a whole, recorded as a CUDA graph; None for where it is known to be safe.
+        threads: of the processor; None for as many as the network's layers are worth, see ``evglif.threads``. Torch's
+            own number is left to several processes, which share a machine, and to GPUs.
         log: ``"csv"`` writes ``metrics.csv`` alone, ``"tensorboard"`` also files for TensorBoard; ``"auto"`` is the
             second where TensorBoard is installed.
 
@@ -43,6 +45,7 @@ class Machine:
     num_nodes: int | None = None
     data_on_device: bool = False
     graphs: bool | None = None
+    threads: int | None = None
     log: str = "auto"
 
     def __post_init__(self) -> None:
@@ -52,7 +55,7 @@ class Machine:
             raise ValueError("accelerator cuda: torch sees no GPU here; choose cpu, or install torch for CUDA")
         if self.accelerator == "mps":
             self._check_mps()
-        for name in ("devices", "num_nodes"):
+        for name in ("devices", "num_nodes", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")

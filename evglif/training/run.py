@@ -35,6 +35,8 @@ from preprocessing.plain import brief, fitting, from_plain, json_text, parse_jso
 
 FORMAT = "evglif-training-state"
 VERSION = 1
+MOST_THREADS = 4096
+"""Of a processor; more is a damaged number."""
 STATE, RECIPE, METRICS, RESULTS = "state.pt", "recipe.yaml", "metrics.csv", "results.json"
 FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png")
 """What a run writes to its folder, beside TensorBoard's files; nothing else is ever removed from it."""
@@ -55,10 +57,12 @@ class State:
     Attributes:
         history: figures of every epoch so far.
         learner: what ``Learner.restore`` takes.
+        threads: of the processor, which sums round by; None where a run was not bound to a number.
     """
 
     history: list[Row]
     learner: dict[str, Any]
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,13 @@ class _Kept:
     history: list[dict[str, Any]]
     learner: dict[str, Any]
     best: str = ""
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if not self.history:
             raise ValueError("history is empty; expected an epoch at least")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ValueError(f"threads is {brief(self.threads)}; expected a number from 1 to {MOST_THREADS}")
         for number, row in enumerate(self.history, 1):
             wrong = [name for name, value in row.items() if type(value) not in (int, float)]
             if wrong or row.keys() != self.history[0].keys() or row.get("epoch") != number:
@@ -140,7 +147,7 @@ class Run:
             raise FileExistsError(f"{self.folder} holds another run: {differences}; {instead}")
         self._best = kept.best
         self._check_best(kept.history, instead)
-        return State(kept.history, kept.learner)
+        return State(kept.history, kept.learner, kept.threads)
 
     def _check_best(self, history: Sequence[Row], instead: str) -> None:
         """Make sure that ``best.pt`` is still what this run wrote; that of the last epoch is written anew."""

@@ -218,10 +218,10 @@ def test_the_operator_keeps_torchs_rules(backend, has_start):
     torch.manual_seed(0)
     like = {"dtype": torch.float64, "device": home(backend)}
     current = torch.randn(3, 2, 2, 5, **like, requires_grad=True)
-    coefficients = torch.rand(5, 2, **like, requires_grad=True)
-    gain = torch.rand(3, 2, **like, requires_grad=True)
+    values = [torch.rand(2, **like, requires_grad=True) for _ in range(7)]
+    values.append(torch.rand(3, 2, **like, requires_grad=True))
     start = torch.zeros(2, 2, 2, 5, **like) if has_start else (None, None)
-    arguments = (current, coefficients, gain, *start, 0.0, True, False, "rectangular", 1.0, True, backend)
+    arguments = (current, values, *start, "glif", 0.0, True, False, "rectangular", 1.0, True, backend)
     # Not test_aot_dispatch: a step is no smooth function, and its data-dependent checks fail for the reference too.
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(torch.ops.evglif.recurrence.default, arguments, test_utils=tests)

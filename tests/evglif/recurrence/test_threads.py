@@ -36,7 +36,7 @@ def threads_that_come(most):
         seen.add(threading.get_native_id())
         both.wait(30)
 
-    threads.run(work, most)
+    threads.run(threads.FUNCTION(lambda _: work()), 0, threads.number(most))
     return seen
 
 
@@ -46,20 +46,6 @@ def test_as_many_threads_as_torch_uses_and_never_more_than_asked_for():
     assert len(threads_that_come(16)) == 2
     assert caller in threads_that_come(2)
     assert threads_that_come(1) == {caller}
-
-
-@pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("raiser", ["calling", "other"])
-def test_what_a_thread_raises_is_raised(raiser):
-    caller, both = threading.get_native_id(), threading.Barrier(2)
-
-    def work():
-        both.wait(30)
-        if (threading.get_native_id() == caller) == (raiser == "calling"):
-            raise KeyboardInterrupt(raiser)
-
-    with pytest.raises(KeyboardInterrupt, match=raiser):
-        threads.run(work, 2)
 
 
 @pytest.mark.usefixtures("way")

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import random
 import signal
@@ -20,6 +21,7 @@ from evglif.provenance import Seen
 from evglif.recipe import Recipe, to_yaml
 from evglif.train import train
 from evglif.training import run
+from evglif.training.machine import Machine
 from evglif.training.optim import OptimConfig
 from evglif.training.run import BOARD
 from preprocessing.cache import FrameCache
@@ -235,3 +237,26 @@ def test_a_best_checkpoint_that_is_not_the_runs_own_is_noticed(cache_path, tmp_p
     best.unlink()
     with pytest.raises(FileExistsError, match=r"best\.pt, of epoch 1, is missing, and the run cannot go on"):
         of_folder().former()
+
+
+def test_recomputation_changes_nothing_and_may_begin_in_the_middle(never_stopped, cache_path, tmp_path, killed_after):
+    killed_after(left=5, replaced=True)
+    with pytest.raises(Killed):
+        train(recipe(), cache_path, tmp_path / "run", progress=False)
+    killed_after(left=100, replaced=True)
+    train(dataclasses.replace(recipe(), checkpoint=True), cache_path, tmp_path / "run", progress=False)
+    for name in ("curves.png", "confusion.png"):
+        (tmp_path / "run" / name).touch()
+    assert_same_run(tmp_path / "run", never_stopped)
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(cache_path, tmp_path, killed_after, capsys):
+    killed_after(left=5, replaced=True)
+    with pytest.raises(Killed):
+        train(recipe(), cache_path, tmp_path, progress=False, machine=Machine(threads=2))
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["threads"] == 2
+    killed_after(left=100, replaced=True)
+    before = torch.get_num_threads()
+    train(recipe(), cache_path, tmp_path)
+    assert "threads: 2 of" in capsys.readouterr().out
+    assert torch.get_num_threads() == before
