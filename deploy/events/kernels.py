@@ -5,13 +5,14 @@ worked on one after another, and inside a row all time steps of a pixel together
 in registers and the nearest cache. Dimensions:
 
     bits     uint64  [H, P, T, W, C/64]   bit c % 64 of word c // 64: channel c of a pixel, in plane P of step T
-    events   uint32  [H, P, T, W·C]       numbers x·C + c of the bits that are set, in their order, from the front
-    ends     int32   [H, P, T, W + 1]     where the events of pixel x begin, and those of x + 1
+    events   uint32  [H, L, T, …]         x·C + c of all that have fired, pixel by pixel, from the front
+    ends     int32   [H, L, T, W + 1]     where the events of pixel x begin, and those of x + 1
     numbers  float32 [H, T, W, C]         values that are no counts
 
 The events that a kernel of k pixels sees in one row of the input lie one after another, so that one loop adds their
-rows of weights ``[k, C_in, C_out]``. A count is worked off plane by plane from the highest, whose sums are doubled
-before the next one. Channels of outputs are padded to whole blocks.
+rows of weights ``[k, C_in, C_out]``. Small counts are in one list (L = 1), each so many times over. Large ones have a
+list a plane (L = P), of which the highest comes first, and sums are doubled before the next. Channels of outputs are
+padded to whole blocks.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -34,8 +35,8 @@ _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 CONV, SCALE = 0, 1
 ADD, AND, IAND = 0, 1, 2
 KIND, VARIANT, NUMBER_KIND, BLOCK, NUM_BLOCKS, WEIGHTS, ROW_BYTES = range(7)
-COUNTED, EVENTS, ENDS, NUMBERS, PLANES, STEPS, HEIGHT, WIDTH, CHANNELS = range(7, 16)
-KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, NUM_FIELDS = range(16, 23)
+COUNTED, EVENTS, ENDS, NUMBERS, LISTS, LIST_SIZE, STEPS, HEIGHT, WIDTH, CHANNELS = range(7, 17)
+KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, NUM_FIELDS = range(17, 24)
 """Fields of a term, int64: what it does with its source, and where that and its weights lie in memory."""
 
 
@@ -105,19 +106,18 @@ def _double(kind: int, sums: Any, shorts: Any, longs: Any, size: int) -> None:
 @_compiled
 def _spread(of: Any, scale: Any, current: Any, steps: int, block: int, first: int) -> None:
     """Current += scale · sums, of all steps; sums of one step are those of every step."""
+    size, begin = np.uint64(block), np.uint64(first)
     for t in range(np.uint64(len(current))):
-        row = current[t, first : first + block]
-        at = t * np.uint64(block) if steps > 1 else np.uint64(0)
-        added = of[at : at + np.uint64(block)]
-        for c in range(np.uint64(block)):
-            row[c] += scale[np.uint64(first) + c] * np.float32(added[c])
+        start = t * size if steps > 1 else np.uint64(0)
+        for c in range(size):
+            current[t, begin + c] += scale[begin + c] * np.float32(of[start + c])
 
 
 @_compiled
 def _convolve(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any, shorts: Any, longs: Any) -> None:
     """Add what one convolution gives a pixel to its current ``[T, C]``."""
     kind, number, block, counted = f[NUMBER_KIND], f[VARIANT], f[BLOCK], f[COUNTED]
-    planes, steps, height, width, channels = f[PLANES], f[STEPS], f[HEIGHT], f[WIDTH], f[CHANNELS]
+    lists, steps, height, width, channels = f[LISTS], f[STEPS], f[HEIGHT], f[WIDTH], f[CHANNELS]
     kernel_height, row_bytes, all_events, all_ends = f[KERNEL_HEIGHT], f[ROW_BYTES], f[EVENTS], f[ENDS]
     sum_bytes = block * (2 if kind == SHORT else 4)
     top, left = y * f[STRIDE_Y] - f[PAD_Y], x * f[STRIDE_X] - f[PAD_X]
@@ -125,18 +125,19 @@ def _convolve(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any, short
     slab = f[KERNEL_WIDTH] * channels * row_bytes
     for b in range(f[NUM_BLOCKS]):
         address = _begin(kind, sums, shorts, longs, steps * block)
-        for plane in range(planes - 1, -1, -1):
-            if plane < planes - 1:
+        for each in range(lists - 1, -1, -1):
+            if each < lists - 1:
                 _double(kind, sums, shorts, longs, steps * block)
             for ky in range(max(-top, 0), min(kernel_height, height - top)):
                 weights = f[WEIGHTS] + (b * kernel_height + ky) * slab
                 for t in range(steps):
                     if counted:
-                        line = ((top + ky) * planes + plane) * steps + t
+                        line = ((top + ky) * lists + each) * steps + t
                         ends = all_ends + line * (width + 1) * 4
-                        base, rows = weights - left * channels * row_bytes, all_events + line * width * channels * 4
+                        base, rows = weights - left * channels * row_bytes, all_events + line * f[LIST_SIZE] * 4
                         start, stop = end_of(ends, lo), end_of(ends, hi)
-                        add_rows(number, address + t * sum_bytes, base, rows, start, stop)
+                        if start < stop:
+                            add_rows(number, address + t * sum_bytes, base, rows, start, stop)
                     else:
                         line = ((top + ky) * steps + t) * width
                         base = weights + (lo - left) * channels * row_bytes
@@ -158,11 +159,11 @@ def _add_scaled(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any) -> 
         step = min(t, steps - 1)
         if f[COUNTED]:
             sums[:channels] = 0
-            for plane in range(f[PLANES]):
-                line = (y * f[PLANES] + plane) * steps + step
-                ends, events = f[ENDS] + line * (f[WIDTH] + 1) * 4, f[EVENTS] + line * f[WIDTH] * channels * 4
+            for each in range(f[LISTS]):
+                line = (y * f[LISTS] + each) * steps + step
+                ends, events = f[ENDS] + line * (f[WIDTH] + 1) * 4, f[EVENTS] + line * f[LIST_SIZE] * 4
                 for i in range(end_of(ends, x), end_of(ends, x + 1)):
-                    sums[end_of(events, i) - x * channels] += np.float32(1 << plane)
+                    sums[end_of(events, i) - x * channels] += np.float32(1 << each)
         else:
             first = ((y * steps + step) * f[WIDTH] + x) * channels
             for c in range(channels):
@@ -177,39 +178,46 @@ def _fire(current: Any, coefficients: Any, gain: Any, strict: int, u: Any, s: An
 
     Operations come in the order of the recurrence's reference and are never fused.
     """
-    a, b, r, d, v = coefficients[0], coefficients[1], coefficients[2], coefficients[3], coefficients[4]
-    for t in range(len(current)):
-        g, now = gain[min(t, len(gain) - 1)], current[t]
-        for c in range(np.uint64(len(u))):
-            update = a[c] * u[c] - b[c] + g[c] * now[c]
-            update -= s[c] * (r[c] * u[c] + d[c])
+    size = np.uint64(len(u))
+    thresholds, membranes = coefficients.ctypes.data + 4 * size * np.uint64(4), u.ctypes.data
+    for t in range(np.uint64(len(current))):
+        row = min(t, np.uint64(len(gain) - 1))
+        for c in range(size):
+            update = coefficients[0, c] * u[c] - coefficients[1, c] + gain[row, c] * current[t, c]
+            update -= s[c] * (coefficients[2, c] * u[c] + coefficients[3, c])
+            v = coefficients[4, c]
             u[c] = update
-            spike = update > v[c] if strict else update >= v[c]
+            spike = update > v if strict else update >= v
             s[c] = np.float32(1) if spike else np.float32(0)
-        bits[t, x, :] = 0
-        for c in range(0, len(u), 16):
-            found = np.uint64(fired(u.ctypes.data + c * 4, v.ctypes.data + c * 4, strict))
-            bits[t, x, c // 64] |= found << np.uint64(c % 64)
+        for w in range(np.uint64(bits.shape[2])):
+            word = np.uint64(0)
+            for c in range(w * np.uint64(64), min(size, (w + np.uint64(1)) * np.uint64(64)), np.uint64(16)):
+                found = np.uint64(fired(membranes + c * np.uint64(4), thresholds + c * np.uint64(4), strict))
+                word |= found << (c % np.uint64(64))
+            bits[t, x, w] = word
 
 
 @_compiled
 def _list_row(bits: Any, channels: int, events: Any, ends: Any) -> None:
-    """The events of a row: bits ``[P, T, W, words]`` → events ``[P, T, W·C]`` and where those of a pixel end."""
+    """The events of a row: bits ``[P, T, W, words]`` → events and where those of a pixel end, see above."""
     num_planes, num_steps, width, num_words = bits.shape
-    for p in range(num_planes):
+    num_lists = len(events)
+    for p in range(num_lists):
         for t in range(num_steps):
-            line, end = events[p, t], ends[p, t]
             n = np.uint64(0)
-            end[0] = 0
+            ends[p, t, 0] = 0
             for x in range(width):
                 for w in range(num_words):
-                    left = bits[p, t, x, w]
                     first = np.uint64(x * channels + w * 64)
-                    while left:
-                        line[n] = np.uint32(first + lowest(left))
-                        left &= left - np.uint64(1)
-                        n += np.uint64(1)
-                end[x + 1] = n
+                    for plane in range(p, p + 1 if num_lists > 1 else num_planes):
+                        times = np.uint64(1 if num_lists > 1 else 1 << plane)
+                        left = bits[plane, t, x, w]
+                        while left:
+                            for _ in range(times):
+                                events[p, t, n] = np.uint32(first + lowest(left))
+                                n += np.uint64(1)
+                            left &= left - np.uint64(1)
+                ends[p, t, x + 1] = n
 
 
 @_compiled

@@ -13,6 +13,8 @@ from deploy.events.file import Model
 from deploy.events.plan import INPUT, Join, Layer, Operation, Shape
 
 Floats = NDArray[np.float32]
+_MOST_REPEATED = 7
+"""Sums of spikes, most of which are 1, are quickest as one list; means of pixels, which are large, plane by plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,17 +78,17 @@ class Buffers:
     def _value(self, shape: Shape, heard: bool) -> Value:
         steps = min(shape.steps, self._steps)
         height, width, channels, planes = shape.height, shape.width, shape.channels, shape.planes
-        counted, numbers = (0, 0, 0, 0), (height, steps, width, channels)
-        bits: tuple[int, ...] = (0, 0, 0, 0, 0)
+        bits, numbers = (0, 0, 0, 0, 0), (height, steps, width, channels)
         if shape.unit is not None:
-            bits, counted, numbers = (height, planes, steps, width, -(-channels // 64)), (height, planes, steps), (0,) * 4
-        listed = heard and shape.unit is not None
+            bits, numbers = (height, planes, steps, width, -(-channels // 64)), (0, 0, 0, 0)
+        lists, most = (1, shape.most) if shape.most <= _MOST_REPEATED else (planes, 1)
+        listed = (height, lists, steps) if heard and shape.unit is not None else None
         return Value(
             shape,
             steps,
             self._array(bits, np.uint64),
-            self._array((*counted, width * channels) if listed else (0,) * 4, np.uint32),
-            self._array((*counted, width + 1) if listed else (0,) * 4, np.int32),
+            self._array((*listed, width * channels * most) if listed else (0,) * 4, np.uint32),
+            self._array((*listed, width + 1) if listed else (0,) * 4, np.int32),
             self._array(numbers, np.float32),
         )
 

@@ -148,7 +148,8 @@ class _Writer:
         self.constants, given = placeholders(program)
         self.found[given[0]], self.maps[INPUT] = INPUT, frame
         for node in program.graph.nodes:
-            if node.op == "call_function" and any(each in self.found for each in node.all_input_nodes):
+            is_value = isinstance(node.meta.get("val"), Tensor)  # and no size
+            if is_value and any(each in self.found for each in node.all_input_nodes):
                 self._run(node)
         logits = program.graph.output_node().args[0][0]
         self.name(logits, LOGITS)
