@@ -26,10 +26,11 @@ def encoded(model: Model, frames: Floats, step: int | None = None) -> Floats:
     plan, steps = model.plan, model.metadata.steps
     if plan.std:
         mean, std = (model.tensors[name][:, None, None] for name in (plan.mean, plan.std))
-        frames = (frames - mean) / std
+        normal: Floats = (frames - mean) / std
+        frames = normal
     if plan.encoder != "latency":
         return frames
     first = np.round((np.float32(1) - frames.clip(0, 1)) * np.float32(steps - 1))
-    numbers = np.arange(steps, dtype=np.float32) if step is None else np.float32([step])
-    spikes = (numbers[:, None, None, None] == first) & (frames > 0)
-    return spikes.astype(np.float32)
+    numbers = np.arange(steps) if step is None else np.array([step])
+    spikes: Floats = ((numbers[:, None, None, None] == first) & (frames > 0)).astype(np.float32)
+    return spikes

@@ -26,7 +26,7 @@ from deploy.running.metadata import KEY, ModelMetadata
 SUFFIX = ".events"
 VERSION = 1
 PLAN, VERSION_KEY, TEXTS = "events", "events_version", "__metadata__"
-DTYPES = {"F32": np.dtype("<f4"), "I8": np.dtype("i1")}
+DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I8": np.dtype("i1")}
 _MOST_HEADER = 100_000_000
 _EXPORT = "export one with python -m deploy.export --format events"
 
@@ -57,7 +57,9 @@ def model_of(plan: Plan, tensors: Mapping[str, NDArray[Any]], metadata: ModelMet
     width, height = metadata.size
     found = shapes(plan, tensors, (len(metadata.channels), height, width), metadata.steps)
     if found["logits"].channels != len(metadata.classes):
-        raise ValueError(f"the plan has {found['logits'].channels} logits, its description {len(metadata.classes)} classes")
+        raise ValueError(
+            f"the plan has {found['logits'].channels} logits, its description {len(metadata.classes)} classes"
+        )
     return Model(plan, tensors, found, metadata)
 
 
@@ -146,7 +148,9 @@ def _tensors(header: Mapping[str, Any], data: memoryview) -> dict[str, NDArray[A
             raise ValueError(f"tensor {name!r} is of an unknown kind: {str(entry)[:80]}")
         start, end = end, end + prod(shape) * dtype.itemsize
         if offsets != [start, end]:
-            raise ValueError(f"tensor {name!r} lies at {offsets}, not at {[start, end]} as its shape and the others say")
+            raise ValueError(
+                f"tensor {name!r} lies at {offsets}, not at {[start, end]} as its shape and the others say"
+            )
         if end > len(data):
             raise ValueError(f"the file is cut short: tensor {name!r} ends at byte {end} of {len(data)}")
         tensors[name] = np.frombuffer(data[start:end], dtype).reshape(shape)

@@ -344,7 +344,7 @@ def join(
 def pool(
     counter: Any, largest: int, source: Any, height: int, width: int, channels: int, bits: Any, events: Any, ends: Any
 ) -> None:
-    """Counts of windows of ``height`` × ``width`` pixels added up, or for spikes their largest; the rest as in ``join``."""
+    """Counts of windows of pixels added up, or for spikes their largest; the rest as in ``join``."""
     num_rows, num_planes, num_steps, num_columns, num_words = bits.shape
     total = np.empty(num_planes, np.uint64)
     y = take(counter)

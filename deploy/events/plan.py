@@ -150,7 +150,8 @@ class Plan:
         operations = values["operations"]
         if not isinstance(operations, list):
             raise ValueError(f"the plan's operations are no list but {_short(operations)}")
-        return cls(*(_text(values, name) for name in ("encoder", "mean", "std")), tuple(map(_operation, operations)))
+        encoder, mean, std = (_text(values, name) for name in ("encoder", "mean", "std"))
+        return cls(encoder, mean, std, tuple(map(_operation, operations)))
 
 
 def _operation(values: Any) -> Operation:
@@ -175,8 +176,8 @@ def _operation(values: Any) -> Operation:
 
 def _term(values: Any, name: str) -> Term:
     values = _fields(values, f"a term of {name}", Term)
-    pairs = {key: _pair(values[key], name) for key in ("stride", "padding")}
-    return Term(**{key: _text(values, key) for key in ("source", "weights", "scales", "sums")}, **pairs)
+    source, weights, scales, sums = (_text(values, key) for key in ("source", "weights", "scales", "sums"))
+    return Term(source, weights, _pair(values["stride"], name), _pair(values["padding"], name), scales, sums)
 
 
 def _neuron(values: Any, name: str) -> Neuron | None:
@@ -348,9 +349,7 @@ def _layer(operation: Layer, known: Mapping[str, Shape], tensors: Tensors, steps
     return Shape(height, width, channels, 1.0, 1, steps)
 
 
-def _term_size(
-    term: Term, name: str, channels: int, known: Mapping[str, Shape], tensors: Tensors
-) -> tuple[int, int]:
+def _term_size(term: Term, name: str, channels: int, known: Mapping[str, Shape], tensors: Tensors) -> tuple[int, int]:
     source = _source(known, term.source, name)
     weights = _tensor(tensors, term.weights, name, None, floats=term.sums == "float32")
     if weights.ndim == 1:
@@ -361,7 +360,9 @@ def _term_size(
         raise ValueError(
             f"{name!r} has {channels} channels and sees {source.channels}, its weights have the shape {weights.shape}"
         )
-    if min(term.stride) < 1 or not all(0 <= each < size for each, size in zip(term.padding, weights.shape, strict=False)):
+    if min(term.stride) < 1 or not all(
+        0 <= each < size for each, size in zip(term.padding, weights.shape, strict=False)
+    ):
         raise ValueError(f"{name!r} has a stride of {term.stride} and a padding of {term.padding} pixels")
     if term.sums != "float32":
         _check_sums(term, name, weights, source, tensors)
@@ -396,9 +397,7 @@ def _source(known: Mapping[str, Shape], name: str, where: str) -> Shape:
     return known[name]
 
 
-def _tensor(
-    tensors: Tensors, name: str, where: str, length: int | None = -1, floats: bool = True
-) -> NDArray[Any]:
+def _tensor(tensors: Tensors, name: str, where: str, length: int | None = -1, floats: bool = True) -> NDArray[Any]:
     """A tensor by its name, finite and of its kind; a vector unless ``length`` is None, of so many values if not -1."""
     if name not in tensors:
         raise ValueError(f"{where!r} needs the tensor {name!r}, which the file does not hold")

@@ -31,7 +31,8 @@ def _run(model: Model, operation: Operation, values: Values) -> Array:
         return _layer(model, operation, values)
     if isinstance(operation, Mean):
         source = values[operation.source]
-        return source.sum(0, keepdims=True) / np.float32(len(source))
+        mean: Array = source.sum(0, keepdims=True) / np.float32(len(source))
+        return mean
     if isinstance(operation, Pool):
         return _pool(operation, values[operation.source])
     return _join(operation, values)
@@ -49,7 +50,8 @@ def _pool(operation: Pool, source: Array) -> Array:
     steps, channels, height, width = source.shape
     cut = source[:, :, : height // y * y, : width // x * x]
     windows = cut.reshape(steps, channels, height // y, y, width // x, x)
-    return windows.max((3, 5)) if operation.how == "max" else windows.mean((3, 5), dtype=np.float32)
+    pooled: Array = windows.max((3, 5)) if operation.how == "max" else windows.mean((3, 5), dtype=np.float32)
+    return pooled
 
 
 def _layer(model: Model, operation: Layer, values: Values) -> Array:
@@ -80,7 +82,8 @@ def convolved(source: Array, weights: NDArray[np.generic], term: Term) -> NDArra
     padding = ((0, 0), (0, 0), *((each, each) for each in term.padding))
     padded = np.pad(source.astype(np.float64), padding)
     windows = sliding_window_view(padded, weights.shape[:2], (2, 3))[:, :, :: term.stride[0], :: term.stride[1]]
-    return np.einsum("tiyxab,abio->toyx", windows, weights.astype(np.float64), optimize=True)
+    sums: NDArray[np.float64] = np.einsum("tiyxab,abio->toyx", windows, weights.astype(np.float64), optimize=True)
+    return sums
 
 
 def fire(model: Model, neuron: Neuron, current: Array) -> Array:

@@ -40,14 +40,17 @@ class Value:
         octets = self.bits.astype("<u8").view(np.uint8)
         planes = np.unpackbits(octets, axis=-1, count=self.shape.channels, bitorder="little")
         worth = (1 << np.arange(self.shape.planes)).astype(np.float32)
-        return np.einsum("hptwc,p->tchw", planes, worth, dtype=np.float32)
+        counts: Floats = np.einsum("hptwc,p->tchw", planes, worth, dtype=np.float32)
+        return counts
 
     def mean_over_time(self) -> Floats:
         """In true units, ``[H, W, C]``."""
         if self.shape.unit is None:
-            return self.numbers.sum(1) / np.float32(self.steps)
-        total = self.counts().sum(0).transpose(1, 2, 0)
-        return total * np.float32(self.shape.unit) / np.float32(self.steps)
+            total: Floats = self.numbers.sum(1)
+        else:
+            total = self.counts().sum(0).transpose(1, 2, 0) * np.float32(self.shape.unit)
+        mean: Floats = total / np.float32(self.steps)
+        return mean
 
 
 class Buffers:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +72,8 @@ class Worker:
             for other in others:
                 if not other.cancel():
                     other.result()
-        return self.values[LOGITS].numbers[0, 0, 0].copy()
+        logits: Floats = self.values[LOGITS].numbers[0, 0, 0].copy()
+        return logits
 
     def _job(self, operation: Operation) -> tuple[Job, int]:
         """What runs an operation, and about how many additions that takes; 0 where it cannot be shared out."""

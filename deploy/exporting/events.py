@@ -66,9 +66,9 @@ class EventsModel:
     def __init__(self, network: Network, precision: str = "fp32") -> None:
         spec = network.spec
         writer = _Writer()
-        normalised = [writer.tensor(name, getattr(network, name)) for name in ("mean", "std") if spec.mean]
+        mean, std = (writer.tensor(name, getattr(network, name)) if spec.mean else "" for name in ("mean", "std"))
         operations = writer.operations_of(_OneStep(network), (spec.in_channels, *spec.size[::-1]))
-        self.plan = Plan(spec.encoder, *(normalised or ("", "")), operations)
+        self.plan = Plan(spec.encoder, mean, std, operations)
         self.tensors = writer.tensors
         self._vectors, self._frame = writer.vectors, (spec.in_channels, *spec.size[::-1])
         self._steps = spec.steps
@@ -208,7 +208,9 @@ class _Writer:
     def convolved(self, node: Node, source: Node, weights: Array, bias: Array | None, **how: Any) -> _Sum:
         """A convolution ``[C, C_in, k_y, k_x]`` of a node's value."""
         name = self.tensor(f"{_where(node)}.{node.name}.weight", weights.transpose(2, 3, 1, 0))
-        return _Sum((Term(self.name(source), name, **how),), np.zeros(len(weights), np.float32) if bias is None else bias)
+        return _Sum(
+            (Term(self.name(source), name, **how),), np.zeros(len(weights), np.float32) if bias is None else bias
+        )
 
     def layer(self, node: Node, current: _Sum, name: str, neuron: Neuron | None = None, rectify: bool = False) -> str:
         """Add the operation that makes a current, or spikes of it."""
@@ -340,8 +342,7 @@ def _recurrence(to: _Writer, node: Node) -> Found:
     current, *values, rest, strict = arguments(node)
     name = _where(node)
     coefficients = {
-        each: to.tensor(f"{name}.{each}", to.constants[value])
-        for each, value in zip(COEFFICIENTS, values, strict=True)
+        each: to.tensor(f"{name}.{each}", to.constants[value]) for each, value in zip(COEFFICIENTS, values, strict=True)
     }
     neuron = Neuron(**coefficients, rest=float(rest), strict=bool(strict))
     return to.layer(node, to.sum(current), name, neuron)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from deploy.exporting.events import EventsModel, open_events
 from deploy.exporting.nir.graph import NIRModel, open_nir
 from deploy.exporting.onnx.model import open_onnx, step_model, unrolled_model
 from deploy.exporting.onnx.quantize import reduced
@@ -62,6 +63,10 @@ def _onnx_step(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, d
     return model, {"form": "step", "states": network.states}
 
 
+def _events(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
+    return EventsModel(prepared(checkpoint.model, options.fold), options.precision), {}
+
+
 def _of_network(kind: Callable[[Network], Built]) -> Build:
     return lambda checkpoint, options: (kind(prepared(checkpoint.model, options.fold)), {})
 
@@ -73,6 +78,7 @@ FORMATS: dict[str, Format] = {
         ".ts", _of_network(TorchScriptModel), open_torchscript, 'torch.jit.load("{out}"), or load it with libtorch'
     ),
     "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, 'torch.export.load("{out}").module()'),
+    "events": Format(".events", _events, open_events, "python -m deploy.infer {out} RECORDING [--stream]"),
     "nir": Format(".nir", _of_network(NIRModel), open_nir, 'nir.read("{out}"), then any simulator that reads NIR'),
 }
 """Every format of ``deploy.exporting.options.FORMATS``."""

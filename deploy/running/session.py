@@ -7,15 +7,17 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.running.metadata import KEY, ModelMetadata
 from deploy.running.protobuf import external_files
-from deploy.running.quiet import onnxruntime
 from preprocessing.events import SensorError
+
+if TYPE_CHECKING:  # imported by the first file that needs it
+    from deploy.running.quiet import onnxruntime
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
@@ -177,6 +179,8 @@ def _outside(data: memoryview, path: Path) -> list[str]:
 
 
 def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.InferenceSession:
+    from deploy.running.quiet import onnxruntime
+
     known = onnxruntime.get_available_providers()
     if not set(providers) <= set(known):
         raise ValueError(f"onnxruntime has the providers {', '.join(known)} here, got {', '.join(providers)}")
