@@ -52,6 +52,10 @@ class Engine:
         worker.run(frames, self._pool, self.threads)
         return worker.values
 
+    def seconds(self, frames: Floats) -> dict[str, float]:
+        """How long every value of one sample ``[T, C, H, W]`` takes to make, on one thread."""
+        return self._worker(0).seconds(frames)
+
     def at_rest(self) -> State:
         """The state before the first step of one sample."""
         shapes = self.model.shapes

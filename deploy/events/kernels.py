@@ -26,7 +26,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from deploy.events.vectors import FLOAT, SHORT, add_products, add_rows, fired, lowest
+from deploy.events.vectors import FLOAT, GROUP, SHORT, add_products, add_rows, fire, lowest
 from preprocessing.compiled import keep_somewhere
 
 keep_somewhere(__file__)
@@ -173,27 +173,20 @@ def _add_scaled(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any) -> 
 
 
 @_compiled
-def _fire(current: Any, coefficients: Any, gain: Any, strict: int, u: Any, s: Any, bits: Any, x: int) -> None:
-    """Run the neurons of a pixel over its current ``[T, C]``; what fires goes to ``bits`` ``[T, W, words]``.
-
-    Operations come in the order of the recurrence's reference and are never fused.
-    """
-    size = np.uint64(len(u))
-    thresholds, membranes = coefficients.ctypes.data + 4 * size * np.uint64(4), u.ctypes.data
-    for t in range(np.uint64(len(current))):
-        row = min(t, np.uint64(len(gain) - 1))
-        for c in range(size):
-            update = coefficients[0, c] * u[c] - coefficients[1, c] + gain[row, c] * current[t, c]
-            update -= s[c] * (coefficients[2, c] * u[c] + coefficients[3, c])
-            v = coefficients[4, c]
-            u[c] = update
-            spike = update > v if strict else update >= v
-            s[c] = np.float32(1) if spike else np.float32(0)
-        for w in range(np.uint64(bits.shape[2])):
+def _fire_pixel(current: Any, coefficients: Any, gain: Any, strict: int, u: Any, s: Any, bits: Any, x: int) -> None:
+    """Run the neurons of a pixel over its current ``[T, C]``; what fires goes to ``bits`` ``[T, W, words]``."""
+    num_steps, channels = current.shape
+    stride = 4 * channels
+    at, of_gain, of_current = coefficients.ctypes.data, gain.ctypes.data, current.ctypes.data
+    of_u, of_s = u.ctypes.data, s.ctypes.data
+    for t in range(num_steps):
+        of_row = of_gain + min(t, len(gain) - 1) * stride
+        for w in range(bits.shape[2]):
             word = np.uint64(0)
-            for c in range(w * np.uint64(64), min(size, (w + np.uint64(1)) * np.uint64(64)), np.uint64(16)):
-                found = np.uint64(fired(membranes + c * np.uint64(4), thresholds + c * np.uint64(4), strict))
-                word |= found << (c % np.uint64(64))
+            for c in range(w * 64, min(channels, (w + 1) * 64), GROUP):
+                i = 4 * c
+                found = fire(at + i, stride, of_row + i, of_current + t * stride + i, of_u + i, of_s + i, strict)
+                word |= found << np.uint64(c % 64)
             bits[t, x, w] = word
 
 
@@ -280,7 +273,7 @@ def layer(
                     u[:], s[:] = before[y, x, 0], before[y, x, 1]
                 else:
                     u[:], s[:] = rest, np.float32(0)
-                _fire(current, coefficients, gain, strict, u, s, bits[y, 0], x)
+                _fire_pixel(current, coefficients, gain, strict, u, s, bits[y, 0], x)
                 if len(after):
                     after[y, x, 0], after[y, x, 1] = u, s
             else:

@@ -18,6 +18,9 @@ from numba.extending import intrinsic
 LANES = (4, 8, 16)
 """Numbers of 32 bits in a vector: 128, 256 and 512 bits."""
 
+GROUP = 16
+"""Neurons that fire together."""
+
 FLOAT, SHORT, LONG = 0, 1, 2
 """fp32 weights and sums; int8 weights with int16 sums; int8 weights with int32 sums."""
 KINDS = (FLOAT, SHORT, LONG)
@@ -187,21 +190,33 @@ Addresses of: a block of sums; the row of values[start]; float32 values. fp32 al
 """
 
 
-def _fired(_: Any, membranes: Any, thresholds: Any, strict: Any) -> Any:
+def _fire(_: Any, coefficients: Any, stride: Any, gain: Any, current: Any, u: Any, s: Any, strict: Any) -> Any:
     def build(_context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        membranes, thresholds, strict = arguments
-        kind = ir.VectorType(_F32, 16)
-        u, v = (builder.load(_pointer(builder, each, kind)) for each in (membranes, thresholds))
-        u.align = v.align = 4
-        above, reached = builder.fcmp_ordered(">", u, v), builder.fcmp_ordered(">=", u, v)
-        bits = [builder.bitcast(each, _I16) for each in (above, reached)]
-        return builder.zext(builder.select(builder.trunc(strict, ir.IntType(1)), *bits), _I64)
+        coefficients, stride, *addresses, strict = arguments
+        kind = ir.VectorType(_F32, GROUP)
+        rows = [builder.add(coefficients, builder.mul(stride, _I64(row))) for row in range(5)]
+        pointers = [_pointer(builder, each, kind) for each in (*rows, *addresses)]
+        a, b, r, d, v, g, x, u, s = (builder.load(each) for each in pointers)
+        for each in (a, b, r, d, v, g, x, u, s):
+            each.align = 4
+        update = builder.fadd(builder.fsub(builder.fmul(a, u), b), builder.fmul(g, x))
+        update = builder.fsub(update, builder.fmul(s, builder.fadd(builder.fmul(r, u), d)))
+        above, reached = builder.fcmp_ordered(">", update, v), builder.fcmp_ordered(">=", update, v)
+        spikes = builder.select(builder.trunc(strict, ir.IntType(1)), above, reached)
+        builder.store(update, pointers[-2]).align = 4
+        builder.store(builder.uitofp(spikes, kind), pointers[-1]).align = 4
+        return builder.zext(builder.bitcast(spikes, ir.IntType(GROUP)), _I64)
 
-    return types.int64(types.int64, types.int64, types.int64), build
+    return types.uint64(*(types.int64,) * 7), build
 
 
-fired: Any = intrinsic(_fired)
-"""``fired(membranes, thresholds, strict)``: 16 bits, of U > v, or U ≥ v where strict is 0, at two addresses."""
+fire: Any = intrinsic(_fire)
+"""``fire(coefficients, stride, gain, current, u, s, strict)``: a step of ``GROUP`` neurons; the bits of their spikes.
+
+U and S become those of the next step; the neurons fire at U > v, or where strict is 0 at U ≥ v. Operations come in the
+order of the recurrence's reference and are never fused. Addresses of: a in rows a, b, r, d, v, so many bytes apart; g;
+X; U and S of the step before.
+"""
 
 
 def _lowest(_: Any, bits: Any) -> Any:

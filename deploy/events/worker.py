@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,16 @@ class Worker:
         for (name, gain), old, new in zip(neurons, state, after, strict=True):
             self._state[name] = (gain if len(gain) == 1 else gain[step : step + 1], old, new)
         return self._run(encoded(self._model, frame[None], step), threads, num_threads), after
+
+    def seconds(self, frames: Floats) -> dict[str, float]:
+        """How long every value of a sample takes to make."""
+        self.values[INPUT].numbers[:] = encoded(self._model, frames).transpose(2, 0, 3, 1)
+        taken = {}
+        for operation, (job, _) in zip(self._model.plan.operations, self._jobs, strict=True):
+            start = perf_counter()
+            job(np.zeros(1, np.int64))
+            taken[operation.out] = perf_counter() - start
+        return taken
 
     def _run(self, given: Floats, threads: Executor | None, num_threads: int) -> Floats:
         self.values[INPUT].numbers[:] = given.transpose(2, 0, 3, 1)

@@ -23,7 +23,7 @@ Job = Callable[[Floats], Floats]
 """Frames ``[B, T, C, H, W]`` → logits ``[B, K]``."""
 
 FROM_CHECKPOINT = ("eager", "torch.compile", "torchscript")
-EXPORTED, EVENTS = "onnxruntime", "events"
+EXPORTED, EVENTS, EVENTS_STEP = "onnxruntime", "events", "events step"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Contender:
     """A network in another process.
 
     Args:
-        name: one of ``FROM_CHECKPOINT``, or any other for an exported file.
+        name: one of ``FROM_CHECKPOINT``, or any other for an exported file; ``EVENTS_STEP`` times a file of events by
+            single steps.
         path: of the file or checkpoint.
         threads: that it may use.
         data: cache whose test split it runs on; None for made-up frames.
@@ -162,7 +163,7 @@ def _serve(connection: Connection, name: str, path: Path, threads: int, data: Pa
 @contextmanager
 def _opened(name: str, path: Path, threads: int) -> Iterator[Opened]:
     if name not in FROM_CHECKPOINT:
-        yield _exported(path, threads)
+        yield _exported(path, threads, name == EVENTS_STEP)
         return
     import torch
 
@@ -188,11 +189,11 @@ def _whole(shape: tuple[int, ...], run: Job) -> Opened:
     return Opened(shape, run, run, (shape[0], shape[0]))
 
 
-def _exported(path: Path, threads: int) -> Opened:
+def _exported(path: Path, threads: int, by_steps: bool) -> Opened:
     from deploy.events.session import open_session
 
     session = open_session(path, threads)
-    if session.metadata.form != "step":
+    if session.metadata.form != "step" and not by_steps:
         return _whole(session.frames_shape, session.logits)
 
     def one_step(frames: Floats) -> Floats:
