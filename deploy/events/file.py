@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.events.plan import Plan, Shape, shapes
+from deploy.events.plan import Plan
+from deploy.events.shapes import Shape, shapes
 from deploy.running.metadata import KEY, ModelMetadata
 
 SUFFIX = ".events"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from deploy.events import kernels
 from deploy.events.file import Model
-from deploy.events.plan import COEFFICIENTS, Layer, Shape, Term
+from deploy.events.plan import COEFFICIENTS, Layer, Term
+from deploy.events.shapes import Shape
 from deploy.events.values import Value
 from deploy.events.vectors import BLOCKS, FLOAT, LANES, LONG, SHORT, variant
 

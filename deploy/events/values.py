@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.events.file import Model
-from deploy.events.plan import INPUT, Join, Layer, Operation, Shape
+from deploy.events.plan import INPUT, Join, Layer, Operation
+from deploy.events.shapes import Shape
 
 Floats = NDArray[np.float32]
 _MOST_REPEATED = 7

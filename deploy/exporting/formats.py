@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from deploy.exporting.events import EventsModel, open_events
+from deploy.exporting.events.model import EventsModel, open_events
 from deploy.exporting.nir.graph import NIRModel, open_nir
 from deploy.exporting.onnx.model import open_onnx, step_model, unrolled_model
 from deploy.exporting.onnx.quantize import reduced

@@ -10,7 +10,7 @@ from deploy.events import reference
 from deploy.events.engine import Engine
 from deploy.events.plan import Join, Pool
 from deploy.events.vectors import LANES
-from deploy.exporting.events import EventsModel
+from deploy.exporting.events.model import EventsModel
 from deploy.exporting.prepare import describe, example_frames, prepared
 from evglif.checkpoint import Checkpoint
 from tests.helpers.checkpoints import NARROW, lively

@@ -12,7 +12,8 @@ import pytest
 
 from deploy.events import file
 from deploy.events.engine import Engine
-from deploy.events.plan import LOGITS, Layer, Plan, largest_sum
+from deploy.events.plan import LOGITS, Layer, Plan
+from deploy.events.shapes import largest_sum
 from tests.deploy.events.test_engine import frames_of
 from tests.helpers.events_models import Handmade, small_model
 

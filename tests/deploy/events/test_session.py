@@ -16,7 +16,7 @@ from deploy.events.activity import activity
 from deploy.events.engine import Engine
 from deploy.events.file import read
 from deploy.export import export, main, parity_path
-from deploy.exporting.events import EventsModel
+from deploy.exporting.events.model import EventsModel
 from deploy.exporting.options import ExportOptions
 from deploy.exporting.prepare import prepared
 from deploy.measuring.contenders import cached_frames

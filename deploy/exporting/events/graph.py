@@ -1,16 +1,13 @@
-"""Export to the event-driven format: a captured network as the plan of ``deploy.events``.
+"""A captured network as a plan.
 
 The network is captured with its norms folded and one time step; its operators become operations on maps, and whatever
 else stands in the graph is refused by name. A sum of convolutions becomes one current, so that what fires is known
-where it is added up, and no current is ever kept. int8 weights have a scale per output channel, and sums of 16 bits
-where these cannot overflow.
+where it is added up, and no current is ever kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,88 +16,32 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx import Node
 
-from deploy.events.engine import Engine
-from deploy.events.file import Model, model_of, read, write
-from deploy.events.plan import (
-    COEFFICIENTS,
-    INPUT,
-    LOGITS,
-    MOST_SHORT,
-    Join,
-    Layer,
-    Mean,
-    Neuron,
-    Operation,
-    Plan,
-    Pool,
-    Term,
-    largest_sum,
-    shapes,
-)
+from deploy.events.plan import COEFFICIENTS, INPUT, LOGITS, Join, Layer, Mean, Neuron, Operation, Plan, Pool, Term
 from deploy.exporting import operators
 from deploy.exporting.capture import capture, placeholders
 from deploy.exporting.nodes import arguments, layer, shape_of
 from deploy.exporting.prepare import freeze
-from deploy.exporting.verify import Frames, Run, Spikes
-from deploy.running.metadata import ModelMetadata
 from evglif.layers import ConvSpike
 from evglif.models import Network
 
 aten = torch.ops.aten
-WEIGHT_LEVELS = 127
 
 Array = NDArray[np.float32]
 
 
-class EventsModel:
-    """A network as a plan and its weights.
-
-    Args:
-        network: with folded norms; stays as it is.
-        precision: ``"fp32"``, or ``"int8"`` for the weights of whatever sees spikes.
+def plan_of(network: Network) -> tuple[Plan, dict[str, NDArray[Any]], set[str]]:
+    """The plan of a network with folded norms, its tensors, and which of its values are vectors.
 
     Raises:
         ValueError: for an operator that the plan has no place for; the layer is named.
     """
-
-    def __init__(self, network: Network, precision: str = "fp32") -> None:
-        spec = network.spec
-        writer = _Writer()
-        mean, std = (writer.tensor(name, getattr(network, name)) if spec.mean else "" for name in ("mean", "std"))
-        operations = writer.operations_of(_OneStep(network), (spec.in_channels, *spec.size[::-1]))
-        self.plan = Plan(spec.encoder, mean, std, operations)
-        self.tensors = writer.tensors
-        self._vectors, self._frame = writer.vectors, (spec.in_channels, *spec.size[::-1])
-        self._steps = spec.steps
-        if precision == "int8":
-            self.plan, self.tensors = _in_int8(self.plan, self.tensors, self._frame, self._steps)
-        self._metadata: ModelMetadata | None = None
-
-    def model(self, metadata: ModelMetadata) -> Model:
-        """With its description."""
-        return model_of(self.plan, self.tensors, metadata)
-
-    def save(self, path: Path, metadata: ModelMetadata) -> None:
-        """Write it."""
-        self._metadata = metadata
-        write(path, self.model(metadata))
-
-    def observe(self, frames: Frames) -> Spikes:
-        """Spikes of every layer of neurons, ``[T, B, C, …]``; once it has been written."""
-        assert self._metadata is not None
-        engine = Engine(self.model(self._metadata))
-        samples = [engine.values(each) for each in frames]
-        neurons = [each.out for each in self.plan.operations if isinstance(each, Layer) and each.neuron]
-        found = {name: np.stack([values[name].counts() for values in samples], 1) for name in neurons}
-        return {name: each[..., 0, 0] if name in self._vectors else each for name, each in found.items()}
+    spec, writer = network.spec, _Writer()
+    mean, std = (writer.tensor(name, getattr(network, name)) if spec.mean else "" for name in ("mean", "std"))
+    operations = writer.operations_of(OneStep(network), (spec.in_channels, *spec.size[::-1]))
+    return Plan(spec.encoder, mean, std, operations), writer.tensors, writer.vectors
 
 
-def open_events(path: Path) -> Run:
-    """Load an exported file as a function of frames ``[B, T, C, H, W]`` that gives logits ``[B, K]``."""
-    return Engine(read(path)).logits
-
-
-class _OneStep(nn.Module):
+class OneStep(nn.Module):
     """A network behind its encoder, for one time step: ``[B, C, H, W]`` → logits ``[B, K]``."""
 
     def __init__(self, network: Network) -> None:
@@ -111,6 +52,7 @@ class _OneStep(nn.Module):
                 module.repeat = 1
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits of one step; the mean over it marks where all steps become one."""
         logits: Tensor = self.network.head(self.network.features(x.unsqueeze(0)).mean(0))
         return logits
 
@@ -143,7 +85,7 @@ class _Writer:
         self.maps: dict[str, tuple[int, ...]] = {}
         self.constants: dict[Node, Tensor] = {}
 
-    def operations_of(self, network: _OneStep, frame: tuple[int, int, int]) -> tuple[Operation, ...]:
+    def operations_of(self, network: OneStep, frame: tuple[int, int, int]) -> tuple[Operation, ...]:
         program = capture(network, (torch.zeros(2, *frame),), batched=(True,))
         self.constants, given = placeholders(program)
         self.found[given[0]], self.maps[INPUT] = INPUT, frame
@@ -366,29 +308,3 @@ RULES: dict[Any, Callable[[_Writer, Node], Found]] = {
     operators.recurrence._opoverload: _recurrence,
 }
 """Operator → what writes its operation; those that only move dimensions write none."""
-
-
-def _in_int8(
-    plan: Plan, tensors: dict[str, NDArray[Any]], frame: tuple[int, int, int], steps: int
-) -> tuple[Plan, dict[str, NDArray[Any]]]:
-    """The plan with int8 weights where counts are convolved, and the rest as it was."""
-    known = shapes(plan, tensors, frame, steps)
-    made = dict(tensors)
-
-    def reduced(term: Term) -> Term:
-        source, weights = known[term.source], tensors[term.weights]
-        if weights.ndim == 1 or source.unit is None:
-            return term
-        scale = np.maximum(np.abs(weights).max((0, 1, 2)), 1e-12).astype(np.float32) / np.float32(WEIGHT_LEVELS)
-        made[term.weights] = whole = np.round(weights / scale).astype(np.int8)
-        made[scales := f"{term.weights}.scales"] = scale
-        sums = "int16" if largest_sum(whole, source.most) <= MOST_SHORT else "int32"
-        return replace(term, scales=scales, sums=sums)
-
-    operations = tuple(
-        replace(each, terms=tuple(map(reduced, each.terms))) if isinstance(each, Layer) else each
-        for each in plan.operations
-    )
-    if made.keys() == tensors.keys():
-        raise ValueError("no convolution of this network sees spikes, so int8 has nothing to gain; export it in fp32")
-    return replace(plan, operations=operations), made
