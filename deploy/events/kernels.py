@@ -82,13 +82,17 @@ number_at: Any = intrinsic(_number_at)
 @_compiled
 def _begin(kind: int, sums: Any, shorts: Any, longs: Any, size: int) -> int:
     """Sums of nought, and their address."""
+    num = np.uint64(size)  # loops, because an assignment to a slice costs more than what it does
     if kind == FLOAT:
-        sums[:size] = 0
+        for i in range(num):
+            sums[i] = 0
         return int(sums.ctypes.data)
     if kind == SHORT:
-        shorts[:size] = 0
+        for i in range(num):
+            shorts[i] = 0
         return int(shorts.ctypes.data)
-    longs[:size] = 0
+    for i in range(num):
+        longs[i] = 0
     return int(longs.ctypes.data)
 
 
@@ -257,25 +261,26 @@ def layer(
     current = np.empty((num_steps, padded), np.float32)
     size = max(num_steps * 64, max(terms[:, CHANNELS]) if len(terms) else 0)
     sums, shorts, longs = np.empty(size, np.float32), np.empty(size, np.int16), np.empty(size, np.int32)
-    u, s = np.empty(padded, np.float32), np.empty(padded, np.float32)
+    u, s, kept = np.empty(padded, np.float32), np.empty(padded, np.float32), len(before) > 0
     y = take(counter)
     while y < num_rows:
         for x in range(width):
-            for t in range(num_steps):
-                current[t] = bias
+            for t in range(np.uint64(num_steps)):
+                for c in range(np.uint64(padded)):
+                    current[t, c] = bias[c]
             for i in range(len(terms)):
                 if terms[i, KIND] == CONV:
                     _convolve(terms[i], y, x, scales[i], current, sums, shorts, longs)
                 else:
                     _add_scaled(terms[i], y, x, scales[i], current, sums)
             if spiking:
-                if len(before):
-                    u[:], s[:] = before[y, x, 0], before[y, x, 1]
-                else:
-                    u[:], s[:] = rest, np.float32(0)
+                for c in range(np.uint64(padded)):
+                    u[c] = before[y, x, 0, c] if kept else rest
+                    s[c] = before[y, x, 1, c] if kept else np.float32(0)
                 _fire_pixel(current, coefficients, gain, strict, u, s, bits[y, 0], x)
                 if len(after):
-                    after[y, x, 0], after[y, x, 1] = u, s
+                    for c in range(np.uint64(padded)):
+                        after[y, x, 0, c], after[y, x, 1, c] = u[c], s[c]
             else:
                 for t in range(num_steps):
                     for c in range(channels):
