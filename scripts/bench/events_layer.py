@@ -1,9 +1,7 @@
-"""One layer by its activity: 64 → 64 channels, 3×3, 48×48, T = 16, run by its events, against torch and two limits.
+"""One layer by its activity: 64 → 64 channels, 3×3, 48×48, T = 16, run by its events, against torch and the memory.
 
-Before anything is timed, the int8 layer has to equal the plain reference on its first step. The limits are of this
-machine, measured in the same run on the same number of threads: how long one pass over the layer's currents in memory
-takes, which a dense run cannot avoid, and how long its additions would take at one addition of a whole vector from the
-first-level cache a cycle, as a NumPy sum of rows that stay there reaches.
+Before anything is timed, the int8 layer has to equal the plain reference on its first step. Beside the times stands how
+long one pass over the layer's currents in memory takes, in the same run: a dense run cannot avoid it.
 
 Example:
     .venv/bin/python -m scripts.bench.events_layer --repeats 9
@@ -36,20 +34,17 @@ def main() -> None:
     engines = {name: Engine(layer(weights, name), threads=1) for name in ("fp32", "int8")}
     conv = torch.nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False).requires_grad_(False)
     conv.weight.copy_(torch.from_numpy(weights.transpose(3, 2, 0, 1)))
-    cached, current = np.ones((64, CHANNELS), np.float32), np.ones((STEPS, SIDE, SIDE, CHANNELS), np.float32)
-    print("active     torch      fp32  / torch      int8  / torch   memory  adds, int16")
+    current = np.ones((STEPS, SIDE, SIDE, CHANNELS), np.float32)
+    print("active     torch      fp32  / torch      int8  / torch   memory")
     for share in SHARES:
         frames = (generator.random((STEPS, CHANNELS, SIDE, SIDE)) < share).astype(np.float32)
         check(engines["int8"], frames)
         jobs = {"torch": partial(timed, partial(conv, torch.from_numpy(frames)))}
         jobs |= {name: partial(of_the_layer, engine, frames) for name, engine in engines.items()}
         jobs |= {"memory": partial(timed, partial(np.add, current, 1, out=current))}
-        jobs |= {"adds": partial(timed, lambda: [cached.sum(0) for _ in range(200)])}
         taken = {name: 1e3 * seconds for name, seconds in in_turns(jobs, options.repeats).items()}
-        rows = frames.sum() * 9  # of weights, of 64 channels; padding left out
-        adds = taken["adds"] / (200 * len(cached)) * rows / 2  # int16 has twice the numbers in a vector
         ratios = (f"{taken[name]:9.2f} {taken['torch'] / taken[name]:7.1f} ×" for name in ("fp32", "int8"))
-        print(f"{share:6.0%} {taken['torch']:9.2f} {' '.join(ratios)} {taken['memory']:8.2f} {adds:12.2f}", flush=True)
+        print(f"{share:6.0%} {taken['torch']:9.2f} {' '.join(ratios)} {taken['memory']:8.2f}", flush=True)
     print(f"ms, with neurons but in torch; {machine('torch', 'numba')}, 1 thread, median of {options.repeats}")
 
 
