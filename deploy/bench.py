@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.measuring.contenders import EXPORTED, FROM_CHECKPOINT, Contender
+from deploy.events.file import is_events_file
+from deploy.measuring.contenders import EVENTS, EXPORTED, FROM_CHECKPOINT, Contender
 from deploy.running.options import num_threads, up_to
 from deploy.running.session import Floats
 from preprocessing.arguments import Help
@@ -33,7 +34,7 @@ MOST_BATCH, MOST_REPEATS = 4096, 100_000
 OPTIONAL = ("torch.compile", "torchscript")
 """Those that may fail, for want of a compiler, say, while the others go on."""
 
-PACKAGES = {EXPORTED: "onnxruntime", **dict.fromkeys(FROM_CHECKPOINT, "torch")}
+NUM_FOR_ACTIVITY = 4
 
 
 @dataclass(frozen=True)
@@ -64,29 +65,37 @@ class Timing:
 
 
 def bench(
-    model: Path, checkpoint: Path | None, threads: int, batches: Sequence[int], repeats: int, against: Sequence[str]
+    models: Sequence[Path],
+    checkpoint: Path | None,
+    threads: int,
+    batches: Sequence[int],
+    repeats: int,
+    against: Sequence[str],
+    data: Path | None = None,
 ) -> Iterator[Timing | str]:
-    """Time an exported model, and what it is compared with, on so many threads.
+    """Time exported models, and what they are compared with, on so many threads.
 
     First all run the same frames, and how often they agree with the first one (eager torch, where there is a
     checkpoint) is counted. Then they take turns, so that a busy machine slows all alike; each first run is left out.
 
     Args:
-        model: ONNX file.
+        models: ONNX files or files of events.
         checkpoint: that it was exported from; None for no comparison.
         threads: of each.
         batches: sizes.
         repeats: timed runs of each.
         against: which of ``FROM_CHECKPOINT``.
+        data: cache on whose test split they run; None for made-up frames.
 
     Returns:
-        Timings, batch by batch; a text for what could not run, and why.
+        Timings, batch by batch; a text for what could not run, and why, and for how active the network is.
 
     Raises:
         FileNotFoundError: if one of the two files is missing.
         ValueError: if one of them cannot run, or they are of different networks.
     """
-    paths = {**(dict.fromkeys(against, checkpoint) if checkpoint else {}), EXPORTED: model}
+    exported = names_of(models)
+    paths = {**(dict.fromkeys(against, checkpoint) if checkpoint else {}), **exported}
     for path in paths.values():
         if not path.is_file():
             raise FileNotFoundError(f"no file at {path}; give an exported model, and its checkpoint with --checkpoint")
@@ -94,22 +103,34 @@ def bench(
         contenders, logits = [], []
         for name, path in paths.items():
             try:
-                contender = stack.enter_context(closing(Contender(name, path, threads)))
+                contender = stack.enter_context(closing(Contender(name, path, threads, data)))
                 logits.append(contender.logits(NUM_COMPARED, COMPARED_AT_ONCE))
                 contenders.append(contender)
             except ValueError as error:
                 if name not in OPTIONAL:
                     raise
-                yield str(error)
+                yield f"left out: {error}"
         _check_shapes(contenders)
+        for contender in contenders:
+            if contender.name in exported and is_events_file(exported[contender.name]):
+                share = contender.activity(NUM_FOR_ACTIVITY)
+                yield f"{contender.name}: {share:.1%} of the network's products have an active input on these frames"
+                break
         agreements = [_agreement(each, logits[0]) for each in logits]
         for batch in batches:
             yield from _in_turns(contenders, agreements, threads, batch, repeats)
 
 
+def names_of(models: Sequence[Path]) -> dict[str, Path]:
+    """Exported files by what runs them, and where that is the same for several, by their own names too."""
+    kinds = [EVENTS if is_events_file(path) else EXPORTED for path in models]
+    alone = [kinds.count(kind) == 1 for kind in kinds]
+    return {kind if one else f"{kind} {path.name}": path for kind, one, path in zip(kinds, alone, models, strict=True)}
+
+
 def _check_shapes(contenders: Sequence[Contender]) -> None:
-    first, last = contenders[0], contenders[-1]
-    if first.shape != last.shape:
+    first = contenders[0]
+    for last in (each for each in contenders if each.shape != first.shape):
         raise ValueError(
             f"the checkpoint takes frames [T, C, H, W] = {list(first.shape)}, the exported model {list(last.shape)}; "
             "give the checkpoint that was exported"
@@ -166,13 +187,15 @@ def print_timings(options: argparse.Namespace) -> list[Timing]:
     """Run all, print as they come, and give the timings."""
     timings: list[Timing] = []
     against = options.against if options.checkpoint else ()
+    names = [*against, *names_of(options.model)]
     for threads in options.threads:
         last = 0
         if sys.stderr.isatty():
-            tell(f"starting {', '.join([*against, EXPORTED])}, then {options.repeats} turns a batch size")
-        for timing in bench(options.model, options.checkpoint, threads, options.batch, options.repeats, against):
+            tell(f"starting {', '.join(names)}, then {options.repeats} turns a batch size")
+        timed = (threads, options.batch, options.repeats, against, options.data)
+        for timing in bench(options.model, options.checkpoint, *timed):
             if isinstance(timing, str):
-                tell(f"left out: {timing}")
+                tell(timing)
                 continue
             if timing.batch != last:
                 print(_heading(timing))
@@ -186,11 +209,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.bench",
         description="Time an exported model against its checkpoint in torch, each in a process of its own.",
-        epilog="example: python -m deploy.bench best.onnx --checkpoint best.pt --batch 1 8 --threads 1 2",
+        epilog="example: python -m deploy.bench best.onnx best.events --checkpoint best.pt --data mine.h5 --batch 1 8",
         formatter_class=Help,
     )
-    parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
+    parser.add_argument(
+        "model", type=Path, nargs="+", help="ONNX files or files of events, written by python -m deploy.export"
+    )
     parser.add_argument("--checkpoint", type=Path, help="that it was exported from, to compare with torch")
+    parser.add_argument("--data", type=Path, help="cache on whose test split to time; by default on made-up frames")
     parser.add_argument(
         "--batch", type=up_to(MOST_BATCH), nargs="+", default=[1, 8], metavar="B", help="samples in a run"
     )
@@ -209,7 +235,9 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; exit status 1 for what cannot run, and where the answers disagree."""
     options = _parser().parse_args(arguments)
-    where = machine(sorted({PACKAGES[EXPORTED], *(["torch"] if options.checkpoint else [])}))
+    onnx = any(not is_events_file(path) for path in options.model)
+    used = {"onnxruntime": onnx, "numba": any(map(is_events_file, options.model)), "torch": bool(options.checkpoint)}
+    where = machine(sorted(name for name, is_used in used.items() if is_used))
     if options.json:
         require_file(options.json)
     timings = print_timings(options)

@@ -1,4 +1,4 @@
-"""Export a checkpoint: ``python -m deploy.export CHECKPOINT --format onnx|onnx-step|torchscript|pt2|nir``."""
+"""Export a checkpoint: ``python -m deploy.export CHECKPOINT --format onnx|onnx-step|torchscript|pt2|nir|events``."""
 
 from __future__ import annotations
 

@@ -193,14 +193,16 @@ def _parser() -> argparse.ArgumentParser:
   cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slice events:2000 --json""",
         formatter_class=Help,
     )
-    parser.add_argument("model", type=Path, help="ONNX file written by python -m deploy.export")
+    parser.add_argument("model", type=Path, help="ONNX file or file of events, written by python -m deploy.export")
     parser.add_argument(
         "recordings",
         nargs="+",
         metavar="recording",
         help="recordings to classify; with --stream also udp://HOST:PORT (jAER's unicast) and - (AEDAT-2.0 on stdin)",
     )
-    parser.add_argument("--stream", action="store_true", help="answer after every slice; needs --format onnx-step")
+    parser.add_argument(
+        "--stream", action="store_true", help="answer after every slice; needs --format onnx-step or events"
+    )
     parser.add_argument("--slice", metavar="HOW", help="stream: length of a slice, 50ms or events:2000")
     parser.add_argument(
         "--idle",
@@ -208,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="stream: end after so long without events; a file is followed as it grows",
     )
-    parser.add_argument("--threads", type=num_threads, metavar="N", help="threads; onnxruntime's own choice by default")
+    parser.add_argument("--threads", type=num_threads, metavar="N", help="threads; the runtime's own choice by default")
     parser.add_argument(
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
     )

@@ -1,4 +1,4 @@
-"""Classify recordings with an exported model: onnxruntime, NumPy and ``preprocessing``, no torch."""
+"""Classify recordings with an exported model: onnxruntime or ``events``, NumPy and ``preprocessing``, no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.running.session import Floats, Session, softmax
+from deploy.events.session import open_session
+from deploy.running.session import Floats, softmax
 from deploy.running.stream import EventStream
 from preprocessing.events import (
     EVENT_DTYPE,
@@ -61,8 +62,8 @@ class Classifier:
     were. A recording that is longer than the windows the model was trained on is cut into such windows.
 
     Args:
-        path: an ONNX file written by ``python -m deploy.export``.
-        threads: threads of onnxruntime; its own choice by default.
+        path: an ONNX file or a file of events, written by ``python -m deploy.export``.
+        threads: that it may use; the runtime's own choice by default.
         providers: onnxruntime's execution providers, best first; the CPU by default.
         time_unit: of the times in recordings that don't say it; that of the training data by default.
         drop_bad: share of a recording's events that may be bad, and are dropped; as in the training data by default.
@@ -73,7 +74,7 @@ class Classifier:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not an ONNX file, or not one of this package, or for an unknown provider.
+        ValueError: if it is no such file, or not one of this package, or for an unknown provider.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Classifier:
     ) -> None:
         asked = {"time_unit": time_unit, "drop_bad": drop_bad}
         self._asked = {name: value for name, value in asked.items() if value is not None}
-        self._session = Session(path, threads, providers)
+        self._session = open_session(path, threads, providers)
         self.path = self._session.path
         self.metadata = self._session.metadata
         self.classes = self.metadata.classes
@@ -141,7 +142,7 @@ class Classifier:
         yield from self._run(waiting, batch)
 
     def stream(self, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> EventStream:
-        """Begin a live stream, for a model exported with ``--format onnx-step``; see ``deploy.running.stream``.
+        """Begin a live stream, for a file of ``--format onnx-step`` or ``events``; see ``deploy.running.stream``.
 
         Args:
             slicing: length of a slice, ``"duration:50ms"`` or ``"events:2000"``; by default the model's own, if it

@@ -75,17 +75,19 @@ ROOMS = {
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
-        "runtime": "running preprocessing.events preprocessing.frames preprocessing.readers",
+        "events": "running preprocessing.compiled",
+        "runtime": "events running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
         "preprocessing.readers preprocessing.plain preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
-        "exporting.formats": "exporting exporting.nir exporting.onnx running evglif.*",
-        "measuring": "exporting exporting.formats running evglif.*",
+        "exporting.events": "events exporting running evglif.*",
+        "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
+        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache",
         "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.commands preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
-        "bench": "measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.files preprocessing.progress preprocessing.plain preprocessing.terminal",
@@ -99,6 +101,7 @@ A line names only rooms of lines before it, or of the packages before."""
 OUTSIDE = {
     "preprocessing": {"torch", "lightning_fabric", "snntorch"},
     "evglif": {"onnx", "onnxruntime", "tonic"},
+    "deploy.events": {"torch", "onnx", "onnxruntime", "lightning_fabric"},
     "deploy.running": {"torch", "onnx", "lightning_fabric"},
     "deploy.runtime": {"torch", "onnx", "lightning_fabric"},
     "deploy.infer": {"torch", "onnx", "lightning_fabric"},

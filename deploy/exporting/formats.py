@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from deploy.exporting.events.model import EventsModel, open_events
 from deploy.exporting.nir.graph import NIRModel, open_nir
 from deploy.exporting.nir.readers import READERS
 from deploy.exporting.onnx.model import open_onnx, step_model, unrolled_model
@@ -63,6 +64,10 @@ def _onnx_step(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, d
     return model, {"form": "step", "states": network.states}
 
 
+def _events(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
+    return EventsModel(prepared(checkpoint.model, options.fold), options.precision), {}
+
+
 def _of_network(kind: Callable[[Network], Built]) -> Build:
     return lambda checkpoint, options: (kind(prepared(checkpoint.model, options.fold)), {})
 
@@ -91,6 +96,7 @@ FORMATS: dict[str, Format] = {
         _says('torch.jit.load("{out}"), or load it with libtorch'),
     ),
     "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, _says('torch.export.load("{out}").module()')),
+    "events": Format(".events", _events, open_events, _says("python -m deploy.infer {out} RECORDING [--stream]")),
     "nir": Format(".nir", _nir, open_nir, _read_by),
 }
 """Every format of ``deploy.exporting.options.FORMATS``."""

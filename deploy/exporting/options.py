@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnx.defs import onnx_opset_version
 
-FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir")
+FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir", "events")
 PRECISIONS = ("fp32", "fp16", "int8")
 NIR_READERS = ("snntorch", "spikingjelly", "norse")
 FIRST_OPSET = 18
@@ -34,8 +34,9 @@ class ExportOptions:
         opset: ONNX: version of the operators.
         compat: ONNX: nothing that onnxruntime 1.16 does not load.
         scan: ONNX: recurrences as Scan rather than unrolled.
-        precision: ONNX: ``"fp32"``, or ``"fp16"`` or ``"int8"`` for convolutions and linear layers.
-        calibration: int8: cache whose training split gives the range of what is no spike.
+        precision: ONNX: ``"fp32"``, or ``"fp16"`` or ``"int8"`` for convolutions and linear layers; events: ``"fp32"``
+            or ``"int8"``.
+        calibration: ONNX in int8: cache whose training split gives the range of what is no spike.
         accept: differences between the data given and those of the training that are meant, as in
             ``evglif.data.check_checkpoint``.
         bound: least share of samples on which the file must say what the checkpoint says; refused is one whose 95 %
@@ -82,13 +83,15 @@ class ExportOptions:
 
     def _check_format(self) -> None:
         onnx = self.format in ("onnx", "onnx-step")
-        if self.precision != "fp32" and not onnx:
+        if self.format == "events" and self.precision == "fp16":
+            raise ValueError("files of events hold fp32 or int8; choose one of them for --precision")
+        if self.precision != "fp32" and not onnx and self.format != "events":
             raise ValueError(f"{self.format} files hold fp32; choose --format onnx for {self.precision}")
         if self.scan and self.format != "onnx":
             raise ValueError(f"only --format onnx has a Scan; {self.format} was asked for")
-        if self.precision == "int8" and self.calibration is None:
+        if onnx and self.precision == "int8" and self.calibration is None:
             raise ValueError("int8 needs the range of the first layer's input: add --calibration FILE.h5")
         if self.format != "nir" and (self.reader or self.dt != DT_S):
             raise ValueError(f"only --format nir has a reader and a time step; {self.format} was asked for")
-        if self.format == "nir" and not self.fold:
-            raise ValueError("NIR has no batch norm; leave out --exact")
+        if self.format in ("nir", "events") and not self.fold:
+            raise ValueError(f"{self.format} files have no batch norm; leave out --exact")

@@ -25,7 +25,7 @@ Job = Callable[[Floats], Floats]
 """Frames ``[B, T, C, H, W]`` → logits ``[B, K]``."""
 
 FROM_CHECKPOINT = ("eager", "torch.compile", "torchscript")
-EXPORTED = "onnxruntime"
+EXPORTED, EVENTS, EVENTS_STEP = "onnxruntime", "events", "events step"
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,11 @@ class Contender:
     """A network in another process.
 
     Args:
-        name: ``EXPORTED`` or one of ``FROM_CHECKPOINT``.
+        name: one of ``FROM_CHECKPOINT``, or any other for an exported file; ``EVENTS_STEP`` times a file of events by
+            single steps.
         path: of the file or checkpoint.
         threads: that it may use.
+        data: cache whose test split it runs on; None for made-up frames.
 
     Attributes:
         name: as given.
@@ -62,11 +64,11 @@ class Contender:
         ValueError: if it cannot be opened; the message is the other process's.
     """
 
-    def __init__(self, name: str, path: Path, threads: int) -> None:
+    def __init__(self, name: str, path: Path, threads: int, data: Path | None = None) -> None:
         # A fresh interpreter: a forked one would share what this one's libraries have begun.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, name, path, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, name, path, threads, data), daemon=True)
         with _deaf_to_ctrl_c():
             self._process.start()
         theirs.close()
@@ -78,7 +80,7 @@ class Contender:
             raise
 
     def logits(self, num_samples: int, batch: int) -> Floats:
-        """Logits ``[N, K]`` of made-up frames, the same in all processes."""
+        """Logits ``[N, K]`` of frames that are the same in all processes."""
         logits: Floats = self._asked("logits", num_samples, batch)
         return logits
 
@@ -86,6 +88,11 @@ class Contender:
         """How long one run of a batch takes."""
         seconds: float = self._asked("seconds", batch, batch)
         return seconds
+
+    def activity(self, num_samples: int) -> float:
+        """Of an events file: share of products whose input is active, see ``deploy.events.activity``."""
+        share: float = self._asked("activity", num_samples, 1)
+        return share
 
     def close(self) -> None:
         """End the process."""
@@ -127,15 +134,36 @@ def made_up_frames(num_samples: int, shape: tuple[int, ...]) -> Floats:
     return np.random.default_rng(0).poisson(0.5, (num_samples, *shape)).astype(np.float32)
 
 
-def _serve(connection: Connection, name: str, path: Path, threads: int) -> None:
+def cached_frames(data: Path, num_samples: int, shape: tuple[int, ...]) -> Floats:
+    """Samples of a cache's test split, or of all, evenly spread, over again where there are not enough.
+
+    Raises:
+        ValueError: for samples of another shape.
+    """
+    from preprocessing.cache import FrameCache
+
+    with FrameCache(data) as cache:
+        known = cache.indices("test")
+        known = known if len(known) else np.arange(len(cache))
+        chosen = known[np.linspace(0, len(known) - 1, num_samples).astype(int)]
+        frames: Floats = cache.stored(chosen) * np.float32(cache.scale)
+    if frames.shape[1:] != shape:
+        raise ValueError(f"{data} holds frames of {frames.shape[1:]}, the model takes {shape}; give its own data")
+    return frames
+
+
+def _serve(connection: Connection, name: str, path: Path, threads: int, data: Path | None) -> None:
     """Open a network and answer until nobody asks any more."""
     try:
         with _opened(name, path, threads) as network:
             connection.send(("answer", (network.shape, network.of_steps)))
             while True:
                 question, num_samples, batch = connection.recv()
-                frames = made_up_frames(num_samples, network.shape)
-                if question == "logits":
+                given = (num_samples, network.shape)
+                frames = made_up_frames(*given) if data is None else cached_frames(data, *given)
+                if question == "activity":
+                    connection.send(("answer", _activity(path, frames)))
+                elif question == "logits":
                     parts = [network.answer(frames[at : at + batch]) for at in range(0, num_samples, batch)]
                     connection.send(("answer", np.concatenate(parts)))
                 else:
@@ -150,8 +178,8 @@ def _serve(connection: Connection, name: str, path: Path, threads: int) -> None:
 
 @contextmanager
 def _opened(name: str, path: Path, threads: int) -> Iterator[Opened]:
-    if name == EXPORTED:
-        yield _exported(path, threads)
+    if name not in FROM_CHECKPOINT:
+        yield _exported(path, threads, name == EVENTS_STEP)
         return
     import torch
 
@@ -177,17 +205,25 @@ def _whole(shape: tuple[int, ...], run: Job) -> Opened:
     return Opened(shape, run, run, (shape[0], shape[0]))
 
 
-def _exported(path: Path, threads: int) -> Opened:
-    from deploy.running.session import Session
+def _exported(path: Path, threads: int, by_steps: bool) -> Opened:
+    from deploy.events.session import open_session
 
-    session = Session(path, threads)
-    if not session.is_step_model:
+    session = open_session(path, threads)
+    if session.metadata.form != "step" and not by_steps:
         return _whole(session.frames_shape, session.logits)
 
     def one_step(frames: Floats) -> Floats:
         return session.step(frames[:, 0], 0, session.at_rest(len(frames)))[0]
 
     return Opened(session.frames_shape, session.logits, one_step, (1, session.metadata.steps))
+
+
+def _activity(path: Path, frames: Floats) -> float:
+    from deploy.events.activity import activity
+    from deploy.events.engine import Engine
+    from deploy.events.file import read
+
+    return activity(Engine(read(path)), frames)
 
 
 def _traced(checkpoint: Checkpoint, folder: Path) -> Job:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,50 +17,48 @@ from deploy.running.contents import check_contents
 from deploy.running.interface import FRAME, FRAMES, LOGITS, NEXT, STEP, Interface
 from deploy.running.metadata import KEY, ModelMetadata
 from deploy.running.protobuf import MessageError
-from deploy.running.quiet import onnxruntime
 from preprocessing.events import SensorError
 from preprocessing.terminal import as_text
+
+if TYPE_CHECKING:  # imported by the first file that needs it
+    from deploy.running.quiet import onnxruntime
 
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
 _EXPORT = "export one with python -m deploy.export"
 
 
-class Session:
-    """An exported model, ready to run.
-
-    Args:
-        path: an ONNX file written by ``python -m deploy.export``, unrolled or a step model.
-        threads: threads of onnxruntime inside an operator; its own choice by default.
-        providers: onnxruntime's execution providers, the first that can run an operator does; the CPU by default.
+class ModelSession(ABC):
+    """An exported model, ready to run: what holds for every kind of file.
 
     Attributes:
         path: of the file.
         metadata: the model's description.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not an ONNX file or not one of this package, if it holds what no export does
-            (``deploy.running.contents``), if its description is damaged or of another graph, or for a provider that
-            onnxruntime does not have here.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], threads: int | None = None, providers: Sequence[str] | None = None
-    ) -> None:
-        self.path = Path(path)
-        _check_file(self.path)
-        self._session = _open(self.path, threads, list(providers or [CPU]))
-        self.metadata = ModelMetadata.from_json(_description(self._session, self.path), str(path))
-        self._interface = Interface.of(self.metadata, self.frames_shape)
-        mismatch = self._interface.mismatch(self._session.get_inputs(), self._session.get_outputs())
-        if mismatch:
-            raise ValueError(f"{path}: its graph is not the one that its description is of: {mismatch}; {_EXPORT}")
+    path: Path
+    metadata: ModelMetadata
 
     @property
+    @abstractmethod
     def is_step_model(self) -> bool:
-        """Whether it runs one time step at a time, with membranes that the caller keeps."""
-        return self.metadata.form == "step"
+        """Whether it can run one time step at a time, with membranes that the caller keeps."""
+
+    @abstractmethod
+    def logits(self, frames: Floats) -> Floats:
+        """Logits ``[B, K]`` of frames ``[B, T, C, H, W]``, of all time steps.
+
+        Raises:
+            ValueError: for frames of another shape; both are named.
+        """
+
+    @abstractmethod
+    def at_rest(self, batch: int = 1) -> list[Floats]:
+        """The membranes before the first step, one array a layer."""
+
+    @abstractmethod
+    def step(self, frame: Floats, step: int, membranes: list[Floats]) -> tuple[Floats, list[Floats]]:
+        """One time step: logits ``[B, K]`` of frames ``[B, C, H, W]``, and the next membranes."""
 
     @property
     def frames_shape(self) -> tuple[int, int, int, int]:
@@ -111,6 +110,43 @@ class Session:
         if frames.ndim != 5 or frames.shape[1:] != self.frames_shape:
             raise ValueError(f"the model takes frames [B, T, C, H, W] = [B, {self.frames_shape}], got {frames.shape}")
         return np.ascontiguousarray(frames, np.float32)
+
+
+class Session(ModelSession):
+    """An exported ONNX file, ready to run.
+
+    Args:
+        path: an ONNX file written by ``python -m deploy.export``, unrolled or a step model.
+        threads: threads of onnxruntime inside an operator; its own choice by default.
+        providers: onnxruntime's execution providers, the first that can run an operator does; the CPU by default.
+
+    Attributes:
+        path: of the file.
+        metadata: the model's description.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not an ONNX file or not one of this package, if it holds what no export does
+            (``deploy.running.contents``), if its description is damaged or of another graph, or for a provider that
+            onnxruntime does not have here.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], threads: int | None = None, providers: Sequence[str] | None = None
+    ) -> None:
+        self.path = Path(path)
+        _check_file(self.path)
+        self._session = _open(self.path, threads, list(providers or [CPU]))
+        self.metadata = ModelMetadata.from_json(_description(self._session, self.path), str(path))
+        self._interface = Interface.of(self.metadata, self.frames_shape)
+        mismatch = self._interface.mismatch(self._session.get_inputs(), self._session.get_outputs())
+        if mismatch:
+            raise ValueError(f"{path}: its graph is not the one that its description is of: {mismatch}; {_EXPORT}")
+
+    @property
+    def is_step_model(self) -> bool:
+        """Whether it runs one time step at a time, with membranes that the caller keeps."""
+        return self.metadata.form == "step"
 
     def logits(self, frames: Floats) -> Floats:
         """Logits ``[B, K]`` of frames ``[B, T, C, H, W]``, a step model's as the mean over T steps from rest.
@@ -187,6 +223,8 @@ def _check_file(path: Path) -> None:
 
 
 def _open(path: Path, threads: int | None, providers: list[str]) -> onnxruntime.InferenceSession:
+    from deploy.running.quiet import onnxruntime
+
     known = onnxruntime.get_available_providers()
     if not set(providers) <= set(known):
         raise ValueError(f"onnxruntime has the providers {', '.join(known)} here, got {', '.join(providers)}")

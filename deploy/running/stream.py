@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.running.reorder import Order
-from deploy.running.session import Floats, Session, softmax
+from deploy.running.session import Floats, ModelSession, softmax
 from deploy.running.slices import Slice, Slicer, live_slicing
 from preprocessing.events import MAX_DISORDER_US, Events, as_events
 from preprocessing.events.filters import parse_filter
@@ -65,7 +65,9 @@ class EventStream:
         ValueError: for an unrolled model, and for slices or filters that need the whole recording.
     """
 
-    def __init__(self, session: Session, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> None:
+    def __init__(
+        self, session: ModelSession, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US
+    ) -> None:
         if not session.is_step_model:
             raise ValueError(
                 f"{session.path} runs all time steps at once; a stream needs a model of one step: export the "

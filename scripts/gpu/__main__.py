@@ -39,6 +39,7 @@ from pathlib import Path
 import torch
 
 from preprocessing.commands import command
+from preprocessing.terminal import tell
 from scripts.gpu import everything, kit
 from scripts.gpu.day import PARTS, Day
 from scripts.gpu.machine import ROOT, default_folder
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return check(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 2
 
 
