@@ -68,6 +68,8 @@ class EventStream:
     def __init__(
         self, session: ModelSession, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US
     ) -> None:
+        self, session: ModelSession, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US
+    ) -> None:
         if not session.is_step_model:
             raise ValueError(
                 f"{session.path} runs all time steps at once; a stream needs a model of one step: export the "
