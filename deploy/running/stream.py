@@ -68,12 +68,10 @@ class EventStream:
     def __init__(
         self, session: ModelSession, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US
     ) -> None:
-        self, session: ModelSession, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US
-    ) -> None:
         if not session.is_step_model:
             raise ValueError(
                 f"{session.path} runs all time steps at once; a stream needs a model of one step: export the "
-                "checkpoint with --format onnx-step"
+                "checkpoint with --format onnx-step, or events"
             )
         self._session = session
         self._sensor, config = session.frame_config()

@@ -305,7 +305,7 @@ def planned(monkeypatch, root, out):
 
     with monkeypatch.context() as patch:
         patch.setattr(on_cluster, "_run", stop)
-        patch.setattr(on_cluster, "_client", lambda _: threading.Lock())
+        patch.setattr(on_cluster, "_client", lambda *_: threading.Lock())
         with pytest.raises(KeyboardInterrupt):
             build(Folder(root, window="1ms"), out, cluster="tcp://nowhere:1", **SMALL)
     return taken
