@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ Result = TypeVar("Result")
 _CODE = "import sys; sys.path[:] = {path!r}; from preprocessing.apart import serve; serve({fd})"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 _BESIDE = 1 << 27  # bytes that a library takes for itself: blocks of columns, caches
+_LOOK_EVERY_S = 1.0
 _FACTOR = 2  # what a file unpacks to, and its events
 
 
@@ -226,6 +228,7 @@ def serve(fd: int) -> None:
     connection = Connection(os.dup(fd))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says while it crashes
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             function, arguments, has_file, bounds = connection.recv()
@@ -234,6 +237,13 @@ def serve(fd: int) -> None:
                 continue
             with open(_received(line), "rb", buffering=0) as file:
                 _answer(line, connection, function, (file, *arguments), bounds)
+
+
+def _end_with(parent: int) -> None:
+    """End this process soon after the one that it works for was killed, also where it waits for a file."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os._exit(1)
 
 
 def _answer(

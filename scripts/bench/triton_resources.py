@@ -32,6 +32,7 @@ import torch
 from torch import Tensor
 
 from evglif.surrogate import DERIVATIVES
+from preprocessing.commands import command
 from scripts.bench.common import machine, parser
 
 TARGETS = (80, 90, 100)
@@ -210,6 +211,7 @@ def measure(wanted: Sequence[Variant], targets: Sequence[int]) -> Iterator[tuple
             yield (*name, *figures), [f"{', '.join(map(str, name))}: {fault}" for fault in faults]
 
 
+@command("the rows so far are printed above")
 def main() -> int:
     options = parse_options()
     if options.triton:

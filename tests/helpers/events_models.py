@@ -17,7 +17,9 @@ def metadata(channels, size=(5, 4), classes=2, steps=STEPS):
         channels=tuple(map(str, range(channels))),
         scale=1.0,
         sensor=(128, 128),
-        preprocessing={"kind": "events", "steps": steps, "size": list(size), "slicing": "duration:20ms"},
+        preprocessing=None
+        if channels != 2  # frames of something else than events
+        else {"kind": "events", "steps": steps, "size": list(size), "slicing": "duration:20ms"},
         model={"name": "handmade", "encoder": "frames"},
         versions={},
         weights_sha256="",

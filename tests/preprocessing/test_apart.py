@@ -135,3 +135,28 @@ def wait_for(condition):
             return
         time.sleep(0.01)
     raise TimeoutError
+
+
+WAITING = """
+import sys, threading, time
+from preprocessing import apart
+threading.Thread(target=apart.call, args=(time.sleep, 600), daemon=True).start()
+while not (apart._helper and apart._helper.process.pid):
+    time.sleep(0.01)
+print(apart._helper.process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="only Linux shows which processes there are")
+def test_it_ends_with_the_process_that_it_works_for_even_if_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", WAITING], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    for _ in range(600):
+        if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
+            return
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("it goes on")

@@ -240,14 +240,19 @@ def reader(cluster, pipe):
     raise TimeoutError(f"no worker reads {pipe}")
 
 
-def kill_reader(cluster, pipe, data=b""):
-    """Kill the worker that waits for the pipe, and write ``data`` for the one that does so after it."""
+def kill_reader(cluster, pipe, data=b"", dying=None):
+    """Kill the process that waits for the pipe, but for one that is ``dying``; its number.
+
+    With ``data``, these are written for the one that waits after it.
+    """
     with pipe.open("wb") as ours:
-        killed = reader(cluster, pipe)
+        while (killed := reader(cluster, pipe)) == dying:
+            time.sleep(0.01)
         os.kill(killed, signal.SIGKILL)
         while data and reader(cluster, pipe) == killed:
             time.sleep(0.01)
         ours.write(data)
+    return killed
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux shows who reads the pipe")
@@ -270,8 +275,7 @@ def test_worker_killed_in_the_middle_of_a_shard(cluster, piped, out, tmp_path):
 
 def kill_readers(cluster, pipe):
     """Kill the worker that waits for the pipe, and then the process apart that does."""
-    for _ in range(2):
-        kill_reader(cluster, pipe)
+    kill_reader(cluster, pipe, dying=kill_reader(cluster, pipe))
 
 
 @needs_proc
