@@ -33,7 +33,7 @@ from preprocessing import limits
 
 Result = TypeVar("Result")
 
-_CODE = "import sys; sys.path[:] = {path!r}; from preprocessing.apart import serve; serve({fd})"
+_CODE = "import sys; sys.path[:] = {path!r}; from preprocessing.apart import serve; serve({fd}, {parent})"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 _BESIDE = 1 << 27  # bytes that a library takes for itself: blocks of columns, caches
 _LOOK_EVERY_S = 1.0
@@ -93,7 +93,7 @@ class _Helper:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            code = _CODE.format(path=sys.path, fd=theirs.fileno())
+            code = _CODE.format(path=sys.path, fd=theirs.fileno(), parent=os.getpid())
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
@@ -222,13 +222,13 @@ class _Work:
 _at_work: _Work | None = None
 
 
-def serve(fd: int) -> None:
-    """What the process apart does until the other end is gone."""
+def serve(fd: int, parent: int) -> None:
+    """What the process apart does until the other end is gone, or the process ``parent``."""
     line = socket.socket(fileno=fd)
     connection = Connection(os.dup(fd))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says while it crashes
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             function, arguments, has_file, bounds = connection.recv()

@@ -28,7 +28,7 @@ COMMANDS = [
     "deploy.profile",
     "scripts.quickstart",
     "scripts.reproduce.__main__",
-    "scripts.gpu",
+    "scripts.gpu.__main__",
 ]
 OUTSIDE = {"scripts/bench/peers.py"}
 """Run by a benchmark in an environment without our packages; it talks to it and not to people."""
