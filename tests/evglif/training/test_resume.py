@@ -212,6 +212,26 @@ def test_two_trainings_do_not_share_a_folder(cache_path, tmp_path):
     assert json.loads((tmp_path / "run" / "results.json").read_text())["last"]["epoch"] == recipe().epochs
 
 
+@pytest.mark.exhaustive
+def test_of_two_trainings_at_once_nothing_is_mixed_twenty_times(cache_path, tmp_path):
+    alone = None
+    for number in range(21):
+        command = [sys.executable, "-m", "evglif.train", "--recipe", str(recipe_file(tmp_path)), "--data"]
+        command += [str(cache_path), "--out", str(tmp_path / str(number)), "--quiet"]
+        both = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2 if number else 1)]
+        for process in both:
+            process.communicate(timeout=300)
+        assert 0 in [process.returncode for process in both]
+        files = {path.name for path in (tmp_path / str(number)).iterdir()}
+        weights = [
+            read_checkpoint(tmp_path / str(number) / f"{name}.pt").model.state_dict() for name in ("best", "last")
+        ]
+        alone = alone or (files, weights)
+        assert files == alone[0]
+        for ours, theirs in zip(weights, alone[1], strict=True):
+            assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
 def recipe_file(folder):
     (folder / "recipe.yaml").write_text(to_yaml(recipe()))
     return folder / "recipe.yaml"
