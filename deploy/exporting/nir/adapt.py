@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -54,6 +55,21 @@ def normalised(unit_resistance: bool) -> Change:
         return changed, wired
 
     return change
+
+
+def above_threshold(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
+    """Thresholds as the next number above, for readers that fire at a threshold, where NIR fires above it.
+
+    Membranes reach one exactly where a neuron is fed by spikes, as at the shortcuts of MS-ResNet.
+    """
+    nir = import_module("nir")
+    changed = dict(nodes)
+    for name, node in nodes.items():
+        if isinstance(node, nir.LIF | nir.IF):
+            values = {field.name: getattr(node, field.name) for field in fields(node) if field.init}
+            raised = np.nextafter(node.v_threshold, np.float32(np.inf))
+            changed[name] = type(node)(**{**values, "v_threshold": raised})
+    return changed, edges
 
 
 def depth_first(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:

@@ -10,7 +10,15 @@ from importlib import import_module
 
 import numpy as np
 
-from deploy.exporting.nir.adapt import Change, Edges, Nodes, depth_first, normalised, pools_as_convolutions
+from deploy.exporting.nir.adapt import (
+    Change,
+    Edges,
+    Nodes,
+    above_threshold,
+    depth_first,
+    normalised,
+    pools_as_convolutions,
+)
 from deploy.exporting.options import DT_S
 
 
@@ -66,7 +74,7 @@ READERS = {
     ),
     "spikingjelly": Reader(
         "SpikingJelly",
-        (normalised(unit_resistance=False),),
+        (normalised(unit_resistance=False), above_threshold),
         'spikingjelly.activation_based.nir_exchange.import_from_nir("{out}", dt={dt:g})',
         one_tau=True,
     ),

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from deploy.exporting.nir.adapt import depth_first, normalised, pools_as_convolutions
+from deploy.exporting.nir.adapt import above_threshold, depth_first, normalised, pools_as_convolutions
 from deploy.exporting.nir.run import run_graph
 
 nir = pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
@@ -102,6 +102,17 @@ def test_pools_become_convolutions_of_each_channel():
     made = pools_as_convolutions(nodes, edges, DT)
     assert isinstance(made[0]["pool"], nir.Conv2d)
     np.testing.assert_allclose(answers(*made)[0], answers(nodes, edges)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["LIF", "IF"])
+def test_a_threshold_is_raised_by_no_more_than_it_must(kind):
+    nodes, edges = graph(kind)
+    made, wired = above_threshold(nodes, edges, DT)
+    assert wired == edges
+    before, after = nodes["neuron"].v_threshold, made["neuron"].v_threshold
+    assert (after > before).all()
+    assert (np.nextafter(after, np.float32(0)) == before).all()
+    assert (made["neuron"].r == nodes["neuron"].r).all()
 
 
 def walk(edges, name="input", met=()):
