@@ -10,7 +10,7 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "starting files workers scratch terminal": "",
+        "counting starting files workers scratch terminal": "",
         "outlet": "terminal",
         "progress": "outlet terminal",
         "commands": "files outlet terminal workers",
@@ -44,7 +44,7 @@ ROOMS = {
         "surrogate normalisation augment": "",
         "tensor_archive": "preprocessing.plain",
         "tensor_files": "tensor_archive preprocessing.files preprocessing.plain",
-        "recurrence": "surrogate preprocessing.compiled",
+        "recurrence": "surrogate preprocessing.compiled preprocessing.counting",
         "neurons": "recurrence surrogate",
         "layers": "neurons",
         "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.plain "
@@ -75,7 +75,7 @@ ROOMS = {
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
-        "events": "running preprocessing.compiled",
+        "events": "running preprocessing.compiled preprocessing.counting",
         "runtime": "events running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
         "preprocessing.readers preprocessing.plain preprocessing.terminal",

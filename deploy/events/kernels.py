@@ -28,6 +28,7 @@ from numba.extending import intrinsic
 
 from deploy.events.vectors import FLOAT, GROUP, SHORT, add_products, add_rows, fire, lowest
 from preprocessing.compiled import keep_somewhere
+from preprocessing.counting import take
 
 keep_somewhere(__file__)
 _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
@@ -38,19 +39,6 @@ KIND, VARIANT, NUMBER_KIND, BLOCK, NUM_BLOCKS, WEIGHTS, ROW_BYTES = range(7)
 COUNTED, EVENTS, ENDS, NUMBERS, LISTS, LIST_SIZE, STEPS, HEIGHT, WIDTH, CHANNELS = range(7, 17)
 KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, NUM_FIELDS = range(17, 24)
 """Fields of a term, int64: what it does with its source, and where that and its weights lie in memory."""
-
-
-def _take(_: Any, counter: Any) -> Any:
-    """The number in an array of one, to which 1 is then added: never the same for two threads."""
-
-    def build(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        number = context.make_array(counter)(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", number, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(counter), build
-
-
-take: Any = intrinsic(_take)
 
 
 def _end_of(_: Any, address: Any, position: Any) -> Any:

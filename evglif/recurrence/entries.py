@@ -14,7 +14,6 @@ from struct import pack, unpack
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, cfunc, njit, types
 from numba.extending import intrinsic
 
@@ -51,16 +50,3 @@ _as_pointer: Any = intrinsic(_pointer)
 def values(where: int, shape: Any, kind: Any) -> Any:
     """The array of a shape and type at an address."""
     return carray(_as_pointer(where), shape, kind)
-
-
-def _take(_: Any, counter: Any) -> Any:
-    """The number in an array of one, to which 1 is then added: never the same for two threads."""
-
-    def build(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        number = context.make_array(counter)(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", number, ir.Constant(ir.IntType(64), 1), "monotonic")
-
-    return types.int64(counter), build
-
-
-take: Any = intrinsic(_take)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from evglif.recurrence.entries import entry, record, take, values
+from evglif.recurrence.entries import entry, record, values
 from evglif.recurrence.halves import load, store
 from evglif.recurrence.kernels import SHAPE, at, begin, bounds, clear, neuron_of, spike, step, units
+from preprocessing.counting import take
 
 _UNITS_TOGETHER = 16
 """Rows whose sums are added up in the dtype of the state, before they go to those in float64."""

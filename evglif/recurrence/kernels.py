@@ -22,9 +22,10 @@ import numpy as np
 from numba import carray, njit, types
 from numba.extending import overload
 
-from evglif.recurrence.entries import entry, record, take, values
+from evglif.recurrence.entries import entry, record, values
 from evglif.recurrence.halves import load, store
 from preprocessing.compiled import keep_somewhere
+from preprocessing.counting import take
 
 keep_somewhere(__file__)
 _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")

@@ -48,7 +48,7 @@ def normalised(unit_resistance: bool) -> Change:
         changed, wired = dict(nodes), edges
         for name, node in nodes.items():
             if isinstance(node, nir.LIF | nir.IF):
-                neuron, factor, shift = _normal(nir, name, node, None if unit_resistance else dt, dt)
+                neuron, factor, shift = _normal(nir, name, node, unit_resistance, dt)
                 if not (_alike(neuron, node) and _near(factor, 1.0) and not shift.any()):
                     changed[name] = neuron
                     wired = _feed(nir, changed, wired, name, factor, shift)
@@ -103,7 +103,7 @@ def depth_first(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
     return nodes, ordered
 
 
-def _normal(nir: Any, name: str, node: Any, dt_of_r: float | None, dt: float) -> tuple[Any, Floats, Floats]:
+def _normal(nir: Any, name: str, node: Any, unit_resistance: bool, dt: float) -> tuple[Any, Floats, Floats]:
     """The normalised neuron, and what its current is multiplied by and then increased by, both by channel."""
     leaky = isinstance(node, nir.LIF)
     values = {each: _by_channels(name, node, each) for each in ("r", "v_threshold", "v_reset")}
@@ -112,7 +112,7 @@ def _normal(nir: Any, name: str, node: Any, dt_of_r: float | None, dt: float) ->
     leak = np.zeros_like(span)
     if leaky:
         tau = _by_channels(name, node, "tau")
-        wanted = np.ones_like(span) if dt_of_r is None else tau / dt_of_r
+        wanted = np.ones_like(span) if unit_resistance else tau / dt
         leak = _by_channels(name, node, "v_leak") - values["v_reset"]
     one, nought = np.ones_like(node.r), np.zeros_like(node.r)
     r = np.broadcast_to(wanted.reshape(-1, *(1,) * (node.r.ndim - 1)), node.r.shape).astype(np.float32)
