@@ -21,6 +21,7 @@ from deploy.exporting.verify import (
     compare_spikes,
     made_up_samples,
 )
+from deploy.running.options import seconds
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.data import check_checkpoint
 from evglif.differences import add_accept
@@ -113,8 +114,8 @@ def _export(checkpoint: Checkpoint, options: ExportOptions, path: Path, out: Pat
 
 
 def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, options: ExportOptions) -> Parity:
-    seconds = None if options.budget is None else options.budget / 2  # for the classes, and as long for the spikes
-    parity = compare(checkpoint.model, run, samples, seconds)
+    share = None if options.budget is None else options.budget / 2  # for the classes, and as long for the spikes
+    parity = compare(checkpoint.model, run, samples, share)
     if parity.interval[1] < options.bound:
         raise ValueError(
             f"the exported model does not agree with the checkpoint: {parity}; {options.bound:.4g} of samples are "
@@ -122,7 +123,7 @@ def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, op
             "classes may be the reason: try --precision fp32, --exact, or a checkpoint that is trained longer; --bound "
             "SHARE asks for less"
         )
-    flipped, observed = compare_spikes(checkpoint.model, built.observe, samples.observed(seconds))
+    flipped, observed = compare_spikes(checkpoint.model, built.observe, samples.observed(share))
     return replace(parity, flipped=flipped, num_observed=observed)
 
 
@@ -148,8 +149,8 @@ def _tell_differences(
                 warn(warning)
 
 
-def _seconds(text: str) -> float | None:
-    return None if text == "all" else float(text)
+def _budget(text: str) -> float | None:
+    return None if text == "all" else seconds(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -175,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--budget",
-        type=_seconds,
+        type=_budget,
         default=BUDGET_S,
         metavar="SECONDS",
         help=f"time for comparing with the checkpoint, on samples drawn at random until it is over, or all; default: "

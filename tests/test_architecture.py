@@ -85,8 +85,8 @@ ROOMS = {
         "exporting.events": "events exporting running evglif.*",
         "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
         "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache",
-        "export": "exporting exporting.formats evglif.* preprocessing.cache preprocessing.commands preprocessing.files "
-        "preprocessing.plain preprocessing.terminal",
+        "export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.commands "
+        "preprocessing.files preprocessing.plain preprocessing.terminal",
         "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "

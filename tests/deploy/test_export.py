@@ -358,3 +358,12 @@ def test_exporting_leaves_the_model_as_it_was():
     freeze(prepared(model, fold=True), as_operator=True)
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("budget", ["soon", "nan", "-1", "1e30"])
+def test_a_budget_that_is_no_time_is_refused(budget, capsys):
+    with pytest.raises(SystemExit):
+        main(["best.pt", f"--budget={budget}"])
+    assert (
+        f"--budget: expected seconds above 0 and up to 604800, such as 0.5, got '{budget}'" in capsys.readouterr().err
+    )
