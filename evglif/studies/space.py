@@ -80,6 +80,8 @@ def full_name(name: str) -> str:
         ValueError: no value is called so, or several; those that come near are named.
     """
     known = [each for each in flat(Recipe().to_dict()) if not each.startswith("model.")]
+    if name == "seed":
+        raise ValueError("seeds are tried by --seeds 0 1 2, so that their spread is told apart from settings")
     if name in known or name.startswith("model."):
         return name
     if name == "neuron":
@@ -87,8 +89,6 @@ def full_name(name: str) -> str:
     meant = [each for each in known if each.rpartition(".")[2] == name]
     if len(meant) == 1:
         return meant[0]
-    if name == "seed":
-        raise ValueError("seeds are tried by --seeds 0 1 2, so that their spread is told apart from settings")
     near = meant or get_close_matches(name, [*known, "model.neuron", "model.width"], 3, 0.5)
     raise ValueError(f"{name}: no value of a recipe" + (f"; did you mean {' or '.join(near)}?" if near else ""))
 
