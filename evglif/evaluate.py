@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 import time
@@ -50,15 +51,37 @@ def evaluate_model(model: Network, dataset: FrameDataset, config: LoaderConfig, 
         raise ValueError(f"nothing to evaluate: the split holds no samples in {dataset.cache.path}")
     model = model.to(device).eval()
     tally = Tally(dataset, model.spec.num_classes)
-    started = time.perf_counter()
+    pace = _Pace()
     batches = frame_loader(dataset, config)
     with torch.inference_mode(), torch.random.fork_rng(_generators(device)), count_spikes(model) as firing:
         torch.manual_seed(0)
         for stored, labels in progress(batches, len(batches), "evaluate", "batches"):
             frames = to_frames(stored.to(device), dataset.cache.scale)
             tally.add(model(frames, per_step=True), labels.to(device))
+            pace.add(len(labels))
         layers = firing.layers()
-    return replace(tally.result(), layers=layers, seconds=time.perf_counter() - started)
+    return replace(tally.result(), layers=layers, samples_per_second=pace.samples_per_second)
+
+
+class _Pace:
+    """How fast batches go by, the first not counted: it compiles and warms up."""
+
+    def __init__(self) -> None:
+        self.started = self.now = math.nan
+        self.num_samples = 0
+
+    def add(self, num_samples: int) -> None:
+        """A batch is done."""
+        self.now = time.perf_counter()
+        if math.isnan(self.started):
+            self.started = self.now
+        else:
+            self.num_samples += num_samples
+
+    @property
+    def samples_per_second(self) -> float:
+        """NaN before the second batch."""
+        return self.num_samples / (self.now - self.started) if self.num_samples else math.nan
 
 
 def _generators(device: str) -> list[torch.device]:

@@ -33,7 +33,15 @@ def read_yaml(path: Path) -> Any:
     """
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"it has {path.stat().st_size:,} bytes; expected {MOST_BYTES:,} at most")
-    text = path.read_text(encoding="utf-8")
+    return parse_yaml(path.read_text(encoding="utf-8"))
+
+
+def parse_yaml(text: str) -> Any:
+    """The plain values of a YAML text.
+
+    Raises:
+        ValueError: it is none, or holds more than settings do.
+    """
     num_brackets = text.count("[") + text.count("{")
     if num_brackets > MOST_BRACKETS:  # each of which the reader of YAML looks at again for every one inside it
         raise ValueError(f"it has {num_brackets:,} brackets; expected {MOST_BRACKETS:,} at most")

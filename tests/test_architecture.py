@@ -71,6 +71,13 @@ ROOMS = {
         "preprocessing.outlet preprocessing.plain preprocessing.terminal",
         "train": "data models neurons provenance recipe threads training training.optim validation "
         "preprocessing.cache preprocessing.commands preprocessing.terminal",
+        "studies": "evaluation recipe tensor_files train training yaml_files preprocessing.cache preprocessing.files "
+        "preprocessing.plain preprocessing.terminal",
+        "runs": "evaluation.report studies preprocessing.commands preprocessing.terminal",
+        "compare": "checkpoint data differences evaluate evaluation.report plots studies threads preprocessing.cache "
+        "preprocessing.commands preprocessing.drawing preprocessing.terminal",
+        "sweep": "evaluation.report plots recipe studies tensor_files training preprocessing.commands "
+        "preprocessing.drawing preprocessing.files preprocessing.terminal preprocessing.workers",
         "": "checkpoint models neurons preprocessing.starting",
     },
     "deploy": {

@@ -73,7 +73,8 @@ class Evaluation:
             logit so far. The last is the accuracy.
         top5: share of samples whose class is among the five largest logits; None where K ≤ 5.
         layers: name of a neuron layer → its firing; empty for a network without spiking neurons.
-        seconds: that the pass over the samples took, reading included.
+        samples_per_second: of the pass after its first batch, which compiles and warms up, reading included; NaN
+            where there was no second batch.
         familiar: which samples the model has learnt from; None where nobody knows.
     """
 
@@ -83,7 +84,7 @@ class Evaluation:
     accuracy_by_step: tuple[float, ...]
     top5: float | None = None
     layers: dict[str, LayerFiring] = field(default_factory=dict)
-    seconds: float = math.nan
+    samples_per_second: float = math.nan
     familiar: Familiar | None = None
 
     @cached_property
@@ -151,11 +152,6 @@ class Evaluation:
         """Mean number of spikes per sample, all layers together."""
         return sum(layer.spikes for layer in self.layers.values())
 
-    @property
-    def samples_per_second(self) -> float:
-        """Samples per second of the pass."""
-        return self.num_samples / self.seconds
-
     def to_dict(self) -> dict[str, Any]:
         """All figures but the single predictions, as plain values for JSON; what is not defined is None."""
         calibration = self.calibration
@@ -178,7 +174,7 @@ class Evaluation:
             "spikes": self.spikes,
             "firing_rates": self.firing_rates,
             "layers": {name: asdict(layer) for name, layer in self.layers.items()},
-            "samples_per_second": None if math.isnan(self.seconds) else self.samples_per_second,
+            "samples_per_second": None if math.isnan(self.samples_per_second) else self.samples_per_second,
         }
 
 

@@ -30,9 +30,14 @@ def summary(evaluation: Evaluation) -> str:
         "loss": f"{evaluation.loss:.4f} nats, the cross-entropy of the time-mean",
         "confidence": f"{evaluation.mean_confidence:.1%} on average; expected calibration error {calibration:.1%}",
         "spikes": _spikes(evaluation),
-        "speed": f"{evaluation.samples_per_second:,.0f} samples/s, reading included",
+        **({} if math.isnan(evaluation.samples_per_second) else {"speed": f"{_speed(evaluation)} samples/s"}),
     }
     return "\n".join(f"{name:<12}{text}" for name, text in rows.items())
+
+
+def _speed(evaluation: Evaluation) -> str:
+    """Samples per second after the first batch, reading included."""
+    return "–" if math.isnan(evaluation.samples_per_second) else f"{evaluation.samples_per_second:,.0f}"
 
 
 def _familiar(evaluation: Evaluation) -> dict[str, str]:
@@ -148,8 +153,8 @@ def _side(evaluation: Evaluation, comparison: Comparison | None) -> tuple[str, .
         f"{low:.1%} to {high:.1%}",
         f"{evaluation.loss:.4f}",
         f"{evaluation.calibration.error:.1%}",
-        f"{evaluation.spikes:,.0f}",
-        f"{evaluation.samples_per_second:,.0f}",
+        f"{evaluation.spikes:,.0f}" if evaluation.layers else "–",
+        _speed(evaluation),
     )
     if comparison is None:
         return (*cells, "–", "–", "–")

@@ -223,16 +223,28 @@ class Run:
         Raises:
             ValueError: it is damaged.
         """
-        path = self.folder / RESULTS
-        if not path.exists():
-            return None
-        try:
-            found: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
-            _check_results(found, len(self.data.classes))
-        except ValueError as error:
-            again = "remove it, and the same command evaluates the finished run again"
-            raise ValueError(f"{path} is not what a run writes: {error}; {again}") from error
-        return found
+        return read_results(self.folder / RESULTS, len(self.data.classes))
+
+
+def read_results(path: Path, num_classes: int | None = None) -> dict[str, Any] | None:
+    """What stands in ``results.json``; None where there is no such file, as of a run that is not finished.
+
+    Args:
+        path: the file.
+        num_classes: of the data; None for as many as it says itself.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        found: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
+        _check_results(found, num_classes)
+    except ValueError as error:
+        again = "remove it, and the same command evaluates the finished run again"
+        raise ValueError(f"{path} is not what a run writes: {error}; {again}") from error
+    return found
 
 
 def digest(model: Network) -> str:
@@ -244,7 +256,7 @@ def digest(model: Network) -> str:
     return found.hexdigest()
 
 
-def _check_results(found: Mapping[str, Any], num_classes: int) -> None:
+def _check_results(found: Mapping[str, Any], num_classes: int | None) -> None:
     """Make sure of all in ``results.json`` that is read of it: what a picture is drawn of, and what is printed.
 
     Raises:
@@ -261,7 +273,8 @@ def _check_results(found: Mapping[str, Any], num_classes: int) -> None:
         fitting(f"{name}.test.accuracy", figures.get("accuracy"), float)
         fitting(f"{name}.test.num_samples", figures.get("num_samples"), int)
         counts = fitting(f"{name}.test.confusion", figures.get("confusion"), list[list[int]])
-        fit = {len(counts), *map(len, counts)} == {num_classes} and min(map(min, counts)) >= 0
+        num_classes = num_classes or len(counts)
+        fit = {len(counts), *map(len, counts)} == {num_classes} and min(map(min, counts), default=-1) >= 0
         if not fit or sum(map(sum, counts)) != figures["num_samples"]:
             raise ValueError(
                 f"{name}.test.confusion is {brief(counts)}; expected the counts of {figures['num_samples']} samples by "

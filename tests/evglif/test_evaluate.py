@@ -9,7 +9,9 @@ from evglif import build_model, save_checkpoint
 from evglif.checkpoint import read_checkpoint
 from evglif.data import FrameDataset, LoaderConfig, data_spec
 from evglif.evaluate import evaluate_checkpoint, evaluate_model, main, names_of
+from evglif.evaluation.comparison import compare
 from evglif.evaluation.firing import count_spikes
+from evglif.evaluation.tables import comparison_text
 from evglif.neurons import SpikingNeuron
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
@@ -115,6 +117,23 @@ def test_a_network_without_spikes_is_evaluated_too(dataset):
     model = build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2, neuron="relu")
     result = evaluate_model(model, dataset, LoaderConfig(batch_size=8))
     assert (result.layers, result.spikes, result.num_samples) == ({}, 0, 8)
+
+
+def test_speed_is_that_after_the_first_batch(dataset, monkeypatch):
+    clock = iter([100.0, 101.0, 103.0])  # at the end of each of three batches, of 3, 3 and 2 samples
+    monkeypatch.setattr("evglif.evaluate.time.perf_counter", lambda: next(clock))
+    model = build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2)
+    assert evaluate_model(model, dataset, LoaderConfig(batch_size=3)).samples_per_second == pytest.approx(5 / 3)
+    clock = iter([100.0])
+    assert np.isnan(evaluate_model(model, dataset, LoaderConfig(batch_size=8)).samples_per_second)
+
+
+def test_an_ann_is_compared_without_a_number_of_spikes(dataset):
+    options = {"steps": 3, "size": (16, 16), "width": 2, "num_classes": 2}
+    models = {name: build_model("7b-widenet", neuron=name, **options) for name in ("lif", "relu")}
+    evaluations = {name: evaluate_model(model, dataset, LoaderConfig(batch_size=8)) for name, model in models.items()}
+    lines = comparison_text(evaluations, {"relu": compare(*evaluations.values())}).splitlines()
+    assert lines[2].split()[7:9] == ["–", "–"]  # spikes, and samples/s of a single batch
 
 
 @pytest.fixture(scope="module")

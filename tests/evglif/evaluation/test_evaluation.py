@@ -45,7 +45,7 @@ def test_what_cannot_be_divided_is_none_in_json():
 
 def test_the_dictionary_has_the_figures_that_others_read():
     layer = LayerFiring(10, 0.2, 0.1, (0.1, 0.3), 4.0)
-    result = evaluation([0, 1], [0, 0], [0.9, 0.7], layers={"a": layer, "b": layer}, seconds=0.5)
+    result = evaluation([0, 1], [0, 0], [0.9, 0.7], layers={"a": layer, "b": layer}, samples_per_second=4.0)
     content = result.to_dict()
     assert (content["accuracy"], content["num_samples"], content["spikes"]) == (0.5, 2, 8.0)
     assert content["firing_rates"] == {"a": 0.2, "b": 0.2}

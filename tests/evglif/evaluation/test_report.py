@@ -82,7 +82,7 @@ def test_without_neurons_there_are_no_pictures_of_them(cache, tmp_path):
     model = build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2, neuron="relu").eval()
     indices = cache.indices("test").tolist()
     spiking = evaluation(cache.labels[indices], [0] * 8, indices)
-    result = Evaluation(2, spiking.predictions, 0.6, (0.5, 0.5, 0.5), seconds=1.0)
+    result = Evaluation(2, spiking.predictions, 0.6, (0.5, 0.5, 0.5), samples_per_second=4.0)
     write_evaluation(tmp_path, Checkpoint(model, None, {}), result, cache, "test")
     assert not (tmp_path / "firing.png").exists()
     assert not (tmp_path / "values.png").exists()

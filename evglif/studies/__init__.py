@@ -1,0 +1,1 @@
+"""Several runs as one question: what lies in a folder, which settings are better, and by how much."""
