@@ -4,7 +4,7 @@ from importlib.metadata import version as version_of
 
 project = "evglif"
 author = "the evglif team"
-copyright = "the evglif team, Apache-2.0"  # noqa: A001
+copyright = "the evglif team, Apache-2.0"
 release = version = version_of("evglif")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "scripts.docs.running"]
