@@ -255,7 +255,7 @@ class SpikingNeuron(nn.Module, ABC):
     def advance(self, current: Tensor, state: NeuronState | None = None) -> tuple[Tensor, NeuronState]:
         """Run the next time steps of a recording; pieces of any length give the spikes of the whole run.
 
-        Gradients too are those of the whole run, through the state, unless it is detached in between:
+        Gradients too are those of the whole run, through the state, unless it is detached in between::
 
             state = None
             for piece in current.split(4):

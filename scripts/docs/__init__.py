@@ -1,0 +1,1 @@
+"""The site: pages, and what builds them."""
