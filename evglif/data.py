@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.utils.data import Dataset
 from evglif.checkpoint import Checkpoint, DataSpec
 from evglif.differences import DECISIVE, differences
 from evglif.models import NetworkSpec
+from evglif.settings.loader import LoaderConfig
 from preprocessing.cache import FrameCache
 
 Batch = tuple[Tensor, Tensor]
@@ -26,30 +26,6 @@ Rows = NDArray[np.int64]
 
 NUM_READ_AT_ONCE = 256
 """Samples on their way to a device that is to hold all of them."""
-
-
-@dataclass(frozen=True)
-class LoaderConfig:
-    """How batches are made.
-
-    Attributes:
-        batch_size: samples per step and device.
-        workers: threads that read ahead; 0 reads when a batch is asked for. Copying frames holds no lock of Python's.
-        validation: share of the training split that is cut off for validation where the file has no such split.
-
-    Raises:
-        ValueError: naming the value that is out of range.
-    """
-
-    batch_size: int = 32
-    workers: int = 1
-    validation: float = 0.15
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
-            raise ValueError(f"batch_size ≥ 1 and workers ≥ 0, got {self.batch_size} and {self.workers}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be a share in [0, 1), got {self.validation}")
 
 
 class FrameDataset(Dataset[Batch]):

@@ -70,7 +70,7 @@ def test_nothing_is_computed():
 
 def test_a_line_for_every_network(capsys, monkeypatch):
     few = {name: MODELS[name] for name in ("7b-widenet", "plif-mnist")}
-    monkeypatch.setattr("evglif.models.__main__.MODELS", few)
+    monkeypatch.setattr("evglif.models.registry.MODELS", few)
     assert main(["--steps", "2"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["network", "paper", "input", "T"]
