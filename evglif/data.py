@@ -207,8 +207,9 @@ def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint, accept: Collecti
             made after which their numbers mean something else, unless it is accepted.
     """
     check_fit(cache, checkpoint.model.spec, checkpoint.data.classes if checkpoint.data else None)
+    changed = checkpoint.changed_code()
     if checkpoint.data is None:
-        return []
+        return changed
     found = differences(data_spec(cache), checkpoint.data)
     refused = [each for each in found if each.name in DECISIVE and each.name not in accept]
     if refused:
@@ -218,4 +219,5 @@ def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint, accept: Collecti
             f"{cache.path} holds frames that mean something else than those that the model learnt from: {said}. Build "
             f"it as the training data were, or add --accept {names} if this is meant"
         )
-    return [f"{cache.path} was built otherwise than the data that the model learnt from: {each}" for each in found]
+    told = [f"{cache.path} was built otherwise than the data that the model learnt from: {each}" for each in found]
+    return changed + told

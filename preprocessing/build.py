@@ -79,12 +79,9 @@ def _parser() -> Parser:
 
 def _add_own(parser: ArgumentParser, kind: type[Dataset]) -> None:
     for field in fields(kind):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            default=None if field.default is MISSING else field.default,
-            required=field.default is MISSING,
-            **field.metadata,
-        )
+        needed = field.default is MISSING
+        usual = {"default": None if needed else field.default, "required": needed}
+        parser.add_argument("--" + field.name.replace("_", "-"), **{**usual, **field.metadata})
 
 
 def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
