@@ -79,7 +79,8 @@ ROOMS = {
         "preprocessing.terminal",
         "place": "preprocessing.cache preprocessing.readers",
         "": "checkpoint models neurons preprocessing.later preprocessing.starting",
-        "__main__": "evglif place preprocessing.calling preprocessing.commands preprocessing.nearest preprocessing.terminal",
+        "__main__": "evglif place preprocessing.calling preprocessing.commands preprocessing.nearest "
+        "preprocessing.terminal",
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import deploy.export
@@ -35,7 +36,9 @@ def trained(cache_path, tmp_path_factory):
 
 def elsewhere(*words):
     """A command in a process that has not run the code."""
-    return subprocess.run([sys.executable, "-m", *map(str, words)], check=False, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, words)], check=False, cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def test_the_neuron_of_the_docstring_is_trained_as_it_is_printed(trained):
@@ -63,8 +66,9 @@ def test_without_its_code_a_checkpoint_says_what_is_missing_and_runs_nothing(tra
     code.write_text(code.read_text() + f"\nopen({str(run / 'was run')!r}, 'w')\n")
     ended = elsewhere("evglif.evaluate", run / "last.pt", "--data", cache_path)
     assert (ended.returncode, ended.stdout) == (1, "")
-    said = rf"error: .*last\.pt: this checkpoint cannot be used: it needs the neuron adaptive-decay of {re.escape(str(code))}"
-    assert re.match(rf"{said} \(SHA-256 \w{{12}}…\), .* look at it, then add --import {re.escape(str(code))}\n", ended.stderr)
+    where = re.escape(str(code))
+    said = rf"error: .*last\.pt: this checkpoint cannot be used: it needs the neuron adaptive-decay of {where}"
+    assert re.match(rf"{said} \(SHA-256 \w{{12}}…\), .* look at it, then add --import {where}\n", ended.stderr)
     assert not (run / "was run").exists()
 
 
@@ -78,7 +82,30 @@ def test_code_that_has_changed_since_is_told(trained, cache_path, tmp_path):
     assert "when the checkpoint was written" in ended.stderr
 
 
+NETWORK = """
+from dataclasses import dataclass
 
+from torch import nn
+
+from evglif.layers import Flatten
+from evglif.models import Network, NetworkSpec, register_network
+
+
+@dataclass(frozen=True)
+class TinySpec(NetworkSpec):
+    name: str = "tiny"
+    width: int = 4
+
+
+class Tiny(Network):
+    def __init__(self, spec):
+        super().__init__(spec)
+        self.features = nn.Sequential(self.stem(spec.width, "bn"), Flatten())
+        self.head = nn.Linear(spec.width * spec.size[0] * spec.size[1], spec.num_classes)
+
+
+register_network("tiny", TinySpec, Tiny)
+"""
 
 FILTER = """
 from dataclasses import dataclass
@@ -126,6 +153,27 @@ def test_a_filter_of_ones_own_is_built_with(recordings, tmp_path, workers):
         frames = cache[0]
     assert frames[:, 0].sum() == 0
     assert frames[:, 1].sum() > 0
+
+
+def test_a_format_of_ones_own_is_read_by_its_signature_or_suffix(tmp_path):
+    (tmp_path / "my_reader.py").write_text(READER)
+    content = b"MINE" + np.arange(30, dtype="<u4").tobytes()
+    for name in ("left/a.mine", "left/b.mine", "right/a.mine", "right/b.mine"):
+        (tmp_path / "recordings" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "recordings" / name).write_bytes(content)
+    words = ["folder", "--root", tmp_path / "recordings", "--out", tmp_path / "a.h5", "--steps", "2", "--size", "16"]
+    own = ["--import", tmp_path / "my_reader.py", "--workers", "1"]
+    assert preprocessing.build.main([*map(str, [*words, *own])]) == 0
+    with FrameCache(tmp_path / "a.h5") as cache:
+        assert (len(cache), list(cache.num_events)) == (4, [10] * 4)
+
+
+def test_a_network_of_ones_own_is_trained_and_known_by_its_file(cache_path, tmp_path):
+    (tmp_path / "my_network.py").write_text(NETWORK)
+    words = ["--import", tmp_path / "my_network.py", "--network", "tiny", "--model.width", "2", "--epochs", "1"]
+    where = ["--data", cache_path, "--out", tmp_path / "run", "--quiet", "--batch-size", "8"]
+    assert evglif.train.main([*map(str, [*words, *where])]) == 0
+    assert list(read_checkpoint(tmp_path / "run" / "last.pt").code) == ["network tiny"]
 
 
 @pytest.mark.parametrize(

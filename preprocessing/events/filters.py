@@ -254,7 +254,7 @@ def parse_filter(text: str) -> Filter:
     name, _, argument = text.strip().partition(":")
     try:
         if name not in _FILTERS:
-            raise ValueError(f"no filter is named {name!r}")
+            raise ValueError(f"no filter is named {name!r}, and one of your own needs --import FILE.py")
         return _FILTERS[name].parse(argument)
     except ValueError as error:
         forms = ", ".join(kind.form for kind in _FILTERS.values())
