@@ -210,7 +210,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m deploy.bench",
         description="Time an exported model against its checkpoint in torch, each in a process of its own.",
-        epilog="example: python -m deploy.bench best.onnx best.events --checkpoint best.pt --data a.h5 --batch-size 1 8",
+        epilog="example: python -m deploy.bench best.onnx best.events --checkpoint best.pt --batch-size 1 8",
         formatter_class=Help,
     )
     parser.add_argument(

@@ -121,8 +121,8 @@ def save_checkpoint(
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Load a checkpoint with everything it holds, on the CPU, model in eval mode.
 
-    Only tensors and plain values are unpickled, so a hostile file cannot run code. Where the network needs a user's own,
-    the file says which; nothing runs it but ``--import``, or who imports it in Python.
+    Only tensors and plain values are unpickled, so a hostile file cannot run code. Where the network needs a user's
+    own, the file says which; nothing runs it but ``--import``, or who imports it in Python.
 
     Raises:
         FileNotFoundError: if there is no such file.

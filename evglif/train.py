@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evglif.names import NEURONS
+from evglif.names import NETWORKS, NEURONS
 from evglif.recipe import Recipe, read_recipe, recipe_names, recipe_path, resolved, to_yaml
 from evglif.settings import ACCELERATORS, LOGS
 from preprocessing.calling import spoken
@@ -32,6 +32,8 @@ __getattr__ = later(__name__, dict.fromkeys(("identity", "samples_by_stage", "tr
 
 RUNS = Path("runs")
 """Where runs go whose folder nobody named."""
+
+_OF_NEURONS = ("neuron", "sharing", "gates")
 
 
 def _path(text: str) -> Path:
@@ -55,6 +57,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
     choice = _choice(words)
     chosen = parser.instantiate(parser.parse_args([*(choice.words() if choice else ()), *words]))
     recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
+    if chosen["network"]:
+        recipe = replace(recipe, model={**_of_any_network(recipe.model, words, choice), "name": chosen["network"]})
     if chosen["neuron"]:
         recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
     notes = [str(choice)] if choice else []
@@ -99,7 +103,7 @@ def _parser() -> Any:
     parser: Any = RecipeParser(
         prog="python -m evglif.train",
         description="Train a network on a cache and evaluate it on the test split. Values of the recipe can be "
-        "overridden one by one; --epochs, --batch-size, --lr, --optimizer, --weight-decay, --validation and --network "
+        "overridden one by one; --epochs, --batch-size, --lr, --optimizer, --weight-decay and --validation "
         "stand for the longer names of those. A run that was stopped goes on when the same command is given again. "
         "Examples: python -m evglif.train --data data/digits.h5; "
         "python -m evglif.train --recipe digits --data data/digits.h5 "
@@ -110,6 +114,7 @@ def _parser() -> Any:
     parser.add_argument("--recipe", action=RecipeFile, help=recipes)
     parser.add_argument("--data", type=_path, help="cache written by python -m preprocessing.build")
     parser.add_argument("--out", type=_path, help=f"folder of the run; default: one of the day in {RUNS}")
+    parser.add_argument("--network", type=str, help=f"in the place of the recipe's: {', '.join(NETWORKS)}")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
     add_import(parser, "neurons or networks")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
@@ -140,6 +145,12 @@ def _choice(words: Sequence[str]) -> Choice | None:
     gpu = torch.cuda.is_available() and values_of("--accelerator", words)[-1:] != ["cpu"]
     with FrameCache(given[-1]) as cache:
         return choose_recipe(cache, gpu)
+
+
+def _of_any_network(model: Mapping[str, Any], words: Sequence[str], choice: Choice | None) -> dict[str, Any]:
+    """Options that another network may take: all that somebody named, and of a recipe that nobody did the neuron's."""
+    named = {word.removeprefix("--model.").partition("=")[0] for word in words if word.startswith("--model.")}
+    return {name: value for name, value in model.items() if choice is None or name in {*_OF_NEURONS, *named}}
 
 
 def _folder_of_the_day(data: Path, devices: int | None, num_nodes: int | None) -> Path:

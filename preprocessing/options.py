@@ -19,7 +19,6 @@ SAME = (
     ("--optimizer", "--optim.name"),
     ("--weight-decay", "--optim.weight-decay"),
     ("--validation", "--loader.validation"),
-    ("--network", "--model.name"),
     ("--workers", "--loader.workers"),
     ("--workers", "--threads"),
     ("--threads", "--num-threads"),

@@ -64,7 +64,7 @@ ROOMS = {
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
-        "evaluation.session": "checkpoint data evaluation evaluation.report models provenance threads "
+        "evaluation.session": "checkpoint data evaluation evaluation.report models provenance settings threads "
         "preprocessing.cache preprocessing.progress preprocessing.terminal",
         "evaluate": "differences evaluation.session preprocessing.cache preprocessing.commands preprocessing.later "
         "preprocessing.options preprocessing.own_code",

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
+from evglif.data import FrameDataset, check_checkpoint, frame_loader, to_frames
 from evglif.evaluation.comparison import compare
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.firing import count_spikes
@@ -22,6 +22,7 @@ from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
 from evglif.provenance import familiar
+from evglif.settings import LoaderConfig
 from evglif.threads import choose_threads, use_threads
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.progress import progress
