@@ -23,6 +23,7 @@ from preprocessing.arguments import Help
 from preprocessing.commands import command
 from preprocessing.files import require_file, write_whole
 from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
 from preprocessing.terminal import shown, tell
 
@@ -235,6 +236,7 @@ def _parser() -> Parser:
         "--against", nargs="+", choices=FROM_CHECKPOINT, default=list(FROM_CHECKPOINT), help="what to compare with"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
+    add_import(parser, "the neuron or network of the checkpoint")
     return parser
 
 

@@ -32,18 +32,17 @@ class Found:
 def looked_around(place: Path) -> list[str]:
     """Lines that say what was found and what to type next, in the words of ``python -m``."""
     found = look(place)
-    counts = {
-        "recordings": len(found.recordings),
-        "files of frames": len(found.caches),
-        "runs that are not finished": len(found.started),
-        "finished runs": len(found.finished),
-        "exported models": len(found.exported),
-    }
-    said = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+    names = {"recording": "", "file": " of frames", "unfinished run": "", "finished run": "", "exported model": ""}
+    counts = zip(names.items(), vars(found).values(), strict=True)
+    said = ", ".join(_number(len(paths), name) + more for (name, more), paths in counts if paths)
     return [
         f"here: {said or 'nothing to work on yet; handwritten digits come with the package'}",
         f"next: {next_step(found)}",
     ]
+
+
+def _number(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def next_step(found: Found) -> str:

@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from evglif.names import NETWORKS, NEURONS
@@ -166,10 +167,17 @@ def _folder_of_the_day(data: Path, devices: int | None, num_nodes: int | None) -
 @command("the same command goes on after the last whole epoch")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    recipe, rest = parse_arguments(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    recipe, rest = parse_arguments(words)
     from evglif.training.session import train
 
-    train(recipe, **rest)
+    try:
+        train(recipe, **rest)
+    except KeyboardInterrupt as interruption:
+        if str(interruption) or any(word.partition("=")[0] == "--out" for word in words):
+            raise
+        again = f"the same command with --out {quote(str(rest['out']))} goes on after the last whole epoch"
+        raise KeyboardInterrupt(again) from interruption
     return 0
 
 

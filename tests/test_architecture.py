@@ -73,7 +73,7 @@ ROOMS = {
         "choosing": "preprocessing.cache",
         "training": "augment checkpoint data evaluation evaluation.session models neurons plots provenance recipe "
         "settings tensor_files threads validation preprocessing.cache preprocessing.calling preprocessing.drawing "
-        "preprocessing.files preprocessing.outlet preprocessing.plain preprocessing.terminal",
+        "preprocessing.files preprocessing.outlet preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "train": "choosing names recipe settings training preprocessing.cache preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
@@ -96,12 +96,13 @@ ROOMS = {
         "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
         "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
-        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache preprocessing.progress",
+        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache "
+        "preprocessing.own_code preprocessing.progress",
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
         "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
-        "preprocessing.options preprocessing.plain preprocessing.terminal",
+        "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "profile": "measuring running evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code preprocessing.plain "
         "preprocessing.terminal",

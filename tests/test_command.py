@@ -223,7 +223,7 @@ def test_a_training_says_what_it_chose_and_how_to_go_on(line):
 def test_alone_it_says_what_lies_here_and_what_comes_next(line):
     _, said = line
     assert one.LINE in said["here"]
-    assert "here: 1 files of frames, 1 finished runs, 1 exported models" in said["here"]
+    assert "here: 1 file of frames, 1 finished run, 1 exported model" in said["here"]
     assert re.search(r"^next: (\S*evglif) infer runs/mine-\S+/best\.onnx RECORDING$", said["here"], re.MULTILINE)
 
 
