@@ -18,6 +18,22 @@ from evglif.models import NetworkSpec
 from evglif.settings.loader import LoaderConfig
 from preprocessing.cache import FrameCache
 
+__all__ = [
+    "Batch",
+    "DeviceFrames",
+    "FrameDataset",
+    "FrameLoader",
+    "HostFrames",
+    "LoaderConfig",
+    "Rows",
+    "check_checkpoint",
+    "check_fit",
+    "consecutive",
+    "data_spec",
+    "frame_loader",
+    "to_frames",
+]
+
 Batch = tuple[Tensor, Tensor]
 """Stored frames ``[B, T, C, H, W]``, integers until they are on the device, and labels int64 ``[B]``."""
 

@@ -15,6 +15,7 @@ from evglif.settings.machine import ACCELERATORS, LOGS
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
 _LAST_OPERATION_S = 0.2
 
 
