@@ -22,6 +22,8 @@ from deploy.running.session import Floats
 from preprocessing.arguments import Help
 from preprocessing.commands import command
 from preprocessing.files import require_file, write_whole
+from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
 from preprocessing.terminal import shown, tell
 
@@ -205,11 +207,11 @@ def print_timings(options: argparse.Namespace) -> list[Timing]:
     return timings
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m deploy.bench",
         description="Time an exported model against its checkpoint in torch, each in a process of its own.",
-        epilog="example: python -m deploy.bench best.onnx best.events --checkpoint best.pt --data mine.h5 --batch 1 8",
+        epilog="example: python -m deploy.bench best.onnx best.events --checkpoint best.pt --batch-size 1 8",
         formatter_class=Help,
     )
     parser.add_argument(
@@ -218,7 +220,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, help="that it was exported from, to compare with torch")
     parser.add_argument("--data", type=Path, help="cache on whose test split to time; by default on made-up frames")
     parser.add_argument(
-        "--batch", type=up_to(MOST_BATCH), nargs="+", default=[1, 8], metavar="B", help="samples in a run"
+        "--batch-size",
+        type=up_to(MOST_BATCH),
+        nargs="+",
+        dest="batch",
+        default=[1, 8],
+        metavar="B",
+        help="samples in a run; also --batch",
     )
     parser.add_argument(
         "--threads", type=num_threads, nargs="+", default=[1], metavar="N", help="threads of each process"
@@ -228,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
         "--against", nargs="+", choices=FROM_CHECKPOINT, default=list(FROM_CHECKPOINT), help="what to compare with"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
+    add_import(parser, "the neuron or network of the checkpoint")
     return parser
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,8 @@ from deploy.runtime import Classifier, Probabilities
 from preprocessing.arguments import Help, add_reading_options
 from preprocessing.commands import command
 from preprocessing.events import Events, Recording, RecordingWarning
+from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
 from preprocessing.terminal import shown, tell
 
@@ -183,14 +184,14 @@ def _print_update(classifier: Classifier, source: str, update: Update, steps: in
         print(shown(f"{where}  {label}  {probability:6.1%}  {update.num_events} events{last}"), flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m deploy.infer",
         description="Classify recordings or live events with an exported model, without torch.",
         epilog="""examples:
   python -m deploy.infer runs/digits/best.onnx data/digits/7/digit_0007.aedat
-  python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slice 50ms
-  cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slice events:2000 --json""",
+  python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slicing 50ms
+  cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slicing events:2000 --json""",
         formatter_class=Help,
     )
     parser.add_argument("model", type=Path, help="ONNX file or file of events, written by python -m deploy.export")
@@ -203,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--stream", action="store_true", help="answer after every slice; needs --format onnx-step or events"
     )
-    parser.add_argument("--slice", metavar="HOW", help="stream: length of a slice, 50ms or events:2000")
+    parser.add_argument("--slicing", metavar="HOW", help="stream: length of a slice, 50ms or events:2000; also --slice")
     parser.add_argument(
         "--idle",
         type=seconds,
@@ -215,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
     )
     add_reading_options(parser, as_built="as in the training data")
+    add_import(parser, "a reader of recordings, or a filter of events that the training data went through")
     parser.add_argument("--json", action="store_true", help="print one JSON object per answer")
     return parser
 
@@ -230,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
     with _warnings_told():
         if not options.stream:
             return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
-        live_options = options.slice, options.idle, options.json
+        live_options = options.slicing, options.idle, options.json
         return max(print_stream(classifier, source, *live_options) for source in options.recordings)
 
 

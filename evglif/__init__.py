@@ -1,10 +1,36 @@
 """GLIF and PLIF spiking networks for event recordings: neurons, models, training."""
 
-import preprocessing.starting  # noqa: F401 - before what takes long to import, see there
-from evglif.checkpoint import load_checkpoint, save_checkpoint
-from evglif.models import build_model
-from evglif.neurons import GLIF, IF, LIF, PLIF, GLIFf
+from typing import TYPE_CHECKING
 
-__all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "build_model", "load_checkpoint", "save_checkpoint"]
+import preprocessing.starting  # noqa: F401 - before what takes long to import, see there
+from preprocessing.later import later
+
+if TYPE_CHECKING:
+    from evglif.checkpoint import load_checkpoint, save_checkpoint
+    from evglif.models import build_model, register_network
+    from evglif.neurons import GLIF, IF, LIF, PLIF, GLIFf, SpikingNeuron, register_neuron
+
+__all__ = [
+    "GLIF",
+    "IF",
+    "LIF",
+    "PLIF",
+    "GLIFf",
+    "SpikingNeuron",
+    "build_model",
+    "load_checkpoint",
+    "register_network",
+    "register_neuron",
+    "save_checkpoint",
+]
 
 __version__ = "0.1.0"
+
+__getattr__ = later(
+    __name__,
+    {
+        **dict.fromkeys(("load_checkpoint", "save_checkpoint"), "evglif.checkpoint"),
+        **dict.fromkeys(("build_model", "register_network"), "evglif.models"),
+        **dict.fromkeys(("GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikingNeuron", "register_neuron"), "evglif.neurons"),
+    },
+)

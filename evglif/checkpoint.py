@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
-from evglif.models import Network, model_from_spec, spec_from_dict, spec_to_dict
-from evglif.neurons import SpikingNeuron
+from evglif.models import MODELS, Network, model_from_spec, spec_from_dict, spec_to_dict
+from evglif.models.registry import own_code
+from evglif.neurons import NEURONS, SpikingNeuron
 from evglif.provenance import Seen
 from evglif.tensor_files import load_tensors, save_tensors
+from preprocessing.own_code import Origin
 from preprocessing.plain import brief, fitting, from_plain
 
 FORMAT = "evglif-checkpoint"
@@ -67,12 +70,24 @@ class Checkpoint:
         data: what it was trained on; None where it was saved without.
         metrics: figures of the training run, e.g. ``{"epoch": 12, "validation_accuracy": 0.96}``.
         seen: the samples that it learnt from; None where it was saved without.
+        code: what the network needs that a user registered, "neuron NAME" or "network NAME" → where that was from when
+            the checkpoint was written.
     """
 
     model: Network
     data: DataSpec | None
     metrics: dict[str, Any]
     seen: Seen | None = None
+    code: Mapping[str, Origin] = field(default_factory=dict)
+
+    def changed_code(self) -> list[str]:
+        """Warnings of code that is not what it was when the checkpoint was written."""
+        now = own_code(self.model.spec)
+        return [
+            f"the {what} is from {now[what]} here, and was from {origin} when the checkpoint was written"
+            for what, origin in self.code.items()
+            if what in now and now[what].sha256 != origin.sha256
+        ]
 
 
 def save_checkpoint(
@@ -97,6 +112,8 @@ def save_checkpoint(
         "metrics": metrics or {},
         "seen": None if seen is None else seen.to_tensors(),
     }
+    if code := own_code(model.spec):
+        content["code"] = {what: asdict(origin) for what, origin in code.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, content)
 
@@ -104,7 +121,8 @@ def save_checkpoint(
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     """Load a checkpoint with everything it holds, on the CPU, model in eval mode.
 
-    Only tensors and plain values are unpickled, so a hostile file cannot run code.
+    Only tensors and plain values are unpickled, so a hostile file cannot run code. Where the network needs a user's
+    own, the file says which; nothing runs it but ``--import``, or who imports it in Python.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -114,13 +132,14 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     content = _read_content(Path(path))
     try:
         held = from_plain(_Content, content)
+        _check_code(held)
         model = _model(held)
         if held.data is not None and len(held.data.classes) != model.spec.num_classes:
             raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
         seen = Seen.from_tensors(held.seen) if held.seen else None
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise ValueError(f"{path}: this checkpoint cannot be used: {error}") from error
-    return Checkpoint(model, held.data, held.metrics or {}, seen)
+    return Checkpoint(model, held.data, held.metrics or {}, seen, held.code or {})
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,17 @@ class _Content:
     data: DataSpec | None = None
     metrics: dict[str, Any] | None = None
     seen: dict[str, Tensor] | None = None
+    code: dict[str, Origin] | None = None
+
+
+def _check_code(held: _Content) -> None:
+    """Make sure that what the network needs of a user's own code is registered."""
+    known = {f"network {name}" for name in MODELS} | {f"neuron {name}" for name in NEURONS}
+    missing = {what: origin for what, origin in (held.code or {}).items() if what not in known}
+    if missing:
+        said = ", ".join(f"the {what} of {origin}" for what, origin in missing.items())
+        files = " ".join(dict.fromkeys(f"--import {quote(origin.path or 'FILE.py')}" for origin in missing.values()))
+        raise ValueError(f"it needs {said}, which is not run unasked: look at it, then add {files}")
 
 
 def _model(held: _Content) -> Network:

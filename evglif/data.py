@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,7 +15,24 @@ from torch.utils.data import Dataset
 from evglif.checkpoint import Checkpoint, DataSpec
 from evglif.differences import DECISIVE, differences
 from evglif.models import NetworkSpec
+from evglif.settings.loader import LoaderConfig
 from preprocessing.cache import FrameCache
+
+__all__ = [
+    "Batch",
+    "DeviceFrames",
+    "FrameDataset",
+    "FrameLoader",
+    "HostFrames",
+    "LoaderConfig",
+    "Rows",
+    "check_checkpoint",
+    "check_fit",
+    "consecutive",
+    "data_spec",
+    "frame_loader",
+    "to_frames",
+]
 
 Batch = tuple[Tensor, Tensor]
 """Stored frames ``[B, T, C, H, W]``, integers until they are on the device, and labels int64 ``[B]``."""
@@ -26,30 +42,6 @@ Rows = NDArray[np.int64]
 
 NUM_READ_AT_ONCE = 256
 """Samples on their way to a device that is to hold all of them."""
-
-
-@dataclass(frozen=True)
-class LoaderConfig:
-    """How batches are made.
-
-    Attributes:
-        batch_size: samples per step and device.
-        workers: threads that read ahead; 0 reads when a batch is asked for. Copying frames holds no lock of Python's.
-        validation: share of the training split that is cut off for validation where the file has no such split.
-
-    Raises:
-        ValueError: naming the value that is out of range.
-    """
-
-    batch_size: int = 32
-    workers: int = 1
-    validation: float = 0.15
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
-            raise ValueError(f"batch_size ≥ 1 and workers ≥ 0, got {self.batch_size} and {self.workers}")
-        if not 0 <= self.validation < 1:
-            raise ValueError(f"validation must be a share in [0, 1), got {self.validation}")
 
 
 class FrameDataset(Dataset[Batch]):
@@ -231,8 +223,9 @@ def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint, accept: Collecti
             made after which their numbers mean something else, unless it is accepted.
     """
     check_fit(cache, checkpoint.model.spec, checkpoint.data.classes if checkpoint.data else None)
+    changed = checkpoint.changed_code()
     if checkpoint.data is None:
-        return []
+        return changed
     found = differences(data_spec(cache), checkpoint.data)
     refused = [each for each in found if each.name in DECISIVE and each.name not in accept]
     if refused:
@@ -242,4 +235,5 @@ def check_checkpoint(cache: FrameCache, checkpoint: Checkpoint, accept: Collecti
             f"{cache.path} holds frames that mean something else than those that the model learnt from: {said}. Build "
             f"it as the training data were, or add --accept {names} if this is meant"
         )
-    return [f"{cache.path} was built otherwise than the data that the model learnt from: {each}" for each in found]
+    told = [f"{cache.path} was built otherwise than the data that the model learnt from: {each}" for each in found]
+    return changed + told

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evglif.checkpoint import DataSpec
 from preprocessing.events.slicing import Slicing
 from preprocessing.frames.settings import FrameSettings
+
+if TYPE_CHECKING:
+    from evglif.checkpoint import DataSpec
 
 DECISIVE = ("value", "scale", "slicing", "sensor", "resize", "transpose", "half_turn", "edition")
 """Differences after which a bin of a frame means something else: nobody means them without saying so.

@@ -2,89 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 
-from evglif.augment import AugmentConfig
-from evglif.data import LoaderConfig, check_fit
-from evglif.models import MODELS, NetworkSpec, spec_from_dict
-from evglif.training.losses import LossConfig
-from evglif.training.optim import OptimConfig
+from evglif.settings import Recipe
 from evglif.yaml_files import read_yaml
-from preprocessing.cache import FrameCache
+from preprocessing.nearest import nearest
 from preprocessing.plain import from_plain
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+if TYPE_CHECKING:
+    from evglif.models import NetworkSpec
+    from preprocessing.cache import FrameCache
+
+__all__ = ["IMAGE_STEPS", "Recipe", "model_spec", "read_recipe", "recipe_names", "recipe_path", "resolved", "to_yaml"]
+
 IMAGE_STEPS = 4
 """T for still images, of networks that have none of their own."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A training recipe; the YAML files of ``evglif/recipes`` have these fields.
-
-    Attributes:
-        model: name and options of a network; classes, channels, T and frame size come from the data unless they stand
-            here. For still images T is the network's own, and their mean and deviation come from the data.
-        optim: optimiser and schedule.
-        loss: what is made small.
-        loader: batches and the validation cut.
-        augment: augmentation of training frames.
-        epochs: passes over the training split.
-        ema: decay per step of a moving average of the weights, which is then what is evaluated and saved; None for
-            none.
-        precision: ``"auto"`` is fp16 on a GPU and fp32 on a CPU; or ``"fp32"``, ``"bf16"``, ``"fp16"``. Membranes are
-            fp32 in all of them.
-        checkpoint: keep of every block but its input for the way back, and compute the rest again: less memory, more
-            time, the same gradients.
-        compile: run full training batches through ``torch.compile``.
-        channels_last: keep convolutions' tensors with channels innermost.
-        track_test: evaluate the test split after every epoch too. It plays no part in any choice.
-        seed: of weights, order, augmentation and validation cut.
-
-    Raises:
-        ValueError: naming the value that is out of range.
-    """
-
-    model: dict[str, Any] = field(default_factory=lambda: {"name": "7b-widenet"})
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    loader: LoaderConfig = field(default_factory=LoaderConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    epochs: int = 200
-    ema: float | None = None
-    precision: str = "auto"
-    checkpoint: bool = False
-    compile: bool = False
-    channels_last: bool = False
-    track_test: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ValueError(f"epochs must be at least 1, got {self.epochs}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema is a decay between 0 and 1, or none, got {self.ema}")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
-        if self.checkpoint and self.compile:
-            raise ValueError("checkpoint and compile are not for one run: torch.compile decides by itself; use one")
-        if self.optim.warmup >= self.epochs:
-            raise ValueError(
-                f"warmup of {self.optim.warmup} epochs leaves nothing of {self.epochs}; lower optim.warmup"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON and YAML."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
 
 
 def recipe_names() -> list[str]:
@@ -124,7 +61,7 @@ def read_recipe(name: str) -> Recipe:
     if foreign:
         raise ValueError(
             f"{path} is no recipe: {', '.join(foreign)} cannot stand in one; it holds {', '.join(known)}, and where a "
-            "run goes and what it replaces is said on the command line"
+            f"run goes and what it replaces is said on the command line{nearest(foreign[0], known)}"
         )
     try:
         return from_plain(Recipe, content)
@@ -138,12 +75,31 @@ def to_yaml(recipe: Recipe) -> str:
     return text
 
 
+def resolved(recipe: Recipe, data: Path | None) -> Recipe:
+    """The recipe with all options of its network, those that follow from a cache among them where it is given.
+
+    Raises:
+        ValueError: for options that the network does not have, and as ``model_spec``.
+    """
+    from evglif.models import spec_from_dict, spec_to_dict
+    from preprocessing.cache import FrameCache
+
+    if data is None:
+        spec_from_dict(recipe.model)
+        return recipe
+    with FrameCache(data) as cache:
+        return replace(recipe, model=spec_to_dict(model_spec(recipe, cache)))
+
+
 def model_spec(recipe: Recipe, cache: FrameCache) -> NetworkSpec:
     """The recipe's network, made to fit the data.
 
     Raises:
         ValueError: where the recipe itself states classes, T or size, and the data have others.
     """
+    from evglif.data import check_fit
+    from evglif.models import MODELS, spec_from_dict
+
     from_data: dict[str, Any] = {"num_classes": len(cache.classes), "in_channels": cache.channels, "size": cache.size}
     if cache.kind == "images":
         encoder = recipe.model.get("encoder", "direct")

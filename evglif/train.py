@@ -1,158 +1,40 @@
-"""Train a network on a cache: ``python -m evglif.train --recipe NAME --data FILE.h5``."""
+"""Train a network on a cache: ``python -m evglif.train --data FILE.h5``."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from functools import partial
+from datetime import datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
-from zlib import crc32
+from shlex import quote
+from typing import TYPE_CHECKING, Any
 
-from evglif.data import FrameDataset, data_spec
-from evglif.models import NetworkSpec, spec_to_dict
-from evglif.neurons.spec import NEURONS
-from evglif.provenance import Seen
-from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
-from evglif.threads import choose_threads, use_threads
-from evglif.training.fit import Sets, fit
-from evglif.training.graphs import recorder_for
-from evglif.training.learner import Learner
-from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
-from evglif.training.outcome import outcome, plot_run, report
-from evglif.training.run import BOARD, Run, State, flat
-from evglif.training.watch import Watch
-from evglif.validation import Parts, split_training
-from preprocessing.cache import FrameCache
+from evglif.names import NETWORKS, NEURONS
+from evglif.recipe import Recipe, read_recipe, recipe_names, recipe_path, resolved, to_yaml
+from evglif.settings import ACCELERATORS, LOGS
+from preprocessing.calling import spoken
 from preprocessing.commands import command
-from preprocessing.terminal import as_text, shown, tell
+from preprocessing.later import later
+from preprocessing.options import OneName, values_of
+from preprocessing.own_code import add_import
+from preprocessing.terminal import paragraph, tell
 
+if TYPE_CHECKING:
+    from evglif.choosing import Choice
+    from evglif.training.session import identity, samples_by_stage, train
 
-def train(
-    recipe: Recipe,
-    data: str | Path,
-    out: str | Path,
-    overwrite: bool = False,
-    progress: bool = True,
-    machine: Machine | None = None,
-) -> dict[str, Any]:
-    """Train a network, then evaluate it on the test split, which plays no part in any choice.
+__all__ = ["identity", "main", "parse_arguments", "samples_by_stage", "train"]
 
-    Writes to ``out``: ``recipe.yaml``; after every epoch ``state.pt``, ``last.pt``, ``metrics.csv`` and, where it is
-    the best by validation, ``best.pt``; at the end ``results.json``, and then pictures of the curves and of the
-    confusion matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again; of
-    one that is finished, pictures that are missing are drawn.
+__getattr__ = later(__name__, dict.fromkeys(("identity", "samples_by_stage", "train"), "evglif.training.session"))
 
-    Args:
-        recipe: what to do.
-        data: cache written by ``python -m preprocessing.build``.
-        out: folder of the run.
-        overwrite: begin anew where ``out`` holds a run.
-        progress: show a progress bar, and print the results at the end.
-        machine: where to do it; one process on a GPU if there is one, by default.
+RUNS = Path("runs")
+"""Where runs go whose folder nobody named."""
 
-    Returns:
-        What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights. Empty on all
-        processes but the first.
-
-    Raises:
-        ValueError: for a cache that has no training samples or does not fit the recipe.
-        FileExistsError: where ``out`` holds another run and ``overwrite`` is not set; what differs is named.
-        FloatingPointError: where the loss becomes infinite or NaN.
-        BusyError: where another training works in ``out``.
-        OSError: where there is no room for the run's files.
-    """
-    machine = machine or Machine()
-    with FrameCache(data) as cache, ExitStack() as held:
-        parts = split_training(cache, recipe.loader.validation, recipe.seed)
-        sets = samples_by_stage(cache, parts, recipe.track_test)
-        spec = model_spec(recipe, cache)
-        seen = partial(Seen.of, cache, parts.training, parts.validation)
-        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine), seen)
-        held.enter_context(run.alone())
-        former = None if overwrite else run.former()
-        finished = run.results() if former is not None else None
-        if finished is not None:
-            plot_run(run.folder, finished, cache.classes)
-            if progress:
-                told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
-                print(f"{shown(out)} holds this run, {told}")
-            return finished
-        fabric = launched(machine, recipe.precision)
-        board = _board(run.folder) if machine.tensorboard else None
-        watch = Watch(recipe.epochs, progress and fabric.is_global_zero, board)
-        try:
-            if fabric.is_global_zero:
-                _begin(run, former, recipe, spec, progress)
-                if progress:
-                    print(parts, flush=True)
-            say = print if progress and fabric.is_global_zero else _silent
-            recorder = recorder_for(machine.graphs, recipe, machine.device, fabric.world_size, say)
-            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say)
-            if machine.device == "cpu" and fabric.world_size == 1:
-                before = None if former is None else former.threads
-                threads = choose_threads(learner.model, recipe.loader.batch_size, machine.threads, before)
-                if progress:
-                    print(threads, flush=True)
-                learner.threads = threads.number
-            held.enter_context(use_threads(learner.threads or machine.threads))
-            history = fit(learner, sets, run, former, watch, machine.data_on_device)
-        finally:
-            watch.close()
-            disconnect()
-        if not fabric.is_global_zero:
-            return {}
-        results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
-        run.finish(results)
-        plot_run(run.folder, results, cache.classes)
-    if progress:
-        report(run.folder, results)
-    return results
-
-
-def _board(folder: Path) -> Path | None:
-    """Where TensorBoard's files go, if they can."""
-    if as_text(str(folder)) == str(folder):
-        return folder / BOARD
-    tell(f"note: TensorBoard takes names in UTF-8 only; {folder} gets none of its files")
-    return None
-
-
-def _silent(_: str) -> None:
-    pass
-
-
-def _begin(run: Run, former: State | None, recipe: Recipe, spec: NetworkSpec, progress: bool) -> None:
-    if former is None:
-        run.begin(to_yaml(replace(recipe, model=spec_to_dict(spec))))
-    elif progress:
-        print(f"{shown(run.folder)}: going on after epoch {len(former.history)} of {recipe.epochs}", flush=True)
-
-
-def identity(recipe: Recipe, spec: NetworkSpec, sets: Sets, machine: Machine) -> dict[str, Any]:
-    """All that decides what a run learns, plain values by dotted names."""
-    values = replace(recipe, model=spec_to_dict(spec)).to_dict()
-    del values["loader"]["workers"], values["checkpoint"]  # neither changes a bit of what is learnt
-    devices, num_nodes = processes(machine)
-    counts = {f"num_{stage}": len(samples) for stage, samples in sets.items()}
-    chosen = crc32(sets["validation"].indices.tobytes())
-    others = {"data": sets["train"].cache.fingerprint, "processes": devices * num_nodes, "validation_samples": chosen}
-    return flat({**values, **others, **counts})
-
-
-def samples_by_stage(cache: FrameCache, parts: Parts, track_test: bool) -> dict[str, FrameDataset]:
-    """Samples to train on, to choose by and, with ``track_test``, to report after every epoch.
-
-    Raises:
-        ValueError: where there is nothing to train on.
-    """
-    if not len(parts.training):
-        raise ValueError(f"{cache.path} holds no training samples")
-    stages = {"train": parts.training, "validation": parts.validation}
-    if track_test:
-        stages["test"] = cache.indices("test")
-    return {stage: FrameDataset(cache, indices) for stage, indices in stages.items()}
+_OF_NEURONS = ("neuron", "sharing", "gates")
 
 
 def _path(text: str) -> Path:
@@ -160,14 +42,52 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
-def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
+def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dict[str, Any]]:
     """The command line: recipe and the other arguments of ``train``.
 
-    ``--print-config`` prints the recipe and ends the program.
+    Without ``--recipe`` one is chosen that fits the data, without ``--out`` a folder of the day; both are said.
+    ``--print-config`` prints the recipe, with the network made to fit ``--data`` where that is given, and ends the
+    program.
 
     Raises:
-        ValueError: for values out of range, and where the data or the folder of the run are not given.
+        ValueError: for values out of range or options that the network does not have, where the data are not given,
+            and where several processes would each choose a folder.
     """
+    parser = _parser()
+    words = parser.own_words(arguments)
+    choice = _choice(words)
+    chosen = parser.instantiate(parser.parse_args([*(choice.words() if choice else ()), *words]))
+    recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
+    if chosen["network"]:
+        recipe = replace(recipe, model={**_of_any_network(recipe.model, words, choice), "name": chosen["network"]})
+    if chosen["neuron"]:
+        recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
+    notes = [str(choice)] if choice else []
+    if chosen["print_config"]:
+        for note in notes:
+            tell(note)
+        print(to_yaml(resolved(recipe, chosen["data"])), end="")
+        raise SystemExit
+    if chosen["data"] is None:
+        raise ValueError("--data must be given; see python -m evglif.train --help")
+    if chosen["out"] is None:
+        chosen["out"] = _folder_of_the_day(chosen["data"], chosen["devices"], chosen["num_nodes"])
+        again = shlex.join([*words, "--out", str(chosen["out"])])
+        notes.append(
+            f"out: {chosen['out']}; if it is stopped, this goes on: {spoken('python -m evglif.train')} {again}"
+        )
+    if notes and not chosen["quiet"]:
+        print(paragraph(notes), flush=True)
+    from evglif.training.machine import Machine
+
+    return recipe, {
+        **{name: chosen[name] for name in ("data", "out", "overwrite")},
+        "progress": not chosen["quiet"],
+        "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
+    }
+
+
+def _parser() -> Any:
     from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     class RecipeFile(ActionConfigFile):
@@ -178,18 +98,26 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
             read_recipe(values)  # a file that says where to write, or what to overwrite, is no recipe
             super().__call__(parser, namespace, str(path), option_string)  # type: ignore[no-untyped-call]
 
-    parser = ArgumentParser(
+    class RecipeParser(OneName, ArgumentParser):
+        """jsonargparse's, with options that have one name everywhere."""
+
+    parser: Any = RecipeParser(
         prog="python -m evglif.train",
         description="Train a network on a cache and evaluate it on the test split. Values of the recipe can be "
-        "overridden one by one. A run that was stopped goes on when the same command is given again. "
-        "Example: python -m evglif.train --recipe digits --data data/digits.h5 "
-        "--out runs/digits --optim.lr 0.05 --neuron plif",
+        "overridden one by one; --epochs, --batch-size, --lr, --optimizer, --weight-decay and --validation "
+        "stand for the longer names of those. A run that was stopped goes on when the same command is given again. "
+        "Examples: python -m evglif.train --data data/digits.h5; "
+        "python -m evglif.train --recipe digits --data data/digits.h5 "
+        "--out runs/digits --epochs 20 --batch-size 8 --lr 0.002 --neuron plif",
         print_config=None,
     )
-    parser.add_argument("--recipe", action=RecipeFile, help=f"one of {', '.join(recipe_names())}, or a YAML file")
+    recipes = f"one of {', '.join(recipe_names())}, or a YAML file; default: one that fits the data, and it says why"
+    parser.add_argument("--recipe", action=RecipeFile, help=recipes)
     parser.add_argument("--data", type=_path, help="cache written by python -m preprocessing.build")
-    parser.add_argument("--out", type=_path, help="folder of the run, e.g. runs/digits")
+    parser.add_argument("--out", type=_path, help=f"folder of the run; default: one of the day in {RUNS}")
+    parser.add_argument("--network", type=str, help=f"in the place of the recipe's: {', '.join(NETWORKS)}")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
+    add_import(parser, "neurons or networks")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
     parser.add_argument("--print-config", action="store_true", help="print the recipe with all its values, and end")
@@ -201,28 +129,55 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser.add_argument("--graphs", type=bool, help="steps recorded as CUDA graphs; default: where that is safe")
     parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")
     parser.add_class_arguments(Recipe)
-    chosen = parser.instantiate(parser.parse_args(arguments))
-    recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
-    if chosen["neuron"]:
-        recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
-    if chosen["print_config"]:
-        print(to_yaml(recipe), end="")
-        raise SystemExit
-    missing = [f"--{name}" for name in ("data", "out") if chosen[name] is None]
-    if missing:
-        raise ValueError(f"{' and '.join(missing)} must be given; see python -m evglif.train --help")
-    return recipe, {
-        **{name: chosen[name] for name in ("data", "out", "overwrite")},
-        "progress": not chosen["quiet"],
-        "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
-    }
+    return parser
+
+
+def _choice(words: Sequence[str]) -> Choice | None:
+    """A recipe for the data that the words name; None where they name a recipe or network, or no data."""
+    names = [word.partition("=")[0] for word in words]
+    given = values_of("--data", words)
+    if not given or {"--recipe", "--model", "--model.name"} & set(names) or {"-h", "--help"} & set(words):
+        return None
+    import torch
+
+    from evglif.choosing import choose_recipe
+    from preprocessing.cache import FrameCache
+
+    gpu = torch.cuda.is_available() and values_of("--accelerator", words)[-1:] != ["cpu"]
+    with FrameCache(given[-1]) as cache:
+        return choose_recipe(cache, gpu)
+
+
+def _of_any_network(model: Mapping[str, Any], words: Sequence[str], choice: Choice | None) -> dict[str, Any]:
+    """Options that another network may take: all that somebody named, and of a recipe that nobody did the neuron's."""
+    named = {word.removeprefix("--model.").partition("=")[0] for word in words if word.startswith("--model.")}
+    return {name: value for name, value in model.items() if choice is None or name in {*_OF_NEURONS, *named}}
+
+
+def _folder_of_the_day(data: Path, devices: int | None, num_nodes: int | None) -> Path:
+    """A folder that is not there yet, after the data and the minute."""
+    several = [os.environ.get(name, "1") for name in ("WORLD_SIZE", "SLURM_NTASKS")]
+    if {*several, str(devices or 1), str(num_nodes or 1)} != {"1"}:
+        raise ValueError("--out must be given where several processes train: each would choose another folder")
+    name = f"{data.stem}-{datetime.now():%Y-%m-%d-%H%M}"  # the wall clock of whoever looks for it
+    tried = (RUNS / (f"{name}-{number}" if number > 1 else name) for number in count(1))
+    return next(folder for folder in tried if not folder.exists())
 
 
 @command("the same command goes on after the last whole epoch")
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
-    recipe, rest = parse_arguments()
-    train(recipe, **rest)
+    words = sys.argv[1:] if arguments is None else arguments
+    recipe, rest = parse_arguments(words)
+    from evglif.training.session import train
+
+    try:
+        train(recipe, **rest)
+    except KeyboardInterrupt as interruption:
+        if str(interruption) or any(word.partition("=")[0] == "--out" for word in words):
+            raise
+        again = f"the same command with --out {quote(str(rest['out']))} goes on after the last whole epoch"
+        raise KeyboardInterrupt(again) from interruption
     return 0
 
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from preprocessing.arguments import Help, add_frame_options, add_reading_options, positive, seconds
 from preprocessing.building.cluster import CLUSTER_PATIENCE_S
 from preprocessing.building.pipeline import BuildResult, build
+from preprocessing.calling import spoken
 from preprocessing.commands import command
 from preprocessing.datasets import DATASETS, Dataset
 from preprocessing.download import download
+from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 
 __all__ = ["BuildResult", "build", "main"]
 
@@ -39,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = kind(**{field.name: options.pop(field.name) for field in fields(kind)})
     except ValueError as error:
         parser.error(str(error))
+    options.pop("imports", None)
     wanted = options.pop("download")
     if wanted and not dataset.remote_files():
         parser.error(f"--download: {dataset.name} is not fetched by a program; {dataset.origin or 'it needs no files'}")
@@ -46,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         files = download(dataset.remote_files(), dataset.root)
         num_new = sum(file.is_new for file in files)
         print(f"{num_new} files downloaded, {len(files) - num_new} were there")
-    print(build(dataset, **options))
+    print(spoken(str(build(dataset, **options))))
     return 0
 
 
@@ -59,9 +63,9 @@ def _expanded(words: Sequence[str]) -> list[str]:
     return [kind, "--set", name, "--out", f"data/tonic-{name.lower()}.h5", *others]
 
 
-def _parser() -> ArgumentParser:
+def _parser() -> Parser:
     program = "python -m preprocessing.build"
-    parser = ArgumentParser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
+    parser = Parser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
     commands = parser.add_subparsers(dest="dataset", metavar="DATASET", required=True)
     for name, kind in DATASETS.items():
         text, example = cleandoc(kind.__doc__ or ""), f"example:\n  {program} {name} {kind.example}"
@@ -75,12 +79,9 @@ def _parser() -> ArgumentParser:
 
 def _add_own(parser: ArgumentParser, kind: type[Dataset]) -> None:
     for field in fields(kind):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            default=None if field.default is MISSING else field.default,
-            required=field.default is MISSING,
-            **field.metadata,
-        )
+        needed = field.default is MISSING
+        usual = {"default": None if needed else field.default, "required": needed}
+        parser.add_argument("--" + field.name.replace("_", "-"), **{**usual, **field.metadata})
 
 
 def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
@@ -90,7 +91,8 @@ def _add_common(parser: ArgumentParser, out: str, kind: str) -> None:
     if kind == "events":
         add_frame_options(parser)
         add_reading_options(parser)
-    add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it")
+        add_import(parser, "a reader of recordings or a filter of events")
+    add("--workers", type=positive, metavar="N", help="processes, by default as many as are worth it; also --threads")
     add("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it: tcp://host:port, or FILE.json")
     add(
         "--cluster-timeout",

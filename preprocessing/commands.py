@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 
+from preprocessing.calling import spoken
 from preprocessing.files import BusyError
 from preprocessing.outlet import OutputError, any_text
 from preprocessing.terminal import tell
@@ -44,7 +45,7 @@ def command(kept: str) -> Callable[[Callable[P, int | None]], Callable[P, int]]:
                 except OutputError as error:
                     return _without_output(error)
                 except ERRORS as error:
-                    tell(f"error: {error}")
+                    tell(f"error: {spoken(str(error))}")
                     return FAILED
                 except MemoryError as error:
                     tell(f"error: memory is full ({error}): end other programs, or do less at once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +26,8 @@ from preprocessing.inspection.text import (
     table,
     unreadable_text,
 )
+from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
 from preprocessing.progress import progress
 from preprocessing.readers import read_recording
@@ -65,9 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
 
 
-def _parser() -> ArgumentParser:
+def _parser() -> Parser:
     program = "python -m preprocessing.inspect"
-    parser = ArgumentParser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
+    parser = Parser(program, description=__doc__, epilog=EXAMPLES, formatter_class=Help)
     add = parser.add_argument
     add("paths", nargs="+", type=Path, metavar="PATH", help="recordings or frame caches; more than one: a line each")
     add("--json", action="store_true", help="print a list of JSON objects, one for each PATH")
@@ -77,6 +79,7 @@ def _parser() -> ArgumentParser:
     add("--sensor", type=size, metavar="WxH", help="width and height of the camera, where the format doesn't say it")
     add_reading_options(parser)
     add_frame_options(parser)
+    add_import(parser, "a reader of recordings or a filter of events")
     return parser
 
 

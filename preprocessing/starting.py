@@ -23,7 +23,7 @@ def is_command(words: Sequence[str], name: str) -> bool:
         name: ``sys.argv[0]``, which is ``-m`` as long as Python imports the packages around a module that it is to run.
     """
     if name != "-m":
-        return PurePath(name).name.startswith("evglif-")
+        return PurePath(name).name.partition("-")[0] == "evglif"  # a device has evglif-infer
     module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
     return module.partition(".")[0] in _PACKAGES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -13,6 +13,8 @@ from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
+
+from preprocessing.own_code import imported, run_code
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -146,7 +148,7 @@ def _run_in_pool(
     context = get_context("spawn")
     with _shared_memory():
         begun = context.RawArray("i", workers * _IN_FLIGHT_PER_WORKER)
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(begun,))
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(begun, imported()))
     free = list(range(len(begun)))
     under_way: dict[Future[list[Result | Exception]], tuple[_Message, int]] = {}
     done: SimpleQueue[Future[list[Result | Exception]]] = SimpleQueue()
@@ -190,7 +192,7 @@ def _shared_memory() -> Iterator[None]:
 def _alone(function: Callable[[Task], Result], task: Task, errors: tuple[type[Exception], ...]) -> Result | Exception:
     """What comes of a task in a process that does nothing else."""
     with _shared_memory():
-        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin, initargs=(imported(),))
     with pool:
         try:
             with _inherited_by_workers():
@@ -222,10 +224,17 @@ def _attempt_each(
     return results
 
 
-def _start(begun: Any) -> None:
+def _start(begun: Any, code: Sequence[str]) -> None:
     global _begun  # noqa: PLW0603 (this process is a worker and nothing else)
     _begun = begun
+    _begin(code)
+
+
+def _begin(code: Sequence[str]) -> None:
+    """Know in a worker what the user's own code has registered."""
     _end_with_parent()
+    for name in code:
+        run_code(name)
 
 
 def _end_with_parent() -> None:

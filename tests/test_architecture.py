@@ -10,10 +10,12 @@ from tests.helpers import ROOT
 
 ROOMS = {
     "preprocessing": {
-        "counting starting files workers scratch terminal": "",
+        "counting starting files scratch terminal later nearest own_code calling": "",
+        "workers": "own_code",
         "outlet": "terminal",
+        "options": "calling nearest own_code",
         "progress": "outlet terminal",
-        "commands": "files outlet terminal workers",
+        "commands": "calling files outlet terminal workers",
         "compiled drawing": "scratch terminal",
         "kernels": "compiled",
         "limits": "",
@@ -36,68 +38,81 @@ ROOMS = {
         "building": "apart cache datasets datasets.base datasets.splits datasets.stills events files frames limits "
         "progress readers terminal workers",
         "inspection": "cache drawing events frames progress terminal",
-        "build": "arguments building commands datasets download",
-        "inspect": "arguments cache commands drawing events frames inspection plain progress readers terminal",
+        "build": "arguments building calling commands datasets download options own_code",
+        "inspect": "arguments cache commands drawing events frames inspection options own_code plain progress readers "
+        "terminal",
         "": "cache events frames readers starting",
     },
     "evglif": {
-        "surrogate normalisation augment": "",
+        "surrogate normalisation names settings": "",
+        "augment": "settings",
         "tensor_archive": "preprocessing.plain",
         "tensor_files": "tensor_archive preprocessing.files preprocessing.plain",
         "recurrence": "surrogate preprocessing.compiled preprocessing.counting",
-        "neurons": "recurrence surrogate",
+        "neurons": "recurrence surrogate preprocessing.nearest preprocessing.own_code",
         "layers": "neurons",
-        "models": "layers neurons preprocessing.arguments preprocessing.commands preprocessing.plain "
+        "models": "layers names neurons preprocessing.arguments preprocessing.commands preprocessing.later "
+        "preprocessing.nearest preprocessing.options preprocessing.own_code preprocessing.plain "
         "preprocessing.terminal",
         "threads": "models",
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
-        "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
+        "checkpoint": "models neurons provenance tensor_files preprocessing.own_code preprocessing.plain",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
-        "data": "checkpoint differences models preprocessing.cache",
+        "data": "checkpoint differences models settings preprocessing.cache",
         "evaluation": "data models neurons provenance preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance threads "
-        "preprocessing.cache preprocessing.commands preprocessing.progress preprocessing.terminal",
-        "training.losses": "",
-        "training.optim": "neurons",
+        "evaluation.session": "checkpoint data evaluation evaluation.report models provenance settings threads "
+        "preprocessing.cache preprocessing.progress preprocessing.terminal",
+        "evaluate": "differences evaluation.session preprocessing.cache preprocessing.commands preprocessing.later "
+        "preprocessing.options preprocessing.own_code",
         "yaml_files": "preprocessing.plain",
-        "recipe": "augment data models training.losses training.optim yaml_files preprocessing.cache "
-        "preprocessing.plain",
-        "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
-        "preprocessing.outlet preprocessing.plain preprocessing.terminal",
-        "train": "data models neurons provenance recipe threads training training.optim validation "
-        "preprocessing.cache preprocessing.commands preprocessing.terminal",
-        "studies": "evaluation recipe tensor_files train training yaml_files preprocessing.cache preprocessing.files "
-        "preprocessing.plain preprocessing.terminal",
-        "runs": "evaluation.report studies preprocessing.commands preprocessing.terminal",
-        "compare": "checkpoint data differences evaluate evaluation.report plots studies threads preprocessing.cache "
-        "preprocessing.commands preprocessing.drawing preprocessing.terminal",
-        "sweep": "evaluation.report plots recipe studies tensor_files training preprocessing.commands "
-        "preprocessing.drawing preprocessing.files preprocessing.terminal preprocessing.workers",
-        "": "checkpoint models neurons preprocessing.starting",
+        "recipe": "data models settings yaml_files preprocessing.cache preprocessing.nearest preprocessing.plain",
+        "choosing": "preprocessing.cache",
+        "training": "augment checkpoint data evaluation evaluation.session models neurons plots provenance recipe "
+        "settings tensor_files threads validation preprocessing.cache preprocessing.calling preprocessing.drawing "
+        "preprocessing.files preprocessing.outlet preprocessing.own_code preprocessing.plain preprocessing.terminal",
+        "train": "choosing names recipe settings training preprocessing.cache preprocessing.calling "
+        "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
+        "preprocessing.terminal",
+        "place": "preprocessing.cache preprocessing.readers",
+        "studies": "checkpoint data evaluation evaluation.report evaluation.session plots recipe settings tensor_files "
+        "threads training yaml_files preprocessing.cache preprocessing.drawing preprocessing.files preprocessing.plain "
+        "preprocessing.terminal preprocessing.workers",
+        "runs": "studies preprocessing.commands preprocessing.options",
+        "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
+        "preprocessing.own_code",
+        "sweep": "settings studies preprocessing.commands preprocessing.options preprocessing.own_code",
+        "": "checkpoint models neurons preprocessing.later preprocessing.starting",
+        "__main__": "evglif place preprocessing.calling preprocessing.commands preprocessing.nearest "
+        "preprocessing.terminal",
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
         "events": "running preprocessing.compiled preprocessing.counting",
         "runtime": "events running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
-        "preprocessing.readers preprocessing.plain preprocessing.terminal",
+        "preprocessing.options preprocessing.own_code preprocessing.readers preprocessing.plain "
+        "preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.events": "events exporting running evglif.*",
         "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
-        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache",
-        "export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.commands "
-        "preprocessing.files preprocessing.plain preprocessing.terminal",
-        "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
-        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
-        "preprocessing.files preprocessing.progress preprocessing.plain preprocessing.terminal",
+        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache "
+        "preprocessing.own_code preprocessing.progress",
+        "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
+        "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
+        "preprocessing.terminal",
+        "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
+        "profile": "measuring running evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
+        "preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code preprocessing.plain "
+        "preprocessing.terminal",
         "": "preprocessing.starting",
     },
 }

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx.defs import onnx_opset_version
-
 FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir", "events")
 PRECISIONS = ("fp32", "fp16", "int8")
 NIR_READERS = ("snntorch", "spikingjelly", "norse")
@@ -67,8 +65,8 @@ class ExportOptions:
             raise ValueError(f"unknown format {self.format!r}; choose one of {', '.join(FORMATS)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"unknown precision {self.precision!r}; choose one of {', '.join(PRECISIONS)}")
-        if not FIRST_OPSET <= self.opset <= onnx_opset_version():
-            raise ValueError(f"opset {self.opset}: choose one from {FIRST_OPSET} to {onnx_opset_version()}")
+        if self.opset != FIRST_OPSET:
+            self._check_opset()
         if not 0 <= self.bound <= 1:
             raise ValueError(f"bound {self.bound}: a share of samples from 0 to 1, such as 0.97")
         if self.budget is not None and not 0 <= self.budget < math.inf:
@@ -80,6 +78,12 @@ class ExportOptions:
         if self.compat and self.opset != FIRST_OPSET:
             raise ValueError(f"onnxruntime 1.16 loads opset {FIRST_OPSET}, not {self.opset}; leave out --opset")
         self._check_format()
+
+    def _check_opset(self) -> None:
+        from onnx.defs import onnx_opset_version
+
+        if not FIRST_OPSET <= self.opset <= onnx_opset_version():
+            raise ValueError(f"opset {self.opset}: choose one from {FIRST_OPSET} to {onnx_opset_version()}")
 
     def _check_format(self) -> None:
         onnx = self.format in ("onnx", "onnx-step")

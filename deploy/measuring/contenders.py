@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from preprocessing.own_code import imported, run_code
 
 if TYPE_CHECKING:  # each process imports what it runs, and no more
     from evglif.checkpoint import Checkpoint
@@ -68,7 +70,9 @@ class Contender:
         # A fresh interpreter: a forked one would share what this one's libraries have begun.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, name, path, threads, data), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, name, path, threads, data, imported()), daemon=True
+        )
         with _deaf_to_ctrl_c():
             self._process.start()
         theirs.close()
@@ -152,9 +156,11 @@ def cached_frames(data: Path, num_samples: int, shape: tuple[int, ...]) -> Float
     return frames
 
 
-def _serve(connection: Connection, name: str, path: Path, threads: int, data: Path | None) -> None:
+def _serve(connection: Connection, name: str, path: Path, threads: int, data: Path | None, code: Sequence[str]) -> None:
     """Open a network and answer until nobody asks any more."""
     try:
+        for each in code:
+            run_code(each)
         with _opened(name, path, threads) as network:
             connection.send(("answer", (network.shape, network.of_steps)))
             while True:

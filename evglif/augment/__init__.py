@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evglif.augment.config import AugmentConfig
 from evglif.augment.events import drop_events, shift_time
 from evglif.augment.mixing import cut_and_mix, mix, soft_targets
 from evglif.augment.space import cut_out, flip, random_crop, resized_crop, roll, rotate, shear
+from evglif.settings.augment import AugmentConfig
 
 __all__ = ["AugmentConfig", "augment"]
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evglif.models.registry import MODELS, build_model
-from evglif.models.summary import Summary, summarise
-from evglif.neurons import NEURONS
+from evglif.names import NETWORKS, NEURONS
 from preprocessing.arguments import Help, positive, size
 from preprocessing.commands import command
+from preprocessing.options import Parser
+from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
+
+if TYPE_CHECKING:
+    from evglif.models.summary import Summary
 
 EXAMPLES = """examples:
   python -m evglif.models
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0: printed, 2: wrong usage."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    from evglif.models.registry import MODELS, build_model
+    from evglif.models.summary import summarise
+
     names = [options.name] if options.name else list(MODELS)
     try:
         summaries = {name: summarise(build_model(name, **_model_options(options))) for name in names}
@@ -48,16 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser("python -m evglif.models", description=__doc__, epilog=EXAMPLES, formatter_class=Help)
+def _parser() -> Parser:
+    parser = Parser("python -m evglif.models", description=__doc__, epilog=EXAMPLES, formatter_class=Help)
     add = parser.add_argument
-    add("name", nargs="?", metavar="NAME", help=f"print this network's layers: {', '.join(MODELS)}")
+    add("name", nargs="?", metavar="NAME", help=f"print this network's layers: {', '.join(NETWORKS)}")
     add("--json", action="store_true", help="print a list of JSON objects, one for each network")
     add("--size", type=size, metavar="W[xH]", help="width and height of a frame, px, rather than the paper's")
     add("--steps", type=positive, metavar="T", help="time steps, rather than the paper's")
     add("--num-classes", type=positive, metavar="K", help="classes, rather than the paper's")
-    add("--neuron", choices=NEURONS, metavar="NEURON", help=f"rather than the paper's: {', '.join(NEURONS)}")
+    add("--neuron", metavar="NEURON", help=f"rather than the paper's: {', '.join(NEURONS)}")
     add("--set", action="append", default=[], type=_option, metavar="OPTION=VALUE", help="any option of the network")
+    add_import(parser, "a neuron or network")
     return parser
 
 
@@ -76,6 +83,8 @@ def _model_options(options: Namespace) -> dict[str, Any]:
 
 
 def _values(name: str, summary: Summary) -> dict[str, Any]:
+    from evglif.models.registry import MODELS
+
     totals = ("num_parameters", "num_neurons", "macs_per_step", "first_share")
     return {
         "name": name,
@@ -86,6 +95,8 @@ def _values(name: str, summary: Summary) -> dict[str, Any]:
 
 
 def _models_text(summaries: dict[str, Summary]) -> str:
+    from evglif.models.registry import MODELS
+
     head = ("network", "paper", "input", "T", "parameters", "neurons", "MACs/step", "in first layer")
     rows = (
         (name, MODELS[name].paper, _shape(summary.input), str(summary.steps), *_totals(summary))

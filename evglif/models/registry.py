@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from evglif.models.base import Network, NetworkSpec
@@ -12,6 +13,9 @@ from evglif.models.plifnet import PLIFNet, PLIFNetSpec
 from evglif.models.resnet import ResNet, ResNetSpec
 from evglif.models.wide7b import Wide7B, Wide7BSpec
 from evglif.neurons import NeuronSpec
+from evglif.neurons.spec import neuron_origin
+from preprocessing.nearest import nearest
+from preprocessing.own_code import Origin, origin_of
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,41 @@ MODELS: dict[str, Entry] = {
 """Name → network."""
 
 
+_ORIGINS: dict[str, Origin] = {}
+
+
+def register_network(
+    name: str,
+    spec: type[NetworkSpec],
+    model: Callable[[Any], Network],
+    paper: str = "own",
+    options: Mapping[str, Any] = MappingProxyType({}),
+    neuron: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Add a network of one's own, for any recipe and command.
+
+    Args:
+        name: that recipes, ``build_model`` and checkpoints call it by.
+        spec, model, paper, options, neuron: as in ``Entry``; the spec a frozen dataclass that checkpoints can hold.
+
+    Raises:
+        ValueError: a network of this package has the name.
+    """
+    if name in MODELS and name not in _ORIGINS:
+        raise ValueError(f"the network {name!r} is there already; choose another name than {', '.join(MODELS)}")
+    MODELS[name] = Entry(spec, model, paper, options, neuron)
+    _ORIGINS[name] = origin_of(model)
+
+
+def own_code(spec: NetworkSpec) -> dict[str, Origin]:
+    """What a network needs that this package does not have: "neuron NAME" or "network NAME" → where that is from."""
+    found = {
+        f"network {spec.name}": _ORIGINS.get(spec.name),
+        f"neuron {spec.neuron.name}": neuron_origin(spec.neuron.name),
+    }
+    return {what: origin for what, origin in found.items() if origin is not None}
+
+
 def build_model(name: str, neuron: str | NeuronSpec | Mapping[str, Any] | None = None, **options: Any) -> Network:
     """Build a network by name with fresh weights.
 
@@ -127,7 +166,8 @@ def spec_from_dict(values: Mapping[str, Any]) -> NetworkSpec:
     unknown = set(values) - known
     if unknown:
         listed = sorted(known | _names(NeuronSpec) - {"name"})
-        raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}; it has {', '.join(listed)}")
+        meant = nearest(min(unknown), listed)
+        raise ValueError(f"{name} has no option {', '.join(sorted(unknown))}; it has {', '.join(listed)}{meant}")
     return entry.spec(name=name, neuron=replace(neuron, **of_neuron), **{**entry.options, **values})
 
 
@@ -138,7 +178,7 @@ def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
 
 def _entry(name: Any) -> Entry:
     if name not in MODELS:
-        raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}")
+        raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}{nearest(str(name), MODELS)}")
     return MODELS[name]
 
 

@@ -6,7 +6,7 @@ from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
 from evglif.neurons.plif import PLIF
 from evglif.neurons.relu import ReLU
-from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron
+from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron, register_neuron
 from evglif.neurons.state import NeuronState
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "build_neuron",
     "layer_values",
     "parameter_roles",
+    "register_neuron",
 ]

@@ -1,7 +1,14 @@
 """What all neurons share: a neuron is a parameterisation, the recurrence does the rest.
 
 A new neuron declares its values and says which coefficients they make. It then runs on every backend, streams, is
-trained with the right parameter groups, and is exported. One with a decay of its own for every channel:
+trained with the right parameter groups, and is exported. One with a decay of its own for every channel, as a file
+``my_neuron.py`` for ``python -m evglif.train --import my_neuron.py --neuron adaptive-decay --data FILE.h5``:
+
+    import torch
+
+    from evglif.neurons import SpikingNeuron, register_neuron
+    from evglif.neurons.domains import UNIT, above
+    from evglif.recurrence import Coefficients
 
     class AdaptiveDecay(SpikingNeuron):
         def __init__(self, channels: int) -> None:
@@ -13,6 +20,8 @@ trained with the right parameter groups, and is exported. One with a decay of it
             tau, v_th = self.natural("tau"), self.natural("v_th")
             zero, one = torch.zeros_like(v_th), torch.ones_like(v_th)
             return Coefficients(decay=tau, leak=zero, gain=one, hard_reset=tau, soft_reset=zero, threshold=v_th)
+
+    register_neuron("adaptive-decay", AdaptiveDecay)
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import Parameter, signature
 from typing import TypedDict
 
 from evglif.neurons.base import SHARINGS, SpikingNeuron
@@ -14,6 +15,8 @@ from evglif.neurons.plif import PLIF
 from evglif.neurons.primitives import INITIAL_VALUES
 from evglif.neurons.relu import ReLU
 from evglif.surrogate import Surrogate
+from preprocessing.nearest import nearest
+from preprocessing.own_code import Origin, origin_of
 
 Neuron = SpikingNeuron | ReLU
 """What a network can be built of."""
@@ -21,6 +24,7 @@ Neuron = SpikingNeuron | ReLU
 GATES_BY_NAME = {"glif-s": "static", **{f"simplex-{code:03b}": f"{code:03b}" for code in range(8)}}
 """GLIF under the names that its gates have in the paper's ablations (§4.3)."""
 
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 _MAY_BE_NONE = ("v_reset", "surrogate_width", "strict", "detach_reset")
 
 
@@ -68,7 +72,8 @@ class NeuronSpec:
 
     def __post_init__(self) -> None:
         if self.name not in NEURONS:
-            raise ValueError(f"unknown neuron {self.name!r}; choose one of {', '.join(NEURONS)}")
+            known = f"choose one of {', '.join(NEURONS)}{nearest(self.name, NEURONS)}"
+            raise ValueError(f"unknown neuron {self.name!r}; {known}")
         if self.sharing not in SHARINGS:
             raise ValueError(f"unknown sharing {self.sharing!r}; choose one of {', '.join(SHARINGS)}")
         if self.init not in INITIAL_VALUES:
@@ -143,6 +148,44 @@ NEURONS: dict[str, Callable[[NeuronSpec, int, int], Neuron]] = {
     "relu": _relu,
 }
 """Name → function that builds the neuron of a specification, for so many channels and time steps."""
+
+
+_ORIGINS: dict[str, Origin] = {}
+
+
+def register_neuron(name: str, kind: Callable[..., Neuron]) -> None:
+    """Add a neuron of one's own, for any network, recipe and command.
+
+    Args:
+        name: that recipes, ``--neuron`` and checkpoints call it by.
+        kind: its class, or a function that builds it; called with those of ``channels``, ``steps`` and ``spec``, the
+            ``NeuronSpec``, that it names among its arguments.
+
+    Raises:
+        ValueError: a neuron of this package has the name, or the arguments are others.
+    """
+    if name in NEURONS and name not in _ORIGINS:
+        raise ValueError(f"the neuron {name!r} is there already; choose another name than {', '.join(NEURONS)}")
+    given = ("spec", "channels", "steps")
+    arguments = signature(kind).parameters
+    wanted = [each for each in given if each in arguments]
+    needed = [each for each, how in arguments.items() if how.default is how.empty and how.kind in _BY_NAME]
+    if foreign := [each for each in needed if each not in given]:
+        raise ValueError(
+            f"the neuron {name!r} wants {', '.join(foreign)}, and a network gives {', '.join(given)}; give it a default"
+        )
+
+    def build(spec: NeuronSpec, channels: int, steps: int) -> Neuron:
+        values = {"spec": spec, "channels": channels, "steps": steps}
+        return kind(**{each: values[each] for each in wanted})
+
+    NEURONS[name] = build
+    _ORIGINS[name] = origin_of(kind)
+
+
+def neuron_origin(name: str) -> Origin | None:
+    """Where a neuron is from that was registered; None for one of this package."""
+    return _ORIGINS.get(name)
 
 
 def build_neuron(spec: NeuronSpec, channels: int, steps: int) -> Neuron:

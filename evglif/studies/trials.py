@@ -15,9 +15,9 @@ from evglif.studies.paired import mean_and_deviation
 from evglif.studies.runs import FoundRun, read_run
 from evglif.studies.space import Settings, said, with_settings
 from evglif.tensor_files import replace_file
-from evglif.train import train
 from evglif.training.machine import Machine
 from evglif.training.run import RESULTS
+from evglif.training.session import train
 from preprocessing.cache import FrameCache
 from preprocessing.files import BusyError
 

@@ -52,9 +52,10 @@ def fit(learner: Learner, sets: Sets, run: Run, former: State | None, watch: Wat
         if writes:
             run.follow(history, learner.weights)
     frames = {stage: _frames(each, learner, data_on_device) for stage, each in sets.items() if len(each)}
+    num_judged = sum(len(each) for stage, each in sets.items() if stage != "train")
     with between_batches() as check:
         for epoch in range(len(history) + 1, learner.recipe.epochs + 1):
-            with watch.epoch(epoch, order.num_samples // order.num_processes):
+            with watch.epoch(epoch, order.num_samples // order.num_processes, num_judged // order.num_processes):
                 row = _epoch(epoch, learner, order, sets, frames, watch, check)
                 watch.figures(row)
             history.append(row)

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from evglif.settings.machine import ACCELERATORS, LOGS
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-ACCELERATORS = ("auto", "cpu", "cuda", "mps")
-LOGS = ("auto", "csv", "tensorboard")
 
 _LAST_OPERATION_S = 0.2
 

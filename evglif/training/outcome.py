@@ -11,12 +11,14 @@ from typing import Any
 import torch
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.evaluate import evaluate_checkpoint
 from evglif.evaluation.epochs import Row
+from evglif.evaluation.session import evaluate_checkpoint
 from evglif.recipe import Recipe
 from evglif.training.run import METRICS, Run
 from preprocessing.cache import FrameCache
+from preprocessing.calling import spoken
 from preprocessing.drawing import optional_picture
+from preprocessing.own_code import imported
 from preprocessing.terminal import paragraph
 
 NUM_LAST = 10
@@ -106,6 +108,6 @@ def report(folder: Path, results: dict[str, Any]) -> None:
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
         print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
     checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
-    print(
-        paragraph([f"  written to {folder}", f"next: python -m deploy.export {quote(str(checkpoint))} --format onnx"])
-    )
+    own = "".join(f" --import {quote(name)}" for name in imported())
+    step = spoken(f"python -m deploy.export {quote(str(checkpoint))} --format onnx{own}")
+    print(paragraph([f"  written to {folder}", f"next: {step}"]))

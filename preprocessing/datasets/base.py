@@ -174,7 +174,10 @@ def _named(source: Source, name: str) -> Source:
 
 
 def option(text: str, kind: Callable[[str], Any] = str, choices: Sequence[str] | None = None) -> dict[str, Any]:
-    """Metadata of a data set's field that its command offers as an option, explained by ``text``."""
+    """Metadata of a data set's field that its command offers as an option, explained by ``text``.
+
+    A ``default`` in it is that of the command alone, for a field that has none.
+    """
     return {"help": text, "type": kind, "choices": choices}
 
 

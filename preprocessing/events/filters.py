@@ -222,14 +222,27 @@ class Gap:
         return _Closing(self.longest_us)
 
 
-_FILTERS: dict[str, type[Crop] | type[Refractory] | type[Noise] | type[Hot] | type[Gap]] = {
-    kind.form.partition(":")[0]: kind for kind in (Crop, Refractory, Noise, Hot, Gap)
-}
+_FILTERS: dict[str, type[Filter]] = {kind.form.partition(":")[0]: kind for kind in (Crop, Refractory, Noise, Hot, Gap)}
 
 FILTERS = tuple(_FILTERS)
 
 FORMS = tuple(kind.form for kind in _FILTERS.values())
 """How the filters are written, in the order of ``FILTERS``."""
+
+
+def register_filter(kind: type[Filter]) -> type[Filter]:
+    """Add a filter of one's own; its name is what stands before the colon in its ``form``. May decorate the class.
+
+    A model that was trained with it takes recordings where it is registered, too.
+
+    Raises:
+        ValueError: one of this package has the name.
+    """
+    name = kind.form.partition(":")[0]
+    if name in FILTERS:
+        raise ValueError(f"the filter {name!r} is there already; choose another name than {', '.join(FILTERS)}")
+    _FILTERS[name] = kind
+    return kind
 
 
 def parse_filter(text: str) -> Filter:
@@ -241,10 +254,11 @@ def parse_filter(text: str) -> Filter:
     name, _, argument = text.strip().partition(":")
     try:
         if name not in _FILTERS:
-            raise ValueError(f"no filter is named {name!r}")
+            raise ValueError(f"no filter is named {name!r}, and one of your own needs --import FILE.py")
         return _FILTERS[name].parse(argument)
     except ValueError as error:
-        raise ValueError(f"cannot read the filter {text!r}: {error}; write {', '.join(FORMS)}") from error
+        forms = ", ".join(kind.form for kind in _FILTERS.values())
+        raise ValueError(f"cannot read the filter {text!r}: {error}; write {forms}") from error
 
 
 def apply_filters(specs: Sequence[str], events: Events, sensor: tuple[int, int]) -> Events:

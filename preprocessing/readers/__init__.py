@@ -6,6 +6,7 @@ write the format, ``encode``.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from os import PathLike
 from pathlib import Path
 from typing import Protocol
@@ -43,7 +44,7 @@ class Reader(Protocol):
         """See ``decode_recording``."""
 
 
-_READERS: tuple[Reader, ...] = (
+_READERS: list[Reader] = [
     aedat1,
     aedat31,
     aedat4,
@@ -57,15 +58,24 @@ _READERS: tuple[Reader, ...] = (
     rosbag,
     atis,
     text,
-)
+]
 
 _LONGEST_SIGNATURE = 1024
 _IN_PLACE = frozenset((*hdf5.SUFFIXES, *rosbag.SUFFIXES, *matlab.SUFFIXES))  # MATLAB's version 7.3 is HDF5
 
 _BY_SUFFIX: dict[str, Reader] = {suffix: reader for reader in reversed(_READERS) for suffix in reader.SUFFIXES}
 
-SUFFIXES: frozenset[str] = frozenset(_BY_SUFFIX)
+SUFFIXES: KeysView[str] = _BY_SUFFIX.keys()
 """Suffixes (lower case, with the dot) of the files that can be read."""
+
+
+def register_reader(reader: Reader) -> None:
+    """Add a format of one's own: a module or object as ``Reader`` says, asked before those of this package.
+
+    Its suffixes are read by it, also those that another format has.
+    """
+    _READERS.insert(0, reader)
+    _BY_SUFFIX.update(dict.fromkeys(reader.SUFFIXES, reader))
 
 
 def read_recording(path: str | PathLike[str], sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:

@@ -13,7 +13,7 @@ import onnx
 import pytest
 import torch
 
-import deploy.export
+import deploy.exporting.export
 from deploy.export import export, main, parity_path
 from deploy.exporting.formats import FORMATS
 from deploy.exporting.options import ExportOptions
@@ -163,7 +163,7 @@ def test_disagreement_fails_and_writes_nothing(run, tmp_path, monkeypatch):
     def open_broken(_):
         return lambda frames: np.tile(np.float32([0, 1]), (len(frames), 1)) * (-1) ** np.arange(len(frames))[:, None]
 
-    monkeypatch.setitem(deploy.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=open_broken))
+    monkeypatch.setitem(deploy.exporting.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=open_broken))
     with pytest.raises(ValueError, match=r"does not agree with the checkpoint: same class on .*nothing was written"):
         export(run / "best.pt", out=tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -196,7 +196,7 @@ def test_a_file_is_refused_where_the_interval_of_its_agreement_is_below_the_boun
 ):
     """Of 64 samples: 62 right is 89.3 % to 99.1 %, 60 right is 85.0 % to 97.5 %, and 63 right is below 99.8 %."""
     out = tmp_path / "model.onnx"
-    monkeypatch.setitem(deploy.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=mostly_right(num_wrong)))
+    monkeypatch.setitem(deploy.exporting.export.FORMATS, "onnx", replace(FORMATS["onnx"], open=mostly_right(num_wrong)))
     code = main([str(run / "best.pt"), "--out", str(out), "--bound", str(bound)])
     printed = capsys.readouterr()
     assert (code, out.exists(), parity_path(out).exists()) == (0 if written else 1, written, written)
@@ -260,7 +260,7 @@ def test_an_export_that_is_interrupted_writes_nothing(run, tmp_path, capsys, mon
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deploy.export, "_verify", interrupted)
+    monkeypatch.setattr(deploy.exporting.export, "_verify", interrupted)
     assert main([str(run / "best.pt"), "--out", str(tmp_path / "model.onnx")]) == 130
     assert capsys.readouterr().err == "interrupted: nothing was written\n"
     assert list(tmp_path.iterdir()) == []
@@ -278,9 +278,11 @@ def test_a_pipe_is_no_file_to_write(run, tmp_path, name, format):
 def test_what_is_doubtful_about_a_cache_is_told_and_the_checkpoint_read_once(
     run, cache_path, tmp_path, capsys, monkeypatch
 ):
-    read, num_read = deploy.export.read_checkpoint, []
-    monkeypatch.setattr(deploy.export, "read_checkpoint", lambda path: num_read.append(path) or read(path))
-    monkeypatch.setattr(deploy.export, "check_checkpoint", lambda cache, *_: [f"{Path(cache.path).name} is doubtful"])
+    read, num_read = deploy.exporting.export.read_checkpoint, []
+    monkeypatch.setattr(deploy.exporting.export, "read_checkpoint", lambda path: num_read.append(path) or read(path))
+    monkeypatch.setattr(
+        deploy.exporting.export, "check_checkpoint", lambda cache, *_: [f"{Path(cache.path).name} is doubtful"]
+    )
     assert main([str(run / "best.pt"), "--data", str(cache_path), "--out", str(tmp_path / "model.onnx")]) == 0
     assert capsys.readouterr().err == "WARNING: sides.h5 is doubtful\n"
     assert len(num_read) == 1

@@ -121,7 +121,7 @@ def test_a_network_without_spikes_is_evaluated_too(dataset):
 
 def test_speed_is_that_after_the_first_batch(dataset, monkeypatch):
     clock = iter([100.0, 101.0, 103.0])  # at the end of each of three batches, of 3, 3 and 2 samples
-    monkeypatch.setattr("evglif.evaluate.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("evglif.evaluation.session.time.perf_counter", lambda: next(clock))
     model = build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2)
     assert evaluate_model(model, dataset, LoaderConfig(batch_size=3)).samples_per_second == pytest.approx(5 / 3)
     clock = iter([100.0])

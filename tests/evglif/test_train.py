@@ -63,7 +63,7 @@ def test_a_log_gets_one_line_per_epoch(cache_path, tmp_path, capsys):
     printed = capsys.readouterr()
     lines = [line for line in printed.out.splitlines() if line.startswith("epoch ")]
     assert [line.partition(":")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert re.search(r": train [\d.]+, [\d.]+%; validation [\d.]+, [\d.]+%; \d+ samples/s$", lines[0])
+    assert re.search(r": train [\d.]+, [\d.]+%; validation [\d.]+, [\d.]+%; \d+ samples/s; \d+ s left$", lines[0])
     assert "test accuracy, epoch of best validation" in printed.out
     assert printed.err == ""
 
@@ -187,7 +187,7 @@ def test_the_printed_recipe_is_a_recipe_file(tmp_path, capsys):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(ValueError, match="--data and --out must be given"):
+    with pytest.raises(ValueError, match="--data must be given"):
         parse_arguments(["--recipe", "digits"])
 
 

@@ -34,8 +34,13 @@ class Images(Dataset):
     """
 
     name: ClassVar[str] = "images"
-    example: ClassVar[str] = "--images photos --root data/my-dvs"
-    root: Path = field(metadata=option("folder for the recordings; those that are missing are simulated", Path))
+    example: ClassVar[str] = "--images photos"
+    root: Path = field(
+        metadata={
+            **option("folder for the recordings; those that are missing are simulated", Path),
+            **{"default": Path("data/images"), "required": False},
+        }
+    )
     images: Path = field(metadata=option("folder with one folder of images per class, or an .npz file", Path))
     test_fraction: float = field(
         default=0.1, metadata=option("share of each class's images to hold out where no splits are given", float)

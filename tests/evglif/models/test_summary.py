@@ -70,7 +70,7 @@ def test_nothing_is_computed():
 
 def test_a_line_for_every_network(capsys, monkeypatch):
     few = {name: MODELS[name] for name in ("7b-widenet", "plif-mnist")}
-    monkeypatch.setattr("evglif.models.__main__.MODELS", few)
+    monkeypatch.setattr("evglif.models.registry.MODELS", few)
     assert main(["--steps", "2"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["network", "paper", "input", "T"]
@@ -110,7 +110,7 @@ def test_one_network_as_text(capsys):
         (["7b-widenet", "--size", "8"], r"16×16 px or more, got \(8, 8\)"),
         (["7b-widenet", "--set", "width=wide"], "width must be a whole number from 1, got 'wide'"),
         (["7b-widenet", "--set", "depth=3"], "7b-widenet has no option depth; it has connect"),
-        (["7b-widenet", "--neuron", "lfi"], "invalid choice: 'lfi'"),
+        (["7b-widenet", "--neuron", "lfi"], r"unknown neuron 'lfi'; .*did you mean lif\?"),
         (["7b-widenet", "--steps", "0"], "expected a whole number from 1, got '0'"),
     ],
 )

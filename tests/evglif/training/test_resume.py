@@ -99,7 +99,7 @@ def killed_after(monkeypatch):
 
     for module in (files, run):
         monkeypatch.setattr(module, "replace_file", write)
-    monkeypatch.setattr("evglif.train.plot_run", lambda *_: None)
+    monkeypatch.setattr("evglif.training.session.plot_run", lambda *_: None)
     return lambda left, replaced: state.update(left=left, replaced=replaced)
 
 

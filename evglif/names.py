@@ -1,0 +1,18 @@
+"""Names of what comes with the package, for commands that list them without loading it; a test compares them."""
+
+NEURONS = ("glif", "plif", "lif", "if", "glif-f", "glif-s", *(f"simplex-{code:03b}" for code in range(8)), "relu")
+"""As in ``evglif.neurons.NEURONS``."""
+
+NETWORKS = (
+    "7b-widenet",
+    "resnet18",
+    "resnet19",
+    "resnet34",
+    "ms-resnet18",
+    "cifarnet",
+    "plif-mnist",
+    "plif-cifar10",
+    "plif-cifar10dvs",
+    "plif-dvs128gesture",
+)
+"""As in ``evglif.models.MODELS``."""
