@@ -18,7 +18,8 @@ ROOMS = {
         "kernels": "compiled",
         "limits": "",
         "plain": "terminal",
-        "apart": "limits",
+        "blocks": "",
+        "apart": "blocks limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
         "frames": "events kernels limits",
@@ -67,8 +68,8 @@ ROOMS = {
         "recipe": "augment data models training.losses training.optim yaml_files preprocessing.cache "
         "preprocessing.plain",
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
-        "preprocessing.outlet preprocessing.plain preprocessing.terminal",
+        "training.losses training.optim preprocessing.apart preprocessing.cache preprocessing.drawing "
+        "preprocessing.files preprocessing.outlet preprocessing.plain preprocessing.terminal preprocessing.workers",
         "train": "data models neurons provenance recipe threads training training.optim validation "
         "preprocessing.cache preprocessing.commands preprocessing.terminal",
         "": "checkpoint models neurons preprocessing.starting",
