@@ -83,7 +83,7 @@ class Blocks:
         """The first so many bytes of a block; with the last array that is made of them it is kept."""
         lent = block.memory[:num_bytes]
         weakref.finalize(lent, self.keep, block)
-        return memoryview(lent)
+        return lent.data
 
     def keep_none(self) -> None:
         """Write to no block a second time: another process sees them, too."""

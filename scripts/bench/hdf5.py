@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -79,7 +80,7 @@ def check(path: Path) -> None:
 
 def measure(name: str, path: Path, repeats: int) -> None:
     ways: list[Callable[[Path], object]] = [apart, in_place, columns_alone]
-    turns = [[timed(lambda way=way: way(path)) for way in ways] for _ in range(repeats + 1)][1:]
+    turns = [[timed(partial(way, path)) for way in ways] for _ in range(repeats + 1)][1:]
     here, there, alone = (min(each) * 1e3 for each in zip(*turns, strict=True))
     print(
         f"{name:6s} apart {here:6.1f} ms, in place {there:6.1f} ms: {here / there:.2f} × (columns alone {alone:.1f} ms)"
