@@ -3,7 +3,8 @@
 A library that goes in circles hears neither Ctrl-C nor any thread beside it; a process can be ended. This one is
 started when it is first needed, keeps what it has loaded, does one thing at a time, and is replaced when it has died.
 The kernel holds it to its limits: its memory, the files it writes, and the time that a processor is busy with it, so
-that a busy machine ends nothing early. Arrays that are made by ``empty`` come back without being copied.
+that a busy machine ends nothing early. Arrays that are made by ``empty`` come back without being copied, in memory that
+is used again once nobody holds them.
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing import limits
+from preprocessing.blocks import Block, Blocks, file_of, mapped, new_file
 
 Result = TypeVar("Result")
 
 _CODE = "import sys; sys.path[:] = {path!r}; from preprocessing.apart import serve; serve({fd}, {parent})"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+# what glibc comes to in a process that has freed an array of 32 MB: pages of smaller ones are not given back each time
+_ITS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 25), "MALLOC_TRIM_THRESHOLD_": str(1 << 26)}
 _BESIDE = 1 << 27  # bytes that a library takes for itself: blocks of columns, caches
 _LOOK_EVERY_S = 1.0
 _FACTOR = 2  # what a file unpacks to, and its events
@@ -99,25 +102,39 @@ class _Helper:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, **_ONE_THREAD},
+                env={**os.environ, **_ONE_THREAD, **_ITS_MEMORY},
                 start_new_session=True,  # Ctrl-C is for us: we end it
             )
         self.socket, self.owner = ours, os.getpid()
         self.connection = Connection(os.dup(ours.fileno()))
+        self.blocks = Blocks()
 
     def ask(
         self, function: Callable[..., Any], arguments: tuple[Any, ...], data: bytes | None, bounds: Bounds | None
     ) -> tuple[bool, Any]:
         """Whether the function raised, and what came of it."""
-        self.connection.send((function, arguments, data is not None, bounds))
+        spare = self.blocks.take()
+        self.connection.send(_Request(function, arguments, data is not None, spare.num_bytes if spare else 0, bounds))
         if data is not None:
-            file = _file_of(data)
+            file = file_of(data)
             try:
-                socket.send_fds(self.socket, [b"f"], [file])
+                _send(self.socket, file)
             finally:
                 os.close(file)
+        if spare:
+            _send(self.socket, spare.file)
         raised, pickled, sizes = self.connection.recv()
-        return raised, pickle.loads(pickled, buffers=[_mapped(self.socket, size) for size in sizes])
+        return raised, pickle.loads(pickled, buffers=self._lent(sizes, spare))
+
+    def _lent(self, sizes: list[tuple[int, bool]], spare: Block | None) -> list[memoryview]:
+        """Memory of the blocks that an answer comes in, by their sizes, and whether it is the one that was spare."""
+        lent = []
+        for size, is_spare in sizes:
+            block = spare if is_spare and spare else Block(_received(self.socket), size)
+            lent.append(self.blocks.lend(block, size))
+        if spare and not any(is_spare for _, is_spare in sizes):
+            self.blocks.keep(spare)
+        return lent
 
     def end(self, kill: bool = False) -> int:
         """End it; its exit status."""
@@ -155,21 +172,8 @@ def _why(status: int, bounds: Bounds | None) -> str:
     return f"the process that read it ended by itself, with status {status}"
 
 
-def _file_of(data: bytes) -> int:
-    """An open file, without a name, that holds ``data``."""
-    file = _new_file()
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(file, rest) :]
-    os.lseek(file, 0, os.SEEK_SET)  # where the other process starts to read, too
-    return file
-
-
-def _new_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("evglif")
-    with tempfile.TemporaryFile(prefix="evglif-") as file:
-        return os.dup(file.fileno())
+def _send(connection: socket.socket, file: int) -> None:
+    socket.send_fds(connection, [b"f"], [file])
 
 
 def _received(connection: socket.socket) -> int:
@@ -179,23 +183,11 @@ def _received(connection: socket.socket) -> int:
     return files[0]
 
 
-def _mapped(connection: socket.socket, size: int) -> memoryview:
-    file = _received(connection)
-    try:
-        return memoryview(mmap.mmap(file, size))
-    finally:
-        os.close(file)
-
-
 def empty(length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array ``[length]`` that comes back from the process apart as it is; elsewhere one like any other."""
     if _at_work is None or length == 0:
         return np.empty(length, dtype)
-    file = _new_file()
-    os.ftruncate(file, length * dtype.itemsize)
-    array: NDArray[Any] = np.frombuffer(mmap.mmap(file, length * dtype.itemsize), dtype)
-    _at_work.files[array.ctypes.data] = file
-    return array
+    return _at_work.empty(length * dtype.itemsize).view(dtype)
 
 
 @contextmanager
@@ -211,12 +203,40 @@ def outside_bounds() -> Iterator[None]:
         _hold(_at_work.bounds)
 
 
-@dataclass(frozen=True)
+class _Request(NamedTuple):
+    """What is to be done; behind it come an open file, and one to write to that has so many bytes, where it says so."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    has_file: bool
+    spare_bytes: int
+    bounds: Bounds | None
+
+
 class _Work:
     """What this process, being the one apart, is doing: its bounds, and the files behind arrays by their addresses."""
 
-    bounds: Bounds | None
-    files: dict[int, int]
+    def __init__(self, bounds: Bounds | None, spare: int | None, spare_bytes: int) -> None:
+        self.bounds = bounds
+        self.files: dict[int, int] = {}
+        self._spare, self._spare_bytes = spare, spare_bytes
+
+    def empty(self, num_bytes: int) -> NDArray[np.uint8]:
+        """An array of so many bytes; the first that fits is in the file that was sent along."""
+        if num_bytes <= self._spare_bytes and self._spare is not None:
+            file, self._spare = self._spare, None
+        else:
+            file = new_file(num_bytes)
+        array = mapped(file, num_bytes)
+        self.files[array.ctypes.data] = file
+        return array
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self.files.values():
+            os.close(file)
+        if self._spare is not None:
+            os.close(self._spare)
 
 
 _at_work: _Work | None = None
@@ -228,44 +248,38 @@ def serve(fd: int, parent: int) -> None:
     connection = Connection(os.dup(fd))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what a library says while it crashes
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
-            function, arguments, has_file, bounds = connection.recv()
-            if not has_file:
-                _answer(line, connection, function, arguments, bounds)
+            request: _Request = connection.recv()
+            if not request.has_file:
+                _answer(line, connection, request)
                 continue
             with open(_received(line), "rb", buffering=0) as file:
-                _answer(line, connection, function, (file, *arguments), bounds)
+                _answer(line, connection, request._replace(arguments=(file, *request.arguments)))
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after the one that it works for was killed, also where it waits for a file."""
+def end_with(parent: int) -> None:
+    """Wait until the process ``parent``, which started this one, is gone, and end this one: for a thread of its own."""
     while os.getppid() == parent:
         time.sleep(_LOOK_EVERY_S)
     os._exit(1)
 
 
-def _answer(
-    line: socket.socket,
-    connection: Connection,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-    bounds: Bounds | None,
-) -> None:
+def _answer(line: socket.socket, connection: Connection, request: _Request) -> None:
     global _at_work  # noqa: PLW0603 (one thing at a time)
-    _at_work = _Work(bounds, {})
+    spare = _received(line) if request.spare_bytes else None
+    _at_work = _Work(request.bounds, spare, request.spare_bytes)
     try:
-        raised, result = _attempted(function, arguments, bounds)
-        files: list[int] = []
-        sizes: list[int] = []
-        pickled = _pickled(result, _at_work.files, files, sizes)
-        connection.send((raised, pickled, sizes))
-        for file in files:
-            socket.send_fds(line, [b"f"], [file])
+        raised, result = _attempted(request.function, request.arguments, request.bounds)
+        used: list[tuple[int, int]] = []
+        pickled = _pickled(result, _at_work.files, used)
+        connection.send((raised, pickled, [(size, file == spare) for file, size in used]))
+        for file, _ in used:
+            if file != spare:
+                _send(line, file)
     finally:
-        for file in _at_work.files.values():
-            os.close(file)
+        _at_work.close()
         _at_work = None
 
 
@@ -297,16 +311,15 @@ def _sendable(error: Exception) -> Exception:
     return copy if isinstance(copy, Exception) else RuntimeError(str(error))
 
 
-def _pickled(result: Any, shared: dict[int, int], files: list[int], sizes: list[int]) -> bytes:
-    """The result, but for arrays in files that are shared: these files and their sizes are added to the lists."""
+def _pickled(result: Any, shared: dict[int, int], used: list[tuple[int, int]]) -> bytes:
+    """The result, but for arrays in files that are shared: these files and the arrays' sizes join the list."""
 
     def in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
         file = shared.get(np.frombuffer(raw, np.uint8).ctypes.data) if raw.nbytes else None
         if file is None:
             return True
-        files.append(file)
-        sizes.append(raw.nbytes)
+        used.append((file, raw.nbytes))
         return False
 
     return pickle.dumps(result, protocol=5, buffer_callback=in_band)

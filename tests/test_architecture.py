@@ -20,7 +20,8 @@ ROOMS = {
         "kernels": "compiled",
         "limits": "",
         "plain": "terminal",
-        "apart": "limits",
+        "blocks": "",
+        "apart": "blocks limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
         "frames": "events kernels limits",
@@ -72,8 +73,9 @@ ROOMS = {
         "recipe": "data models settings yaml_files preprocessing.cache preprocessing.nearest preprocessing.plain",
         "choosing": "preprocessing.cache",
         "training": "augment checkpoint data evaluation evaluation.session models neurons plots provenance recipe "
-        "settings tensor_files threads validation preprocessing.cache preprocessing.calling preprocessing.drawing "
-        "preprocessing.files preprocessing.outlet preprocessing.own_code preprocessing.plain preprocessing.terminal",
+        "settings tensor_files threads validation preprocessing.apart preprocessing.cache preprocessing.calling "
+        "preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code preprocessing.plain "
+        "preprocessing.terminal preprocessing.workers",
         "train": "choosing names recipe settings training preprocessing.cache preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from time import sleep
@@ -12,11 +17,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evglif.settings.machine import ACCELERATORS, LOGS
+from preprocessing.apart import end_with
+from preprocessing.workers import WorkerDiedError, WorkerError
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 _LAST_OPERATION_S = 0.2
+_CONNECT_S = 5.0
+_LAUNCHER = "lightning_fabric.strategies.launchers.subprocess_script"
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,17 @@ def launched(machine: Machine, precision: str) -> Fabric:
     Raises:
         ValueError: where torchrun or Slurm started another number of processes than ``machine`` says, or the precision
             is not one of the device.
+        WorkerError: where processes of this node could not reach one another.
     """
     from lightning_fabric import Fabric
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger(_LAUNCHER).setLevel(logging.INFO)  # it ends all at once when one has died, and says so
     devices, num_nodes = processes(machine)
+    if devices > 1 and num_nodes == 1 and not _started_by_others():
+        _make_sure_of_loopback()
+        if not is_first():
+            threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     fabric = Fabric(
         accelerator=machine.device,
         strategy="ddp" if devices * num_nodes > 1 else "auto",
@@ -112,8 +127,36 @@ def is_first() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK", "NODE_RANK"))
 
 
-def disconnect() -> None:
-    """Close the connection between the processes, where there is one."""
+@contextmanager
+def together(fabric: Fabric) -> Iterator[None]:
+    """Do what all processes do together: where one of them ends, the others do too, and the first says so.
+
+    Raises:
+        WorkerDiedError: in the first process, of another that ended, or with which there is no connection.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not _is_of_connection(error):
+            raise
+        if not is_first():
+            raise SystemExit(1) from error
+        cause = re.sub(r"^\[\S+\] ", "", str(error).strip().splitlines()[-1]).partition(". ")[0]
+        raise WorkerDiedError(
+            f"one of {fabric.world_size} processes ended, or they cannot reach one another ({cause}); the same command "
+            "goes on after the last whole epoch"
+        ) from error
+    finally:
+        _disconnect()
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    from torch import distributed
+
+    return isinstance(error, distributed.DistError) or "/gloo/" in str(error)
+
+
+def _disconnect() -> None:
     from torch import distributed
 
     if distributed.is_available() and distributed.is_initialized():
@@ -142,6 +185,26 @@ def processes(machine: Machine) -> tuple[int, int]:
             f"{wanted[0]} and {wanted[1]}; leave both out"
         )
     return wanted
+
+
+def _started_by_others() -> bool:
+    """Whether torchrun or Slurm started the processes, and not the first of them."""
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    return TorchElasticEnvironment.detect() or SLURMEnvironment.detect()
+
+
+def _make_sure_of_loopback() -> None:
+    """Processes of one node meet at 127.0.0.1, and torch would try that for half an hour."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=_CONNECT_S).close()
+    except OSError as error:
+        raise WorkerError(
+            f"several processes talk to each other over 127.0.0.1, which cannot be reached here ({error}): bring it up "
+            "(ip link set lo up), or train with --devices 1"
+        ) from error
 
 
 def _precision(name: str, device: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from evglif.threads import choose_threads, use_threads
 from evglif.training.fit import Sets, fit
 from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
-from evglif.training.machine import Machine, disconnect, launched, processes
+from evglif.training.machine import Machine, launched, processes, together
 from evglif.training.outcome import outcome, plot_run, report
 from evglif.training.run import BOARD, Run, State, flat
 from evglif.training.watch import Watch
@@ -58,6 +58,7 @@ def train(
         FileExistsError: where ``out`` holds another run and ``overwrite`` is not set; what differs is named.
         FloatingPointError: where the loss becomes infinite or NaN.
         BusyError: where another training works in ``out``.
+        WorkerError: where one of several processes ended, or they cannot reach one another.
         OSError: where there is no room for the run's files.
     """
     machine = machine or Machine()
@@ -79,7 +80,7 @@ def train(
         fabric = launched(machine, recipe.precision)
         board = _board(run.folder) if machine.tensorboard else None
         watch = Watch(recipe.epochs, progress and fabric.is_global_zero, board)
-        try:
+        with together(fabric), closing(watch):
             if fabric.is_global_zero:
                 _begin(run, former, recipe, spec, progress)
                 if progress:
@@ -96,9 +97,6 @@ def train(
             held.enter_context(use_threads(learner.threads or machine.threads))
             watch.introduce(facts(cache, sets, learner.model, learner.threads))
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
-        finally:
-            watch.close()
-            disconnect()
         if not fabric.is_global_zero:
             return {}
         results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}

@@ -166,7 +166,8 @@ class FrameCache:
             CacheError: the file has changed since it was opened.
         """
         batch = np.empty((len(indices), *self.shape), self.dtype)
-        self._look(indices)
+        if monotonic_ns() >= self._trusted_until_ns:
+            self._look(indices)
         for row, index in enumerate(indices):  # a list as index would be ten times slower, in HDF5 a hundred
             batch[row] = self._frames(int(index))
         return batch
@@ -176,7 +177,8 @@ class FrameCache:
 
         Of an image brightness from 0 to 1, grey or red, green and blue.
         """
-        self._look([index])
+        if monotonic_ns() >= self._trusted_until_ns:
+            self._look([index])
         frames: NDArray[np.float32] = self._frames(index) * np.float32(self.scale)
         return frames
 
@@ -206,10 +208,10 @@ class FrameCache:
 
     def _look(self, indices: Sequence[int] | NDArray[np.integer]) -> None:
         """Open the files, and see that those in which these samples lie are as they were."""
-        if self._files and monotonic_ns() < self._trusted_until_ns:
-            return
         touched = {bisect_right(self._starts, self._checked(int(index))) - 1 for index in indices}
-        if touched and not self._files:
+        if not touched:
+            return
+        if not self._files:
             what = self.fingerprint, self.shape, self.dtype
             self._files = tuple(map(FrameFile, self._parts, self._stamps, *map(repeat, what)))
             self._mapped = tuple(file.frames for file in self._files)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from evglif import GLIF, PLIF
+from evglif.neurons.relu import ReLU
 from scripts.bench.peers import stand_in_for_torchvision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -52,6 +53,14 @@ def spikingjelly(steps: int, device: str) -> dict[str, nn.Module]:
     if device.startswith("cuda"):
         nodes["SJ LIF"].backend = "triton"
     return {name: FromRest(node).to(device) for name, node in nodes.items()}
+
+
+def put_in_place_of_relu(network: nn.Module, peer: str, steps: int, device: str) -> None:
+    """A node of SpikingJelly's, by its name in ``spikingjelly``, for every neuron of a ReLU twin."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, ReLU):
+                setattr(module, name, spikingjelly(steps, device)[peer])
 
 
 def compiled(layer: nn.Module) -> nn.Module:

@@ -27,10 +27,9 @@ from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 from evglif import build_model
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
-from evglif.neurons.relu import ReLU
 from preprocessing.commands import command
 from scripts.bench.common import in_turns, machine, parser, timed
-from scripts.bench.neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, spikingjelly
+from scripts.bench.neuron_peers import DTYPES, INSTALL, check_lif, kept_bytes, put_in_place_of_relu, spikingjelly
 
 TWIN = "ReLU twin"
 
@@ -96,19 +95,11 @@ def contenders(options: argparse.Namespace) -> dict[str, Network]:
             module.backend = "reference"
     for peer in spikingjelly(options.steps, options.device):
         made[peer] = build_model("7b-widenet", "relu", **shape)
-        put_in_place_of_relu(made[peer], peer, options)
+        put_in_place_of_relu(made[peer], peer, options.steps, options.device)
     weights = made["GLIF"].state_dict()
     for network in made.values():
         network.load_state_dict(weights, strict=False)
     return {name: network.to(options.device).train() for name, network in made.items()}
-
-
-def put_in_place_of_relu(network: Network, peer: str, options: argparse.Namespace) -> None:
-    """A node of SpikingJelly's for every neuron."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ReLU):
-                setattr(module, name, spikingjelly(options.steps, options.device)[peer])
 
 
 def batch(options: argparse.Namespace) -> tuple[Tensor, Tensor]:

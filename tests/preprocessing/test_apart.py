@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from preprocessing import apart
+from preprocessing.blocks import MOST_KEPT, Block, Blocks, new_file
 from tests.helpers import ROOT
 
 GENEROUS = apart.Bounds(1 << 29, 60)
@@ -101,6 +102,7 @@ def test_threads_take_turns():
 INTERRUPTED = """
 import os, sys
 from preprocessing import apart
+from preprocessing.blocks import MOST_KEPT, Block, Blocks, new_file
 from tests.preprocessing.test_apart import spins
 print(apart.call(os.getpid), flush=True)
 try:
@@ -142,6 +144,7 @@ def wait_for(condition):
 WAITING = """
 import sys, threading, time
 from preprocessing import apart
+from preprocessing.blocks import MOST_KEPT, Block, Blocks, new_file
 threading.Thread(target=apart.call, args=(time.sleep, 600), daemon=True).start()
 while not (apart._helper and apart._helper.process.pid):
     time.sleep(0.01)
@@ -157,3 +160,52 @@ def test_it_ends_with_the_process_that_it_works_for_even_if_that_is_killed():
     parent.kill()
     parent.communicate()
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or is_dead(pid))
+
+
+def filled(number, value):
+    values = apart.empty(number, np.dtype("<i8"))
+    values[:] = value
+    return values
+
+
+def test_memory_is_used_again_once_nobody_holds_it_and_not_before():
+    first = apart.call(filled, 100_000, 1)
+    second = apart.call(filled, 100_000, 2)
+    assert (first == 1).all()
+    assert (second == 2).all()
+    place, part = second.ctypes.data, first[10:20]
+    del first, second
+    third = apart.call(filled, 50_000, 3)
+    assert third.ctypes.data == place
+    assert (third == 3).all()
+    assert len(third) == 50_000
+    assert (part == 1).all()
+
+
+def test_memory_is_used_again_after_an_error_and_after_another_result():
+    place = apart.call(filled, 200_000, 1).ctypes.data
+    with pytest.raises(ValueError, match="wrong"):
+        apart.call(fails, ValueError, "wrong")
+    assert apart.call(abs, -2) == 2
+    assert apart.call(filled, 200_000, 2).ctypes.data == place
+
+
+def test_memory_that_a_fork_sees_is_not_written_to_again():
+    held = apart.call(filled, 100_000, 1)
+    child = os.fork()
+    if child == 0:
+        time.sleep(0.5)
+        os._exit(int(not (held == 1).all()))
+    del held
+    assert (apart.call(filled, 100_000, 2) == 2).all()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_no_more_memory_is_kept_than_it_says():
+    blocks = Blocks()
+    blocks.keep(Block(new_file(MOST_KEPT + 1), MOST_KEPT + 1))
+    assert blocks.take() is None
+    for num_bytes in (2000, 5000, 1000):
+        blocks.keep(Block(new_file(num_bytes), num_bytes))
+    assert blocks.take().num_bytes == 5000
+    assert blocks.take() is None

@@ -2,9 +2,11 @@ import csv
 import dataclasses
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,65 @@ def test_slurms_tasks_are_taken_as_they_are(monkeypatch):
 def test_one_process_is_what_is_not_said_otherwise():
     assert processes(Machine()) == (1, 1)
     assert processes(Machine(devices=2, num_nodes=3)) == (2, 3)
+
+
+@contextmanager
+def started_by_itself(options, *before):
+    """A training with ``--devices 2``, all of whose processes are ended behind the test."""
+    command = [*before, sys.executable, "-m", "evglif.train", "--devices", "2", "--accelerator", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        [*command, *map(str, options)], env=environment, cwd=ROOT, start_new_session=True, **pipes
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):  # which is as it should be
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def options(odd_cache, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(to_yaml(dataclasses.replace(recipe(batch_size=6), epochs=1)))
+    return ["--recipe", tmp_path / "recipe.yaml", "--data", odd_cache, "--out", tmp_path / "run"]
+
+
+def in_own_namespace(what, then):
+    """A command that is run by root of namespaces of its own, after ``then`` was done there."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", what, "true"], check=False).returncode:
+        pytest.skip("namespaces are not allowed here")
+    return ["unshare", what, "sh", "-c", f'{then} && exec "$@"', "sh"]
+
+
+def test_shared_memory_that_is_full_is_no_hindrance(options):
+    full = "mount -t tmpfs -o size=64k tmpfs /dev/shm && ! head -c 99999 /dev/zero 2>&1 > /dev/shm/full | grep -v space"
+    with started_by_itself(options, *in_own_namespace("-rm", full)) as process:
+        _, errors = process.communicate(timeout=240)
+    assert (process.returncode, errors) == (0, "")
+    assert (options[-1] / "results.json").exists()
+
+
+def test_processes_that_cannot_reach_one_another_are_told_at_once(options):
+    with started_by_itself(options, *in_own_namespace("-rn", "true")) as process:
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.count("\n") == 1
+    assert "127.0.0.1, which cannot be reached here (" in errors
+    assert "or train with --devices 1" in errors
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_where_one_process_is_killed_the_other_ends(options, first):
+    with started_by_itself([*options, "--epochs", "1000"]) as process:
+        assert "validation" in process.stdout.readline()
+        assert process.stdout.readline().startswith("epoch 1/1000")
+        other = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        os.kill(process.pid if first else other, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)  # the pipes are held by both
+    if not first:
+        assert process.returncode == 1
+        assert errors.count("\n") == 1
+        assert "error: one of 2 processes ended, or they cannot reach one another" in errors
+        assert "goes on after the last whole epoch" in errors
