@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
-from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
 from evglif.differences import add_accept
 from evglif.evaluation.firing import count_spikes
 from evglif.layers import BasicBlock, ConvNorm, MSBlock
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
+from evglif.pretrained import FORMS, read_weights
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
@@ -243,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m deploy.profile runs/digits/best.pt --data data/digits.h5",
         formatter_class=Help,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("checkpoint", type=Path, help=FORMS)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.h5", help="cache with the samples")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
@@ -252,7 +252,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.json:
         require_file(options.json)
-    checkpoint = read_checkpoint(options.checkpoint)
+    checkpoint = read_weights(options.checkpoint)
     with FrameCache(options.data) as cache:
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evglif.models import Network, model_from_spec, spec_from_dict, spec_to_dict
 from evglif.neurons import SpikingNeuron
-from evglif.provenance import Seen
+from evglif.provenance import Origin, Seen
 from evglif.tensor_files import load_tensors, save_tensors
 from preprocessing.plain import brief, fitting, from_plain
 
@@ -67,12 +67,14 @@ class Checkpoint:
         data: what it was trained on; None where it was saved without.
         metrics: figures of the training run, e.g. ``{"epoch": 12, "validation_accuracy": 0.96}``.
         seen: the samples that it learnt from; None where it was saved without.
+        origins: the checkpoints that its training began with, the oldest first.
     """
 
     model: Network
     data: DataSpec | None
     metrics: dict[str, Any]
     seen: Seen | None = None
+    origins: tuple[Origin, ...] = ()
 
 
 def save_checkpoint(
@@ -81,6 +83,7 @@ def save_checkpoint(
     data: DataSpec | None = None,
     metrics: dict[str, Any] | None = None,
     seen: Seen | None = None,
+    origins: tuple[Origin, ...] = (),
 ) -> None:
     """Write a checkpoint atomically: the file under ``path`` is the old one or the whole new one.
 
@@ -97,6 +100,8 @@ def save_checkpoint(
         "metrics": metrics or {},
         "seen": None if seen is None else seen.to_tensors(),
     }
+    if origins:
+        content["origins"] = [asdict(origin) for origin in origins]
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, content)
 
@@ -111,32 +116,47 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: if it is not a checkpoint of this package, is damaged, holds weights that are not finite, or comes
             from a newer version.
     """
-    content = _read_content(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
+    content = load_tensors(path, FORMAT, VERSION)
     try:
-        held = from_plain(_Content, content)
-        model = _model(held)
-        if held.data is not None and len(held.data.classes) != model.spec.num_classes:
-            raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
-        seen = Seen.from_tensors(held.seen) if held.seen else None
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        return from_plain(
+            Held, {name: value for name, value in content.items() if name not in ("format", "version")}
+        ).checkpoint()
+    except NOT_USABLE as error:
         raise ValueError(f"{path}: this checkpoint cannot be used: {error}") from error
-    return Checkpoint(model, held.data, held.metrics or {}, seen)
+
+
+NOT_USABLE = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
+"""What values that nobody wrote on purpose end in."""
 
 
 @dataclass(frozen=True)
-class _Content:
-    """What the file holds."""
+class Held:
+    """What a file holds of a checkpoint, whatever its format; fields as those of ``Checkpoint``."""
 
-    format: str
-    version: int
     spec: dict[str, Any]
     weights: dict[str, Tensor]
     data: DataSpec | None = None
     metrics: dict[str, Any] | None = None
     seen: dict[str, Tensor] | None = None
+    origins: tuple[Origin, ...] = ()
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, whose network is made once it is known to be of the size of the weights.
+
+        Raises:
+            Exception: one of ``NOT_USABLE``, where it holds what doesn't belong together.
+        """
+        model = _model(self)
+        if self.data is not None and len(self.data.classes) != model.spec.num_classes:
+            raise ValueError(f"data: {len(self.data.classes)} classes, but {model.spec.num_classes} in spec")
+        seen = Seen.from_tensors(self.seen) if self.seen else None
+        return Checkpoint(model, self.data, self.metrics or {}, seen, self.origins)
 
 
-def _model(held: _Content) -> Network:
+def _model(held: Held) -> Network:
     """The network, in eval mode; made only once it is known to be of the size of the weights in the file."""
     spec = spec_from_dict(held.spec)
     for name, hint in get_type_hints(type(spec)).items():
@@ -189,9 +209,3 @@ def _check_finite(model: Network) -> None:
 def load_checkpoint(path: str | os.PathLike[str]) -> Network:
     """Load the model of a checkpoint, in eval mode; raises as ``read_checkpoint``."""
     return read_checkpoint(path).model
-
-
-def _read_content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
-    return load_tensors(path, FORMAT, VERSION)

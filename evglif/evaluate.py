@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.checkpoint import Checkpoint
 from evglif.data import FrameDataset, LoaderConfig, check_checkpoint, frame_loader, to_frames
 from evglif.differences import add_accept
 from evglif.evaluation.comparison import compare
@@ -23,7 +23,8 @@ from evglif.evaluation.report import write_comparison, write_evaluation, write_j
 from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
-from evglif.provenance import familiar
+from evglif.pretrained import FORMS, read_weights
+from evglif.provenance import doubts, familiar
 from evglif.threads import choose_threads, use_threads
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     _prepare(options)
     paths = [options.checkpoint, *options.compare]
-    checkpoints = {name: read_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
+    checkpoints = {name: read_weights(path) for name, path in zip(names_of(paths), paths, strict=True)}
     if options.data:
         with FrameCache(options.data) as cache:
             _evaluate(checkpoints, cache, options)
@@ -146,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         "of each class, accuracy by time step, calibration and firing rates; several checkpoints side by side.",
         epilog="example: python -m evglif.evaluate runs/glif/best.pt --compare runs/plif/best.pt --data data/digits.h5",
     )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("checkpoint", type=Path, help=FORMS)
     parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
     parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="default: test")
     parser.add_argument(
@@ -194,6 +195,8 @@ def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: ar
         told = check_checkpoint(cache, checkpoints[name], options.accept)
         for warning in told + (evaluation.familiar.warnings() if evaluation.familiar else []):
             tell(f"WARNING: {name}: {warning}")
+        for doubt in doubts(checkpoints[name].origins):
+            tell(f"WARNING: {name}: {doubt}")
     if options.compare:
         _report_several(checkpoints, evaluations, cache, options)
     else:

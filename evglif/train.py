@@ -13,6 +13,7 @@ from zlib import crc32
 from evglif.data import FrameDataset, data_spec
 from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
+from evglif.pretrained import FORMS
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, read_recipe, recipe_names, recipe_path, to_yaml
 from evglif.threads import choose_threads, use_threads
@@ -22,11 +23,13 @@ from evglif.training.learner import Learner
 from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
 from evglif.training.outcome import outcome, plot_run, report
 from evglif.training.run import BOARD, Run, State, flat
+from evglif.training.start import Start
+from evglif.training.transfer import NEURONS as INIT_NEURONS
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
-from preprocessing.terminal import as_text, shown, tell
+from preprocessing.terminal import as_text, paragraph, shown, tell
 
 
 def train(
@@ -36,6 +39,7 @@ def train(
     overwrite: bool = False,
     progress: bool = True,
     machine: Machine | None = None,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train a network, then evaluate it on the test split, which plays no part in any choice.
 
@@ -51,6 +55,7 @@ def train(
         overwrite: begin anew where ``out`` holds a run.
         progress: show a progress bar, and print the results at the end.
         machine: where to do it; one process on a GPU if there is one, by default.
+        start: weights to begin with, and layers that stay as they are; fresh weights by default.
 
     Returns:
         What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights. Empty on all
@@ -68,8 +73,10 @@ def train(
         parts = split_training(cache, recipe.loader.validation, recipe.seed)
         sets = samples_by_stage(cache, parts, recipe.track_test)
         spec = model_spec(recipe, cache)
-        seen = partial(Seen.of, cache, parts.training, parts.validation)
-        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine), seen)
+        beginning = (start or Start()).read(cache.classes)
+        seen = beginning.seen(partial(Seen.of, cache, parts.training, parts.validation))
+        decisive = {**identity(recipe, spec, sets, machine), **beginning.identity()}
+        run = Run(Path(out), data_spec(cache), decisive, seen, beginning.origins)
         held.enter_context(run.alone())
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
@@ -89,7 +96,9 @@ def train(
                     print(parts, flush=True)
             say = print if progress and fabric.is_global_zero else _silent
             recorder = recorder_for(machine.graphs, recipe, machine.device, fabric.world_size, say)
-            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say)
+            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say, beginning.prepare)
+            if former is None and beginning.origin is not None:
+                say(paragraph(beginning.lines(cache, parts)))
             if machine.device == "cpu" and fabric.world_size == 1:
                 before = None if former is None else former.threads
                 threads = choose_threads(learner.model, recipe.loader.batch_size, machine.threads, before)
@@ -103,7 +112,8 @@ def train(
             disconnect()
         if not fabric.is_global_zero:
             return {}
-        results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
+        found = outcome(recipe, run, history, cache, machine.device)
+        results = {**found, "validation": parts.facts(), **beginning.facts()}
         run.finish(results)
         plot_run(run.folder, results, cache.classes)
     if progress:
@@ -190,6 +200,9 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     parser.add_argument("--data", type=_path, help="cache written by python -m preprocessing.build")
     parser.add_argument("--out", type=_path, help="folder of the run, e.g. runs/digits")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
+    parser.add_argument("--init-from", type=_path, help=f"weights to begin with: {FORMS}")
+    parser.add_argument("--init-neurons", default="taken", help=f"their neurons' values: {' or '.join(INIT_NEURONS)}")
+    parser.add_argument("--freeze", nargs="+", default=[], help="layers that stay as they are, such as features.0")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
     parser.add_argument("--print-config", action="store_true", help="print the recipe with all its values, and end")
@@ -214,6 +227,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Recipe, dict[st
     return recipe, {
         **{name: chosen[name] for name in ("data", "out", "overwrite")},
         "progress": not chosen["quiet"],
+        "start": Start(chosen["init_from"], chosen["init_neurons"], tuple(chosen["freeze"])),
         "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
     }
 

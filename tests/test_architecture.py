@@ -51,27 +51,31 @@ ROOMS = {
         "preprocessing.terminal",
         "threads": "models",
         "validation": "preprocessing.cache",
-        "provenance": "validation preprocessing.cache preprocessing.progress",
+        "provenance": "validation preprocessing.cache preprocessing.plain preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
+        "zoo": "",
+        "pretrained": "checkpoint models provenance tensor_files zoo preprocessing.cache preprocessing.plain "
+        "preprocessing.terminal",
+        "zoo.__main__": "pretrained zoo preprocessing.commands",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
-        "evaluate": "checkpoint data differences evaluation evaluation.report models provenance threads "
+        "evaluate": "checkpoint data differences evaluation evaluation.report models pretrained provenance threads "
         "preprocessing.cache preprocessing.commands preprocessing.progress preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "yaml_files": "preprocessing.plain",
         "recipe": "augment data models training.losses training.optim yaml_files preprocessing.cache "
         "preprocessing.plain",
-        "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
-        "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
-        "preprocessing.outlet preprocessing.plain preprocessing.terminal",
-        "train": "data models neurons provenance recipe threads training training.optim validation "
+        "training": "augment checkpoint data evaluate evaluation models neurons plots pretrained provenance recipe "
+        "tensor_files validation training.losses training.optim preprocessing.cache preprocessing.drawing "
+        "preprocessing.files preprocessing.outlet preprocessing.plain preprocessing.terminal",
+        "train": "data models neurons pretrained provenance recipe threads training training.optim validation "
         "preprocessing.cache preprocessing.commands preprocessing.terminal",
-        "": "checkpoint models neurons preprocessing.starting",
+        "": "checkpoint models neurons pretrained preprocessing.starting",
     },
     "deploy": {
         "running": "preprocessing.events preprocessing.frames preprocessing.readers preprocessing.terminal",
