@@ -95,6 +95,8 @@ ROOMS = {
         "preprocessing.plain preprocessing.terminal",
         "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.files preprocessing.progress preprocessing.plain preprocessing.terminal",
+        "publish": "profile evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
+        "preprocessing.terminal",
         "": "preprocessing.starting",
     },
 }

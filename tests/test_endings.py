@@ -27,9 +27,11 @@ COMMANDS = [
     "deploy.infer",
     "deploy.bench",
     "deploy.profile",
+    "deploy.publish",
     "scripts.quickstart",
     "scripts.reproduce.__main__",
     "scripts.gpu.__main__",
+    "scripts.zoo",
 ]
 OUTSIDE = {"scripts/bench/peers.py"}
 """Run by a benchmark in an environment without our packages; it talks to it and not to people."""

@@ -76,13 +76,12 @@ class Facts:
     versions: Mapping[str, str] | None = None
 
 
-def run_facts(folder: Path, which: str = "", cost: Mapping[str, Any] | None = None) -> tuple[Checkpoint, Facts]:
+def run_facts(folder: Path, which: str = "") -> tuple[Checkpoint, Facts]:
     """The checkpoint of a finished run and what is known of it.
 
     Args:
         folder: of the run.
         which: ``"best"`` or ``"last"``; empty for the best by validation where there is one.
-        cost: of one sample, where it was counted.
 
     Raises:
         FileNotFoundError: there is no such run, or it is not finished.
@@ -97,7 +96,7 @@ def run_facts(folder: Path, which: str = "", cost: Mapping[str, Any] | None = No
         if which not in results:
             raise ValueError(f"it has no {which!r} weights")
         checkpoint = read_checkpoint(folder / f"{which}.pt")
-        return checkpoint, model_facts(checkpoint, results, which, cost)
+        return checkpoint, model_facts(checkpoint, results, which)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not what a run writes ({error!r})") from error
     except ValueError as error:
@@ -108,15 +107,13 @@ def model_facts(
     checkpoint: Checkpoint,
     results: Mapping[str, Any] | None = None,
     which: str = "best",
-    cost: Mapping[str, Any] | None = None,
 ) -> Facts:
-    """What is known of a checkpoint.
+    """What is known of a checkpoint; what its operations cost is for who counts them to add.
 
     Args:
         checkpoint: of which.
         results: what stands in ``results.json`` of its run, where there was one.
         which: of the run's weights it is.
-        cost: of one sample, where it was counted.
     """
     from preprocessing.cache import package_version  # which loads h5py
 
@@ -140,7 +137,7 @@ def model_facts(
         _protocol(results, which) if results else (),
         test.get("spikes"),
         sum(rates) / len(rates) if rates else None,
-        cost,
+        None,
         checkpoint.origins,
         {"evglif": package_version(), **(results or {}).get("versions", {})},
     )
@@ -157,7 +154,8 @@ def _accuracies(checkpoint: Checkpoint, results: Mapping[str, Any] | None, which
     for weights in sorted(CHOSEN, key=lambda name: name != which) if results else ():
         figures = (results or {}).get(weights, {})
         if figures.get("test"):
-            found.append(_of_test(figures["test"], CHOSEN[weights], figures["epoch"], doubts(checkpoint.origins)))
+            chosen = CHOSEN[weights] + ("" if weights == which else ", other weights of the same run")
+            found.append(_of_test(figures["test"], chosen, figures["epoch"], doubts(checkpoint.origins)))
         if weights == which and "validation_accuracy" in figures:
             chosen = "by which the epoch was chosen" if which == "best" else "of the last epoch"
             number = int((results or {})["num_validation"])
