@@ -39,6 +39,7 @@ def fetch_folder(repository: str, revision: str | None = None) -> Path:
         found = snapshot_download(
             repository,
             revision=revision,
+            endpoint=os.environ.get("HF_ENDPOINT"),
             allow_patterns=list(FILES),
             library_name="evglif",
             library_version=package_version(),
