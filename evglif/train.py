@@ -73,7 +73,7 @@ def train(
         parts = split_training(cache, recipe.loader.validation, recipe.seed)
         sets = samples_by_stage(cache, parts, recipe.track_test)
         spec = model_spec(recipe, cache)
-        beginning = (start or Start()).read(cache.classes)
+        beginning = (start or Start()).read(cache.classes, spec)
         seen = beginning.seen(partial(Seen.of, cache, parts.training, parts.validation))
         decisive = {**identity(recipe, spec, sets, machine), **beginning.identity()}
         run = Run(Path(out), data_spec(cache), decisive, seen, beginning.origins)

@@ -36,7 +36,12 @@ NETWORK = {
     "hidden": 0,
 }
 DIGITS = Recipe(
-    NETWORK, OptimConfig("adam", 0.01), loader=LoaderConfig(16), epochs=30, precision="fp32", augment=AugmentConfig(0)
+    NETWORK,
+    OptimConfig("adam", 0.01),
+    loader=LoaderConfig(16),
+    epochs=30,
+    precision="fp32",
+    augment=AugmentConfig(crop_padding=0),
 )
 RECIPES = {"digits": DIGITS, "nmnist": replace(DIGITS, epochs=25, augment=AugmentConfig(crop_padding=1))}
 MOST_BYTES = 2_000_000

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from evglif.checkpoint import Checkpoint
-from evglif.models import Network
+from evglif.models import Network, NetworkSpec, model_from_spec
 from evglif.pretrained import read_weights
 from evglif.provenance import Origin, Seen, digest, doubts, familiar
 from evglif.training.transfer import NEURONS, Taken, take_over
@@ -42,10 +44,18 @@ class Start:
         if self.init_from is None and (self.freeze or self.init_neurons != "taken"):
             raise ValueError("--freeze and --init-neurons are for weights that were learnt; name them by --init-from")
 
-    def read(self, classes: tuple[str, ...]) -> Beginning:
-        """Load what is begun with, for data of these classes; raises as ``read_weights``."""
-        checkpoint = None if self.init_from is None else read_weights(self.init_from)
-        return Beginning(self, checkpoint, classes)
+    def read(self, classes: tuple[str, ...], spec: NetworkSpec) -> Beginning:
+        """Load what is begun with, and try it on such a network before a run is touched.
+
+        Raises:
+            ValueError: nothing fits, or there is no layer of a name to freeze; and as ``read_weights``.
+        """
+        if self.init_from is None:
+            return Beginning(self, None, classes)
+        beginning = Beginning(self, read_weights(self.init_from), classes)
+        with torch.random.fork_rng(devices=[]):
+            beginning.prepare(model_from_spec(spec))
+        return beginning
 
 
 class Beginning:
