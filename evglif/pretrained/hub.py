@@ -11,6 +11,9 @@ from evglif.pretrained.folder import FILES
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 """``owner/name``."""
 
+PATIENCE_S = 20.0
+"""How long a hub may take to say which commit it has, s."""
+
 
 def fetch_folder(repository: str, revision: str | None = None) -> Path:
     """The folder of a repository, of which only the files of our layout are fetched; those are kept by the library.
@@ -32,14 +35,17 @@ def fetch_folder(repository: str, revision: str | None = None) -> Path:
     from preprocessing.cache import package_version
 
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
     except ImportError as error:
         raise ImportError("weights of a hub need its library: pip install 'evglif[hub]'") from error
+    endpoint = os.environ.get("HF_ENDPOINT")
     try:
+        # The only request of the library that may be given an end; a hub that is silent is noticed by it.
+        commit = HfApi(endpoint).model_info(repository, revision=revision or "main", timeout=PATIENCE_S).sha
         found = snapshot_download(
             repository,
-            revision=revision,
-            endpoint=os.environ.get("HF_ENDPOINT"),
+            revision=commit,
+            endpoint=endpoint,
             allow_patterns=list(FILES),
             library_name="evglif",
             library_version=package_version(),

@@ -4,6 +4,7 @@ import json
 from contextlib import contextmanager
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import socket
 from threading import Thread
 from urllib.parse import urlsplit
 
@@ -122,6 +123,16 @@ def test_no_hub_at_all_is_told(served, monkeypatch, tmp_path):
         pass
     with pytest.raises(OSError, match=r"cannot be fetched from .*fetch the folder by hand and give its path"):
         from_pretrained("me/net")
+
+
+def test_a_hub_that_is_silent_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("evglif.pretrained.hub.PATIENCE_S", 0.2)
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(OSError, match=r"me/net cannot be fetched from http://127\.0\.0\.1"):
+            from_pretrained("me/net")
 
 
 def test_a_folder_of_that_name_is_taken_before_a_hub(served, monkeypatch, tmp_path):
