@@ -19,6 +19,7 @@ from deploy.exporting.options import (
 )
 from deploy.running.options import num_threads, seconds
 from evglif.differences import add_accept
+from evglif.names import FORMS
 from preprocessing.calling import spoken
 from preprocessing.commands import command
 from preprocessing.later import later
@@ -49,7 +50,7 @@ def _parser() -> Parser:
         description="Export a checkpoint with an open batch size, and check the file against it.",
         epilog="example: python -m deploy.export runs/digits/best.pt --format onnx --data data/digits.h5",
     )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("checkpoint", type=Path, help=FORMS)
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="default: onnx")
     parser.add_argument("--out", type=Path, help="default: the checkpoint's name with the format's suffix")
     parser.add_argument("--data", type=Path, help="cache on whose test split to compare; default: made-up frames")

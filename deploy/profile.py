@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from deploy.running.options import num_threads
 from evglif.differences import add_accept
+from evglif.names import FORMS
 from preprocessing.arguments import Help, positive
 from preprocessing.cache import SPLITS, FrameCache
 from preprocessing.commands import command
@@ -39,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         require_file(options.json)
     from deploy.measuring.profiling import profile, sample_frames, table
-    from evglif.checkpoint import read_checkpoint
     from evglif.data import check_checkpoint
+    from evglif.pretrained import read_weights
     from evglif.threads import use_threads
 
-    checkpoint = read_checkpoint(options.checkpoint)
+    checkpoint = read_weights(options.checkpoint)
     with FrameCache(options.data) as cache, use_threads(options.threads):
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")
@@ -63,7 +64,7 @@ def _parser() -> Parser:
         epilog="example: python -m deploy.profile runs/digits/best.pt --data data/digits.h5",
         formatter_class=Help,
     )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("checkpoint", type=Path, help=FORMS)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.h5", help="cache with the samples")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")

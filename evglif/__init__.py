@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from evglif.checkpoint import load_checkpoint, save_checkpoint
     from evglif.models import build_model, register_network
     from evglif.neurons import GLIF, IF, LIF, PLIF, GLIFf, SpikingNeuron, register_neuron
+    from evglif.pretrained import from_pretrained, save_pretrained
 
 __all__ = [
     "GLIF",
@@ -18,10 +19,12 @@ __all__ = [
     "GLIFf",
     "SpikingNeuron",
     "build_model",
+    "from_pretrained",
     "load_checkpoint",
     "register_network",
     "register_neuron",
     "save_checkpoint",
+    "save_pretrained",
 ]
 
 __version__ = "0.1.0"
@@ -32,5 +35,6 @@ __getattr__ = later(
         **dict.fromkeys(("load_checkpoint", "save_checkpoint"), "evglif.checkpoint"),
         **dict.fromkeys(("build_model", "register_network"), "evglif.models"),
         **dict.fromkeys(("GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikingNeuron", "register_neuron"), "evglif.neurons"),
+        **dict.fromkeys(("from_pretrained", "save_pretrained"), "evglif.pretrained"),
     },
 )

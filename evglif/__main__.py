@@ -30,10 +30,12 @@ WHAT = {
     "runs": "a table of the runs in a folder",
     "report": "a page with all that is known of a run",
     "models": "what the networks are, layer by layer, and what they cost",
+    "zoo": "weights that come with the package",
     "export": "a checkpoint as a file that runs without torch",
     "infer": "classify recordings or live events with an exported model",
     "bench": "time an exported model",
     "profile": "operations and energy of a network on real samples",
+    "publish": "a folder of weights with a card, for a hub or for others",
 }
 WRONG_USAGE = 2
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from evglif.models import MODELS, Network, model_from_spec, spec_from_dict, spec_to_dict
 from evglif.models.registry import own_code
 from evglif.neurons import NEURONS, SpikingNeuron
-from evglif.provenance import Seen
+from evglif.provenance import Origin, Seen
 from evglif.tensor_files import load_tensors, save_tensors
-from preprocessing.own_code import Origin
+from preprocessing.own_code import CodeOrigin
 from preprocessing.plain import brief, fitting, from_plain
 
 FORMAT = "evglif-checkpoint"
@@ -72,13 +72,15 @@ class Checkpoint:
         seen: the samples that it learnt from; None where it was saved without.
         code: what the network needs that a user registered, "neuron NAME" or "network NAME" → where that was from when
             the checkpoint was written.
+        origins: the checkpoints that its training began with, the oldest first.
     """
 
     model: Network
     data: DataSpec | None
     metrics: dict[str, Any]
     seen: Seen | None = None
-    code: Mapping[str, Origin] = field(default_factory=dict)
+    origins: tuple[Origin, ...] = ()
+    code: Mapping[str, CodeOrigin] = field(default_factory=dict)
 
     def changed_code(self) -> list[str]:
         """Warnings of code that is not what it was when the checkpoint was written."""
@@ -96,6 +98,7 @@ def save_checkpoint(
     data: DataSpec | None = None,
     metrics: dict[str, Any] | None = None,
     seen: Seen | None = None,
+    origins: tuple[Origin, ...] = (),
 ) -> None:
     """Write a checkpoint atomically: the file under ``path`` is the old one or the whole new one.
 
@@ -114,6 +117,8 @@ def save_checkpoint(
     }
     if code := own_code(model.spec):
         content["code"] = {what: asdict(origin) for what, origin in code.items()}
+    if origins:
+        content["origins"] = [asdict(origin) for origin in origins]
     path.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(path, content)
 
@@ -129,34 +134,49 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: if it is not a checkpoint of this package, is damaged, holds weights that are not finite, or comes
             from a newer version.
     """
-    content = _read_content(Path(path))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
+    content = load_tensors(path, FORMAT, VERSION)
     try:
-        held = from_plain(_Content, content)
-        _check_code(held)
-        model = _model(held)
-        if held.data is not None and len(held.data.classes) != model.spec.num_classes:
-            raise ValueError(f"data: {len(held.data.classes)} classes, but {model.spec.num_classes} in spec")
-        seen = Seen.from_tensors(held.seen) if held.seen else None
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        return from_plain(
+            Held, {name: value for name, value in content.items() if name not in ("format", "version")}
+        ).checkpoint()
+    except NOT_USABLE as error:
         raise ValueError(f"{path}: this checkpoint cannot be used: {error}") from error
-    return Checkpoint(model, held.data, held.metrics or {}, seen, held.code or {})
+
+
+NOT_USABLE = (AttributeError, KeyError, TypeError, ValueError, RuntimeError, OverflowError)
+"""What values that nobody wrote on purpose end in."""
 
 
 @dataclass(frozen=True)
-class _Content:
-    """What the file holds."""
+class Held:
+    """What a file holds of a checkpoint, whatever its format; fields as those of ``Checkpoint``."""
 
-    format: str
-    version: int
     spec: dict[str, Any]
     weights: dict[str, Tensor]
     data: DataSpec | None = None
     metrics: dict[str, Any] | None = None
     seen: dict[str, Tensor] | None = None
-    code: dict[str, Origin] | None = None
+    code: dict[str, CodeOrigin] | None = None
+    origins: tuple[Origin, ...] = ()
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint, whose network is made once it is known to be of the size of the weights.
+
+        Raises:
+            Exception: one of ``NOT_USABLE``, where it holds what doesn't belong together.
+        """
+        _check_code(self)
+        model = _model(self)
+        if self.data is not None and len(self.data.classes) != model.spec.num_classes:
+            raise ValueError(f"data: {len(self.data.classes)} classes, but {model.spec.num_classes} in spec")
+        seen = Seen.from_tensors(self.seen) if self.seen else None
+        return Checkpoint(model, self.data, self.metrics or {}, seen, self.origins, self.code or {})
 
 
-def _check_code(held: _Content) -> None:
+def _check_code(held: Held) -> None:
     """Make sure that what the network needs of a user's own code is registered."""
     known = {f"network {name}" for name in MODELS} | {f"neuron {name}" for name in NEURONS}
     missing = {what: origin for what, origin in (held.code or {}).items() if what not in known}
@@ -166,7 +186,7 @@ def _check_code(held: _Content) -> None:
         raise ValueError(f"it needs {said}, which is not run unasked: look at it, then add {files}")
 
 
-def _model(held: _Content) -> Network:
+def _model(held: Held) -> Network:
     """The network, in eval mode; made only once it is known to be of the size of the weights in the file."""
     spec = spec_from_dict(held.spec)
     for name, hint in get_type_hints(type(spec)).items():
@@ -219,9 +239,3 @@ def _check_finite(model: Network) -> None:
 def load_checkpoint(path: str | os.PathLike[str]) -> Network:
     """Load the model of a checkpoint, in eval mode; raises as ``read_checkpoint``."""
     return read_checkpoint(path).model
-
-
-def _read_content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no checkpoint at {path}; train one with python -m evglif.train")
-    return load_tensors(path, FORMAT, VERSION)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evglif.differences import add_accept
+from evglif.names import FORMS
 from preprocessing.cache import SPLITS
 from preprocessing.commands import command
 from preprocessing.later import later
@@ -38,7 +39,7 @@ def _parser() -> Parser:
         "of each class, accuracy by time step, calibration and firing rates; several checkpoints side by side.",
         epilog="example: python -m evglif.evaluate runs/glif/best.pt --compare runs/plif/best.pt --data data/digits.h5",
     )
-    parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
+    parser.add_argument("checkpoint", type=Path, help=FORMS)
     parser.add_argument("--data", type=Path, help="cache written by python -m preprocessing.build")
     parser.add_argument("--split", choices=tuple(SPLITS), default="test", help="default: test")
     parser.add_argument(

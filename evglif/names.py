@@ -16,3 +16,12 @@ NETWORKS = (
     "plif-dvs128gesture",
 )
 """As in ``evglif.models.MODELS``."""
+
+INIT_NEURONS = ("taken", "fresh")
+"""What becomes of the values of neurons where a training begins with what was learnt before."""
+
+FORMS = (
+    "a checkpoint (runs/digits/best.pt), a folder of weights, zoo:NAME (python -m evglif.zoo lists them) or "
+    "hub:OWNER/NAME[@REVISION]"
+)
+"""What commands say of their argument."""

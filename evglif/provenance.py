@@ -1,18 +1,22 @@
-"""Which samples a model has learnt from, kept as digests: known again in any cache that holds them, under any split."""
+"""What a model comes from: the samples it has learnt from, and the checkpoints that its training began with.
+
+Samples are kept as digests, by which they are known again in any cache that holds them, under any split.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from evglif.validation import recording_of
+from preprocessing.plain import brief
 from preprocessing.progress import progress
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ Digests = NDArray[np.int64]
 """The first eight bytes of BLAKE2b, rising."""
 
 AT_ONCE = 256
+KINDS = ("trained", "chosen", "recordings")
+"""Fields of ``Seen``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,11 @@ class Seen:
         trained, chosen = samples[: len(training)], samples[len(training) :]
         return cls(np.unique(trained), np.unique(chosen), np.unique(recording_digests(cache, both)))
 
+    def with_those_of(self, earlier: Seen) -> Seen:
+        """These samples, and those that a model had learnt from before."""
+        ours, theirs = vars(self), vars(earlier)
+        return Seen(**{name: np.union1d(ours[name], theirs[name]) for name in ours})
+
     def to_tensors(self) -> dict[str, Tensor]:
         """For a file."""
         return {name: torch.from_numpy(digests) for name, digests in vars(self).items()}
@@ -61,10 +72,51 @@ class Seen:
         Raises:
             ValueError: they are of another type or shape.
         """
+        if set(tensors) != set(KINDS):
+            raise ValueError(f"seen has {brief(sorted(tensors))}; expected {', '.join(KINDS)}")
         for name, digests in tensors.items():
             if digests.dtype != torch.int64 or digests.dim() != 1:
                 raise ValueError(f"seen.{name} is {digests.dtype} {list(digests.shape)}; expected int64, one a sample")
-        return cls(*(tensors[name].numpy() for name in ("trained", "chosen", "recordings")))
+        return cls(*(tensors[name].numpy() for name in KINDS))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A checkpoint that a training began with.
+
+    Attributes:
+        name: what it was called, a path or a name of the zoo.
+        digest: SHA-256 of its weights, as ``digest`` gives it.
+        network: its name in the registry.
+        neuron: likewise.
+        data: fingerprint of the cache that it learnt from; empty where it doesn't tell.
+        knows_samples: whether it tells which samples it has learnt from.
+    """
+
+    name: str
+    digest: str
+    network: str
+    neuron: str
+    data: str
+    knows_samples: bool
+
+
+def digest(model: nn.Module) -> str:
+    """SHA-256 of a network's weights, in hexadecimal."""
+    found = sha256()
+    for name, weight in model.state_dict().items():
+        found.update(name.encode())
+        found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def doubts(origins: Sequence[Origin]) -> list[str]:
+    """What to know of a model that began with these, before an accuracy is called one of unseen samples."""
+    silent = [origin.name for origin in origins if not origin.knows_samples]
+    if not silent:
+        return []
+    named = ", ".join(silent)
+    return [f"the training began with {named}, of which nobody knows the samples: whether these were new is not known"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +139,15 @@ class Familiar:
         """Samples that the model cannot know."""
         return ~(self.trained | self.chosen)
 
-    def warnings(self) -> list[str]:
-        """What to know before an accuracy is called one of unseen samples."""
+    def warnings(self, who: str = "the model") -> list[str]:
+        """What to know before an accuracy is called one of unseen samples; ``who`` has learnt from them."""
         told, total = [], len(self.trained)
-        for what, known in (("model was trained on", self.trained), ("epoch was chosen by", self.chosen)):
+        for what, known in ((f"{who} was trained on", self.trained), ("the epoch was chosen by", self.chosen)):
             if known.any():
-                told.append(f"the {what} {known.sum()} of these {total} samples: this is no test accuracy")
+                told.append(f"{what} {known.sum()} of these {total} samples: this is no test accuracy")
         if self.named.any():
             told.append(
-                f"{self.named.sum()} of these {total} samples have the name of a recording that the model has learnt "
+                f"{self.named.sum()} of these {total} samples have the name of a recording that {who} has learnt "
                 "from, with other events; make sure that they are other recordings"
             )
         return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,38 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: where it cannot be written. The file is then as it was, and the message of a full disk says so.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    replace_files({path: content})
+
+
+def replace_files(contents: Mapping[Path, bytes | memoryview]) -> None:
+    """The same for several files: none is replaced before all are written; then they are, in their order.
+
+    Raises:
+        OSError: where one cannot be written. All are then as they were.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    try:
+        for path, content in contents.items():
+            _write(temporary[path], path, content)
+        for path in contents:
+            replace_durably(temporary[path], path)
+    finally:
+        for each in temporary.values():
+            each.unlink(missing_ok=True)
+
+
+def _write(temporary: Path, path: Path, content: bytes | memoryview) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content)
-        replace_durably(temporary, path)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         if error.errno not in FULL:
             raise
         kept = f"; {path} is still the one written before" if path.exists() else ""
         message = f"no room for the {len(content) / 1e6:.1f} MB of {path}{kept}. Make room, then run the command again"
         raise OSError(error.errno, message) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def remove_leftovers(path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from evglif.names import NETWORKS, NEURONS
+from evglif.names import FORMS, INIT_NEURONS, NETWORKS, NEURONS
 from evglif.recipe import Recipe, read_recipe, recipe_names, recipe_path, resolved, to_yaml
 from evglif.settings import ACCELERATORS, LOGS
 from preprocessing.calling import spoken
@@ -79,10 +79,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
     if notes and not chosen["quiet"]:
         print(paragraph(notes), flush=True)
     from evglif.training.machine import Machine
+    from evglif.training.start import Start
 
     return recipe, {
         **{name: chosen[name] for name in ("data", "out", "overwrite")},
         "progress": not chosen["quiet"],
+        "start": Start(chosen["init_from"], chosen["init_neurons"], tuple(chosen["freeze"])),
         "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
     }
 
@@ -118,6 +120,9 @@ def _parser() -> Any:
     parser.add_argument("--network", type=str, help=f"in the place of the recipe's: {', '.join(NETWORKS)}")
     parser.add_argument("--neuron", type=str, help=f"in the place of the recipe's: {', '.join(NEURONS)}")
     add_import(parser, "neurons or networks")
+    parser.add_argument("--init-from", type=_path, help=f"weights to begin with: {FORMS}")
+    parser.add_argument("--init-neurons", default="taken", help=f"their neurons' values: {' or '.join(INIT_NEURONS)}")
+    parser.add_argument("--freeze", nargs="+", default=[], help="layers that stay as they are, such as features.0")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
     parser.add_argument("--print-config", action="store_true", help="print the recipe with all its values, and end")

@@ -26,10 +26,12 @@ MODULES = {
     "runs": "evglif.runs",
     "report": "evglif.report",
     "models": "evglif.models.__main__",
+    "zoo": "evglif.zoo.__main__",
     "export": "deploy.export",
     "infer": "deploy.infer",
     "bench": "deploy.bench",
     "profile": "deploy.profile",
+    "publish": "deploy.publish",
 }
 """Name of a command → the module with its ``main``, which takes the arguments; in the order of the work."""
 

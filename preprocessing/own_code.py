@@ -21,7 +21,7 @@ _IMPORTED: list[str] = []
 
 
 @dataclass(frozen=True)
-class Origin:
+class CodeOrigin:
     """Where something registered is from.
 
     Attributes:
@@ -36,13 +36,13 @@ class Origin:
         return f"{self.path} (SHA-256 {self.sha256[:12]}…)" if self.path else "code that lay in no file"
 
 
-def origin_of(thing: Any) -> Origin:
+def origin_of(thing: Any) -> CodeOrigin:
     """Where a class, function or module is from, as the file is now."""
     try:
         path = Path(inspect.getsourcefile(thing) or "")
-        return Origin(str(path.resolve()), sha256(path.read_bytes()).hexdigest())
+        return CodeOrigin(str(path.resolve()), sha256(path.read_bytes()).hexdigest())
     except (TypeError, OSError):
-        return Origin("", "")
+        return CodeOrigin("", "")
 
 
 def imported() -> tuple[str, ...]:

@@ -53,29 +53,32 @@ ROOMS = {
         "neurons": "recurrence surrogate preprocessing.nearest preprocessing.own_code",
         "layers": "neurons",
         "models": "layers names neurons preprocessing.arguments preprocessing.commands preprocessing.later "
-        "preprocessing.nearest preprocessing.options preprocessing.own_code preprocessing.plain "
-        "preprocessing.terminal",
+        "preprocessing.nearest preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "threads": "models",
         "validation": "preprocessing.cache",
-        "provenance": "validation preprocessing.cache preprocessing.progress",
+        "provenance": "validation preprocessing.cache preprocessing.plain preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files preprocessing.own_code preprocessing.plain",
+        "zoo": "",
+        "pretrained": "checkpoint models names provenance tensor_files zoo preprocessing.cache preprocessing.plain "
+        "preprocessing.terminal",
+        "zoo.__main__": "pretrained zoo preprocessing.commands preprocessing.options",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models settings preprocessing.cache",
         "evaluation": "data models neurons provenance preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
-        "evaluation.session": "checkpoint data evaluation evaluation.report models provenance settings threads "
-        "preprocessing.cache preprocessing.progress preprocessing.terminal",
-        "evaluate": "differences evaluation.session preprocessing.cache preprocessing.commands preprocessing.later "
-        "preprocessing.options preprocessing.own_code",
+        "evaluation.session": "checkpoint data evaluation evaluation.report models pretrained provenance settings "
+        "threads preprocessing.cache preprocessing.progress preprocessing.terminal",
+        "evaluate": "differences evaluation.session names preprocessing.cache preprocessing.commands "
+        "preprocessing.later preprocessing.options preprocessing.own_code",
         "yaml_files": "preprocessing.plain",
         "recipe": "data models settings yaml_files preprocessing.cache preprocessing.nearest preprocessing.plain",
         "choosing": "preprocessing.cache",
-        "training": "augment checkpoint data evaluation evaluation.session models neurons plots provenance recipe "
-        "settings tensor_files threads validation preprocessing.apart preprocessing.cache preprocessing.calling "
-        "preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code preprocessing.plain "
-        "preprocessing.terminal preprocessing.workers",
+        "training": "augment checkpoint data evaluation evaluation.session models names neurons plots pretrained "
+        "provenance recipe settings tensor_files threads validation preprocessing.apart preprocessing.cache "
+        "preprocessing.calling preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code "
+        "preprocessing.plain preprocessing.terminal preprocessing.workers",
         "train": "choosing names recipe settings training preprocessing.cache preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
@@ -87,7 +90,7 @@ ROOMS = {
         "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
         "preprocessing.own_code",
         "sweep": "settings studies preprocessing.commands preprocessing.options preprocessing.own_code",
-        "": "checkpoint models neurons preprocessing.later preprocessing.starting",
+        "": "checkpoint models neurons pretrained preprocessing.later preprocessing.starting",
         "__main__": "evglif place preprocessing.calling preprocessing.commands preprocessing.nearest "
         "preprocessing.terminal",
     },
@@ -96,8 +99,7 @@ ROOMS = {
         "events": "running preprocessing.compiled preprocessing.counting",
         "runtime": "events running preprocessing.events preprocessing.frames preprocessing.readers",
         "infer": "running runtime preprocessing.arguments preprocessing.commands preprocessing.events "
-        "preprocessing.options preprocessing.own_code preprocessing.readers preprocessing.plain "
-        "preprocessing.terminal",
+        "preprocessing.options preprocessing.own_code preprocessing.readers preprocessing.plain preprocessing.terminal",
         "exporting": "running evglif.* preprocessing.cache preprocessing.progress",
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
@@ -105,8 +107,8 @@ ROOMS = {
         "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
         "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
-        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache "
-        "preprocessing.own_code preprocessing.progress",
+        "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache preprocessing.own_code "
+        "preprocessing.progress",
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
@@ -115,6 +117,8 @@ ROOMS = {
         "profile": "measuring running evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code preprocessing.plain "
         "preprocessing.terminal",
+        "publish": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
+        "preprocessing.later preprocessing.options preprocessing.own_code preprocessing.terminal",
         "": "preprocessing.starting",
     },
 }

@@ -23,13 +23,16 @@ COMMANDS = [
     "evglif.evaluate",
     "evglif.models.__main__",
     "evglif.__main__",
+    "evglif.zoo.__main__",
     "deploy.export",
     "deploy.infer",
     "deploy.bench",
     "deploy.profile",
+    "deploy.publish",
     "scripts.quickstart",
     "scripts.reproduce.__main__",
     "scripts.gpu.__main__",
+    "scripts.zoo",
 ]
 OUTSIDE = {"scripts/bench/peers.py"}
 """Run by a benchmark in an environment without our packages; it talks to it and not to people."""

@@ -19,8 +19,9 @@ from deploy.exporting.verify import (
     compare_spikes,
     made_up_samples,
 )
-from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.checkpoint import Checkpoint
 from evglif.data import check_checkpoint
+from evglif.pretrained import file_beside, read_weights
 from evglif.tensor_files import replace_file
 from preprocessing.cache import FrameCache
 from preprocessing.files import replace_durably, require_file, writing
@@ -29,7 +30,7 @@ from preprocessing.terminal import as_text
 
 
 def export(
-    checkpoint: Path,
+    checkpoint: str | Path,
     options: ExportOptions | str = "onnx",
     out: Path | None = None,
     data: Path | None = None,
@@ -40,7 +41,7 @@ def export(
     Beside ``model.onnx`` lies ``model.onnx.parity.json``, the whole report; the file itself holds its summary.
 
     Args:
-        checkpoint: written by ``python -m evglif.train``.
+        checkpoint: weights, as ``evglif.pretrained.read_weights`` takes them.
         options: all of them, or the format's name.
         out: the file to write; the checkpoint's name with the format's suffix by default.
         data: cache on whose test split the two are compared; made-up frames by default.
@@ -57,14 +58,14 @@ def export(
     """
     options = ExportOptions(options) if isinstance(options, str) else options
     target = FORMATS[options.format]
-    out = Path(out) if out else Path(checkpoint).with_suffix(target.suffix)
+    out = Path(out) if out else file_beside(checkpoint, target.suffix)
     if out.is_dir():
         raise ValueError(f"{out} is a folder; name the file to write, such as {out / f'model{target.suffix}'}")
     if as_text(str(out)) != str(out):
         raise ValueError(f"{out}: torch and onnx write to names in UTF-8 only; name another file with --out")
     for path in (out, parity_path(out)):
         require_file(path)
-    loaded = read_checkpoint(checkpoint)
+    loaded = read_weights(checkpoint)
     check_exportable(loaded.model)
     caches = {path for path in (data, options.calibration) if path is not None}
     _tell_differences(loaded, caches, options.accept, warn)
@@ -117,7 +118,7 @@ def _verify(checkpoint: Checkpoint, built: Built, run: Run, samples: Samples, op
     return replace(parity, flipped=flipped, num_observed=observed)
 
 
-def _write_report(out: Path, checkpoint: Path, options: ExportOptions, parity: Parity) -> None:
+def _write_report(out: Path, checkpoint: str | Path, options: ExportOptions, parity: Parity) -> None:
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(options).items()}
     what = {"model": out.name, "checkpoint": str(checkpoint), "options": asked, "bound": options.bound}
     text = json_text({**what, **parity.to_dict()}, indent=2)

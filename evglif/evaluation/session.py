@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.checkpoint import Checkpoint
 from evglif.data import FrameDataset, check_checkpoint, frame_loader, to_frames
 from evglif.evaluation.comparison import compare
 from evglif.evaluation.figures import Evaluation
@@ -22,7 +22,8 @@ from evglif.evaluation.report import write_comparison, write_evaluation, write_j
 from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
-from evglif.provenance import familiar
+from evglif.pretrained import read_weights
+from evglif.provenance import doubts, familiar
 from evglif.settings import LoaderConfig
 from evglif.threads import choose_threads, use_threads
 from preprocessing.cache import SPLITS, FrameCache
@@ -147,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     """What the command does, given its options."""
     _prepare(options)
     paths = [options.checkpoint, *options.compare]
-    checkpoints = {name: read_checkpoint(path) for name, path in zip(names_of(paths), paths, strict=True)}
+    checkpoints = {name: read_weights(path) for name, path in zip(names_of(paths), paths, strict=True)}
     if options.data:
         with FrameCache(options.data) as cache:
             _evaluate(checkpoints, cache, options)
@@ -190,6 +191,8 @@ def _evaluate(checkpoints: dict[str, Checkpoint], cache: FrameCache, options: ar
         told = check_checkpoint(cache, checkpoints[name], options.accept)
         for warning in told + (evaluation.familiar.warnings() if evaluation.familiar else []):
             tell(f"WARNING: {name}: {warning}")
+        for doubt in doubts(checkpoints[name].origins):
+            tell(f"WARNING: {name}: {doubt}")
     if options.compare:
         _report_several(checkpoints, evaluations, cache, options)
     else:

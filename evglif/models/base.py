@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -103,9 +105,11 @@ class Network(nn.Module):
     Attributes:
         recompute: in training, keep of each layer of ``features`` but its input, and compute the rest again on the way
             back.
+        frozen: names of modules that training leaves as they are, see ``freeze``.
     """
 
     recompute: bool = False
+    frozen: tuple[str, ...] = ()
     mean: Tensor | None
     std: Tensor | None
     features: nn.Sequential
@@ -117,6 +121,38 @@ class Network(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(getattr(spec, name)).view(-1, 1, 1)
             self.register_buffer(name, values if len(values) else None, persistent=False)
+
+    def freeze(self, names: Iterable[str]) -> None:
+        """Keep modules as they are in training: their parameters learn no more, their norms run in eval mode.
+
+        Args:
+            names: as in ``named_modules``, e.g. ``"features.0"``, one layer, or ``"features"``, all but the head.
+
+        Raises:
+            ValueError: there is no such module, naming the layers that there are; or nothing is left to learn.
+        """
+        frozen = tuple(names)
+        for name in frozen:
+            self._named(name).requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise ValueError(f"with {', '.join(frozen)} frozen nothing is left to learn; freeze less")
+        self.frozen = frozen
+        self.train(self.training)
+
+    def _named(self, name: str) -> nn.Module:
+        known = dict(self.named_modules())
+        if not name or name not in known:
+            layers = [f"features.{place}" for place in range(len(self.features))]
+            raise ValueError(f"{self.spec.name} has no layer {name!r} to freeze; it has {', '.join(layers)} and head")
+        module: nn.Module = known[name]
+        return module
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or eval mode; what is frozen is in eval mode always."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def neuron(self, channels: int) -> Neuron:
         """A fresh neuron layer of so many channels."""

@@ -15,7 +15,7 @@ from evglif.models.wide7b import Wide7B, Wide7BSpec
 from evglif.neurons import NeuronSpec
 from evglif.neurons.spec import neuron_origin
 from preprocessing.nearest import nearest
-from preprocessing.own_code import Origin, origin_of
+from preprocessing.own_code import CodeOrigin, origin_of
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ MODELS: dict[str, Entry] = {
 """Name → network."""
 
 
-_ORIGINS: dict[str, Origin] = {}
+_ORIGINS: dict[str, CodeOrigin] = {}
 
 
 def register_network(
@@ -116,7 +116,7 @@ def register_network(
     _ORIGINS[name] = origin_of(model)
 
 
-def own_code(spec: NetworkSpec) -> dict[str, Origin]:
+def own_code(spec: NetworkSpec) -> dict[str, CodeOrigin]:
     """What a network needs that this package does not have: "neuron NAME" or "network NAME" → where that is from."""
     found = {
         f"network {spec.name}": _ORIGINS.get(spec.name),

@@ -139,6 +139,14 @@ class SpikingNeuron(nn.Module, ABC):
         stored: Tensor = attrgetter(self._values[name].path)(self)
         return stored
 
+    def path(self, name: str) -> str:
+        """The name under which a value stands among the weights."""
+        return self._values[name].path
+
+    def stored_as(self, name: str, natural: Tensor) -> Tensor:
+        """A value of any shape in natural units, on the scale on which it is stored."""
+        return self._values[name].domain.stored(natural)
+
     def stored_values(self) -> list[Tensor]:
         """All values as they are stored and learnt."""
         return list(map(self._stored, self._values))

@@ -16,7 +16,7 @@ from evglif.neurons.primitives import INITIAL_VALUES
 from evglif.neurons.relu import ReLU
 from evglif.surrogate import Surrogate
 from preprocessing.nearest import nearest
-from preprocessing.own_code import Origin, origin_of
+from preprocessing.own_code import CodeOrigin, origin_of
 
 Neuron = SpikingNeuron | ReLU
 """What a network can be built of."""
@@ -150,7 +150,7 @@ NEURONS: dict[str, Callable[[NeuronSpec, int, int], Neuron]] = {
 """Name → function that builds the neuron of a specification, for so many channels and time steps."""
 
 
-_ORIGINS: dict[str, Origin] = {}
+_ORIGINS: dict[str, CodeOrigin] = {}
 
 
 def register_neuron(name: str, kind: Callable[..., Neuron]) -> None:
@@ -183,7 +183,7 @@ def register_neuron(name: str, kind: Callable[..., Neuron]) -> None:
     _ORIGINS[name] = origin_of(kind)
 
 
-def neuron_origin(name: str) -> Origin | None:
+def neuron_origin(name: str) -> CodeOrigin | None:
     """Where a neuron is from that was registered; None for one of this package."""
     return _ORIGINS.get(name)
 

@@ -85,6 +85,7 @@ class Learner:
         fabric: the processes.
         recorder: what records steps on full batches, to do them as a whole; None for one operator at a time.
         say: told where a step cannot be recorded after all.
+        prepare: does to the fresh network what it begins with.
 
     Attributes:
         threads: of the processor, where a number was chosen.
@@ -100,11 +101,13 @@ class Learner:
         fabric: Fabric,
         recorder: Recorder | None = None,
         say: Callable[[str], None] = print,
+        prepare: Callable[[Network], None] = lambda _: None,
     ) -> None:
         self.recipe = recipe
         self.fabric = fabric
         torch.manual_seed(recipe.seed)
         self.model = model_from_spec(spec)
+        prepare(self.model)
         if fabric.world_size > 1:
             synchronise_norms(self.model)
         if recipe.checkpoint and fabric.world_size > 1:

@@ -18,9 +18,12 @@ __all__ = ["OptimConfig", "build_optimizer", "build_schedule", "parameter_groups
 def parameter_groups(model: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Split the learnable parameters into weights, norms and biases, primitives and gates; empty groups are left out.
 
-    Norms and biases, the parameters of fewer than two dimensions, are weights like others with ``decay_norms``.
+    Norms and biases, the parameters of fewer than two dimensions, are weights like others with ``decay_norms``. What
+    is frozen is in no group.
     """
-    roles = parameter_roles(model)
+    roles = {
+        role: [each for each in parameters if each.requires_grad] for role, parameters in parameter_roles(model).items()
+    }
     apart = [] if config.decay_norms else [each for each in roles["weights"] if each.dim() < 2]
     names = {id(each) for each in apart}
     groups: list[dict[str, Any]] = [

@@ -102,7 +102,11 @@ def report(folder: Path, results: dict[str, Any]) -> None:
     for name, how in CHOSEN.items():
         if name in results and "test" in results[name]:
             test = results[name]["test"]
-            print(f"  test accuracy, {how} ({results[name]['epoch']}): {test['accuracy']:.2%} of {test['num_samples']}")
+            learnt = test.get("num_learnt_from")
+            what = f"NO TEST ACCURACY, {learnt} of these samples were learnt from" if learnt else "test accuracy"
+            print(f"  {what}, {how} ({results[name]['epoch']}): {test['accuracy']:.2%} of {test['num_samples']}")
+    if results.get("began_with", {}).get("knows_samples") is False:
+        print("  WARNING: nobody knows what the weights that it began with had learnt from: call this no test accuracy")
     if "test_by_epoch" in results:
         last, best = results["test_by_epoch"].values()
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")

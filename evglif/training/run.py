@@ -18,16 +18,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from evglif.checkpoint import DataSpec, load_checkpoint, save_checkpoint
 from evglif.evaluation.epochs import Row, best_row
 from evglif.models import Network
-from evglif.provenance import Seen
+from evglif.provenance import Origin, Seen, digest
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 from evglif.training.machine import is_first
 from preprocessing.files import exclusive
@@ -104,17 +101,26 @@ class Run:
         data: what the network is trained on, for the checkpoints.
         identity: all that decides what is learnt, plain values by dotted names; another one is another run.
         seen: finds out which samples are learnt from, for the checkpoints; asked for once there is one to write.
+        origins: the checkpoints that it began with, the oldest first.
 
     Raises:
         ValueError: where the folder is a file.
     """
 
-    def __init__(self, folder: Path, data: DataSpec, identity: Mapping[str, Any], seen: Callable[[], Seen]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        data: DataSpec,
+        identity: Mapping[str, Any],
+        seen: Callable[[], Seen],
+        origins: tuple[Origin, ...] = (),
+    ) -> None:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"--out {folder} is a file; give a folder")
         self.folder = folder
         self.data = data
         self.identity = dict(identity)
+        self.origins = origins
         self._find_seen = seen
         self._best = ""
 
@@ -208,9 +214,9 @@ class Run:
         """Write what follows from a state: ``last.pt``, ``metrics.csv`` and, if its epoch is the best, ``best.pt``."""
         for name in FILES:
             remove_leftovers(self.folder / name)
-        save_checkpoint(self.folder / "last.pt", weights, self.data, history[-1], self.seen)
-        if best_row(history) is history[-1]:
-            save_checkpoint(self.folder / "best.pt", weights, self.data, history[-1], self.seen)
+        names = ("last.pt", "best.pt") if best_row(history) is history[-1] else ("last.pt",)
+        for name in names:
+            save_checkpoint(self.folder / name, weights, self.data, history[-1], self.seen, self.origins)
         replace_file(self.folder / METRICS, _table(history))
 
     def finish(self, results: Mapping[str, Any]) -> None:
@@ -245,15 +251,6 @@ def read_results(path: Path, num_classes: int | None = None) -> dict[str, Any] |
         again = "remove it, and the same command evaluates the finished run again"
         raise ValueError(f"{path} is not what a run writes: {error}; {again}") from error
     return found
-
-
-def digest(model: Network) -> str:
-    """SHA-256 of a network's weights, in hexadecimal."""
-    found = sha256()
-    for name, weight in model.state_dict().items():
-        found.update(name.encode())
-        found.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
 
 
 def _check_results(found: Mapping[str, Any], num_classes: int | None) -> None:

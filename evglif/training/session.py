@@ -20,10 +20,11 @@ from evglif.training.learner import Learner
 from evglif.training.machine import Machine, launched, processes, together
 from evglif.training.outcome import outcome, plot_run, report
 from evglif.training.run import BOARD, Run, State, flat
+from evglif.training.start import Start
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
-from preprocessing.terminal import as_text, shown, tell
+from preprocessing.terminal import as_text, paragraph, shown, tell
 
 
 def train(
@@ -33,6 +34,7 @@ def train(
     overwrite: bool = False,
     progress: bool = True,
     machine: Machine | None = None,
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Train a network, then evaluate it on the test split, which plays no part in any choice.
 
@@ -48,6 +50,7 @@ def train(
         overwrite: begin anew where ``out`` holds a run.
         progress: show a progress bar, and print the results at the end.
         machine: where to do it; one process on a GPU if there is one, by default.
+        start: weights to begin with, and layers that stay as they are; fresh weights by default.
 
     Returns:
         What stands in ``results.json``; ``["best"]`` and ``["last"]`` hold the figures of those weights. Empty on all
@@ -66,8 +69,10 @@ def train(
         parts = split_training(cache, recipe.loader.validation, recipe.seed)
         sets = samples_by_stage(cache, parts, recipe.track_test)
         spec = model_spec(recipe, cache)
-        seen = partial(Seen.of, cache, parts.training, parts.validation)
-        run = Run(Path(out), data_spec(cache), identity(recipe, spec, sets, machine), seen)
+        beginning = (start or Start()).read(cache.classes, spec)
+        seen = beginning.seen(partial(Seen.of, cache, parts.training, parts.validation))
+        decisive = {**identity(recipe, spec, sets, machine), **beginning.identity()}
+        run = Run(Path(out), data_spec(cache), decisive, seen, beginning.origins)
         held.enter_context(run.alone())
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
@@ -87,7 +92,9 @@ def train(
                     print(parts, flush=True)
             say = print if progress and fabric.is_global_zero else _silent
             recorder = recorder_for(machine.graphs, recipe, machine.device, fabric.world_size, say)
-            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say)
+            learner = Learner(recipe, spec, cache.scale, fabric, recorder, say, beginning.prepare)
+            if former is None and beginning.origin is not None:
+                say(paragraph(beginning.lines(cache, parts)))
             if machine.device == "cpu" and fabric.world_size == 1:
                 before = None if former is None else former.threads
                 threads = choose_threads(learner.model, recipe.loader.batch_size, machine.threads, before)
@@ -99,7 +106,8 @@ def train(
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         if not fabric.is_global_zero:
             return {}
-        results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
+        found = outcome(recipe, run, history, cache, machine.device)
+        results = {**found, "validation": parts.facts(), **beginning.facts()}
         run.finish(results)
         plot_run(run.folder, results, cache.classes)
     if progress:
