@@ -1,4 +1,4 @@
-"""Pictures of runs, evaluations and samples, drawn by matplotlib straight to PNG files: no display, no global state."""
+"""Pictures of runs, evaluations and samples, drawn by matplotlib straight to files: no display, no global state."""
 
 from evglif.plots.accuracy import plot_reliability, plot_steps
 from evglif.plots.confusion import plot_confusion

@@ -19,7 +19,7 @@ def plot_steps(evaluations: Mapping[str, Evaluation], out: Path, title: str = ""
 
     Args:
         evaluations: name of the model → evaluation; at least one.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
     """
     figure = new_figure(6.4, 4.2, title)

@@ -26,7 +26,7 @@ def plot_curves(metrics: Path, out: Path, title: str = "") -> None:
     Args:
         metrics: the ``metrics.csv`` of a run: a column ``epoch``, columns such as ``validation_loss``, and one
             ``lr`` or several ``lr-…`` for parameter groups.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:

@@ -25,7 +25,7 @@ def plot_firing(layers: Mapping[str, LayerFiring], out: Path, title: str = "") -
 
     Args:
         layers: name → firing, in the order of the network.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:
@@ -60,7 +60,7 @@ def plot_values(values: Sequence[NeuronValue], out: Path, title: str = "") -> No
 
     Args:
         values: of a network, see ``neuron_values``.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:
