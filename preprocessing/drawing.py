@@ -57,6 +57,14 @@ def colours(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     return mixed
 
 
+def looks(kind: str, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Frames ``[T, C, H, W]`` of a cache of a kind as colours ``[T, H, W, 3]`` from 0 to 1: images as they are."""
+    if kind == "events":
+        return colours(frames)
+    images = frames.transpose(0, 2, 3, 1).astype(np.float64)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
+
+
 def literal(text: str) -> str:
     """A text of a user, for matplotlib to show letter for letter: no dollar in it begins a formula."""
     return by_codes(NEVER, text).replace("$", r"\$")
