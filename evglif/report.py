@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=32, help="samples per forward pass; default: 32")
     parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")
     options = parser.parse_args(arguments)
-    from evglif.reporting import REPORT
+    from evglif.training.run import REPORT
 
     out = options.out or options.run / REPORT
     report(options.run, out, options.data, options.batch_size, options.threads)

@@ -7,10 +7,12 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from zlib import crc32
 
 from evglif.data import FrameDataset, data_spec
+from evglif.evaluation.figures import Evaluation
 from evglif.models import NetworkSpec, spec_to_dict
 from evglif.neurons.spec import NEURONS
 from evglif.provenance import Seen
@@ -21,11 +23,12 @@ from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
 from evglif.training.machine import ACCELERATORS, LOGS, Machine, disconnect, launched, processes
 from evglif.training.outcome import outcome, plot_run, report
-from evglif.training.run import BOARD, Run, State, flat
+from evglif.training.run import BOARD, REPORT, Run, State, flat
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
 from preprocessing.commands import command
+from preprocessing.drawing import optional_picture
 from preprocessing.terminal import as_text, shown, tell
 
 
@@ -41,8 +44,8 @@ def train(
 
     Writes to ``out``: ``recipe.yaml``; after every epoch ``state.pt``, ``last.pt``, ``metrics.csv`` and, where it is
     the best by validation, ``best.pt``; at the end ``results.json``, and then pictures of the curves and of the
-    confusion matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again; of
-    one that is finished, pictures that are missing are drawn.
+    confusion matrix, and ``report.html``, a page that shows all of it. A run that was stopped, in whatever way, goes
+    on from its last epoch when it is called again; of one that is finished, pictures that are missing are drawn.
 
     Args:
         recipe: what to do.
@@ -75,6 +78,7 @@ def train(
         finished = run.results() if former is not None else None
         if finished is not None:
             plot_run(run.folder, finished, cache.classes)
+            write_page(run.folder, cache)
             if progress:
                 told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
                 print(f"{shown(out)} holds this run, {told}")
@@ -103,12 +107,30 @@ def train(
             disconnect()
         if not fabric.is_global_zero:
             return {}
-        results = {**outcome(recipe, run, history, cache, machine.device), "validation": parts.facts()}
+        results, evaluation = outcome(recipe, run, history, cache, machine.device)
+        results["validation"] = parts.facts()
         run.finish(results)
         plot_run(run.folder, results, cache.classes)
+        write_page(run.folder, cache, evaluation)
     if progress:
         report(run.folder, results)
     return results
+
+
+def write_page(folder: Path, cache: FrameCache, evaluation: Evaluation | None = None) -> None:
+    """Write ``report.html`` of a finished run, if it is not there; where that fails, it is a warning.
+
+    Args:
+        folder: of the run.
+        cache: its data.
+        evaluation: of its chosen weights on the test split; None for the figures that the run noted.
+    """
+    page = folder / REPORT
+    if not page.exists():
+        with optional_picture(page, f"python -m evglif.report {quote(str(folder))} writes it"):
+            from evglif.reporting import read_run, write_report
+
+            write_report(read_run(folder), page, cache, evaluation)
 
 
 def _board(folder: Path) -> Path | None:

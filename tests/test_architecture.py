@@ -69,8 +69,12 @@ ROOMS = {
         "training": "augment checkpoint data evaluate evaluation models neurons plots provenance recipe tensor_files "
         "training.losses training.optim preprocessing.cache preprocessing.drawing preprocessing.files "
         "preprocessing.outlet preprocessing.plain preprocessing.terminal",
-        "train": "data models neurons provenance recipe threads training training.optim validation "
-        "preprocessing.cache preprocessing.commands preprocessing.terminal",
+        "reporting": "checkpoint evaluation models plots training preprocessing.cache preprocessing.drawing "
+        "preprocessing.files preprocessing.plain preprocessing.terminal",
+        "report": "data evaluate reporting threads training preprocessing.cache preprocessing.commands "
+        "preprocessing.terminal",
+        "train": "data evaluation models neurons provenance recipe reporting threads training training.optim "
+        "validation preprocessing.cache preprocessing.commands preprocessing.drawing preprocessing.terminal",
         "": "checkpoint models neurons preprocessing.starting",
     },
     "deploy": {

@@ -21,6 +21,7 @@ COMMANDS = [
     "preprocessing.inspect",
     "evglif.train",
     "evglif.evaluate",
+    "evglif.report",
     "evglif.models.__main__",
     "deploy.export",
     "deploy.infer",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -27,11 +28,12 @@ from evglif.plots import plot_confusion
 from evglif.plots.accuracy import draw_reliability, draw_steps
 from evglif.plots.curves import TAU, draw_quantity, draw_rates, draw_time_constants
 from evglif.plots.neurons import HEIGHT_OF_A_LAYER, draw_firing, draw_firing_by_step, draw_value
-from evglif.plots.style import GREY, new_figure, save
+from evglif.plots.style import GREY, new_figure
 from evglif.reporting.record import CalibrationFigures, TestFigures
+from preprocessing import drawing
 
 _INK = "#010203"
-_THEME = {
+_THEME: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK),
     **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none"),
     "svg.fonttype": "none",
@@ -121,8 +123,8 @@ def value_charts(values: Sequence[NeuronValue], meanings: Mapping[str, str]) -> 
     learnt = [value for value in values if value.learnt]
     return [
         _panel(
-            4.0,
-            3.2,
+            4.2,
+            3.8,
             lambda axes, name=name: draw_value(axes, [value for value in learnt if value.name == name]),
             f"{meanings.get(name, name).capitalize()}.",
         )
@@ -131,7 +133,9 @@ def value_charts(values: Sequence[NeuronValue], meanings: Mapping[str, str]) -> 
 
 
 def _calibration(figures: CalibrationFigures) -> Calibration:
-    means = ([math.nan if value is None else value for value in each] for each in (figures.confidence, figures.accuracy))
+    means = (
+        [math.nan if value is None else value for value in each] for each in (figures.confidence, figures.accuracy)
+    )
     return Calibration(np.array(figures.counts), *map(np.array, means))
 
 
@@ -151,14 +155,14 @@ def _figure(width: float, height: float, caption: str, draw: Callable[[Figure], 
     def write(path: Path) -> None:
         figure = new_figure(width, height, "")
         draw(figure)
-        save(figure, path)
+        drawing.save(figure, path, dpi=120)
 
     return _written(write, caption)
 
 
 def _written(write: Callable[[Path], None], caption: str) -> Chart:
-    salt = {"svg.hashsalt": caption}  # names inside the picture are its own, and the same every time
-    with TemporaryDirectory() as folder, rc_context({**_THEME, **salt}):
+    theme = _THEME | {"svg.hashsalt": caption}  # names inside the picture are its own, and the same every time
+    with TemporaryDirectory() as folder, rc_context(theme):
         path = Path(folder) / "chart.svg"
         write(path)
         drawn = path.read_text(encoding="utf-8")
@@ -172,11 +176,11 @@ def _for_the_page(svg: str, caption: str) -> tuple[Markup, int]:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', svg)
     assert box is not None
-    label = Markup(' role="img" aria-label="{}"').format(caption)  # noqa: RUF035 (a text of ours, and escaped)
+    label = Markup(' role="img" aria-label="{}"').format(caption)
     svg = re.sub(r'<svg ([^>]*?)width="[\d.]+pt"', lambda head: f"<svg{label} {head[1]}", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?)height="[\d.]+pt"', r"\1", svg, count=1)
     svg = re.sub(r' id="[A-Za-z]+_\d+"', "", svg)
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), svg)  # hundredths of a point do
     for colour, own in ((_INK, "var(--ink)"), (GREY, "var(--faint)")):
         svg = svg.replace(colour, own)
-    return Markup(svg), round(float(box[1]) * _POINT_PX)  # noqa: S704 (matplotlib escapes the names in it)
-
+    return Markup(svg), round(float(box[1]) * _POINT_PX)

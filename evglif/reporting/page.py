@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evglif.evaluation.figures import Evaluation
@@ -15,12 +16,10 @@ from evglif.models.summary import summarise
 from evglif.reporting import charts, words
 from evglif.reporting.record import RunRecord, TestFigures, figures_of
 from evglif.reporting.samples import contact_sheet, worst
+from evglif.training.run import REPORT
 from preprocessing.cache import FrameCache, package_version
 from preprocessing.files import require_file, write_whole
 from preprocessing.terminal import IN_NO_LINE, as_text, by_codes
-
-REPORT = "report.html"
-"""Name of the page in the folder of a run."""
 
 NUM_PAIRS = 8
 MOST_IN_A_MATRIX = 30
@@ -62,7 +61,9 @@ def render(run: RunRecord, out: Path, cache: FrameCache | None = None, evaluatio
 def _facts(run: RunRecord, out: Path, cache: FrameCache | None, evaluation: Evaluation | None) -> dict[str, Any]:
     test = figures_of(evaluation.to_dict(), "the evaluation") if evaluation else run.test(run.chosen)
     model, spec = run.checkpoint.model, run.checkpoint.model.spec
-    values = neuron_values(model)
+    with torch.random.fork_rng(devices=[]):  # gates start at random: the same page shows the same draw
+        torch.manual_seed(0)
+        values = neuron_values(model)
     name = f"{run.results['model']} with {run.results['neuron']}"
     return {
         "title": f"{Path(run.results['data']).stem}: {name}",
@@ -172,11 +173,11 @@ def _seen(value: Any) -> Any:
 
 
 def _percent(share: float | None, digits: int = 1) -> str:
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def _short(count: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
-            return f"{count / size:.3g} {unit}"
+            return f"{count / size:.3g}\N{NO-BREAK SPACE}{unit}"
     return f"{count:.0f}"

@@ -150,7 +150,13 @@ def read_run(folder: Path) -> RunRecord:
         )
     try:
         results: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
-        for name, kind in {"data": str, "model": str, "neuron": str, "recipe": dict[str, Any], "last": dict[str, Any]}.items():
+        for name, kind in {
+            "data": str,
+            "model": str,
+            "neuron": str,
+            "recipe": dict[str, Any],
+            "last": dict[str, Any],
+        }.items():
             fitting(name, results.get(name), kind)
     except ValueError as error:
         raise ValueError(f"{path} is not what a run writes: {error}") from error

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
-from matplotlib.image import imsave
 from numpy.typing import NDArray
+from PIL import Image
 
 from evglif.evaluation.figures import Evaluation
 from preprocessing.cache import FrameCache
@@ -107,5 +107,5 @@ def strip_of(cache: FrameCache, index: int) -> Strip:
 def _png(pixels: NDArray[np.float64]) -> str:
     """Pixels ``[H, W, 4]`` from 0 to 1 as the address of an image."""
     written = BytesIO()
-    imsave(written, pixels, format="png", metadata={"Software": None})
+    Image.fromarray((255 * pixels).round().astype(np.uint8)).save(written, "PNG", optimize=True)
     return f"data:image/png;base64,{b64encode(written.getvalue()).decode()}"

@@ -7,6 +7,9 @@ from typing import Any
 
 from evglif.reporting.record import RunRecord, TestFigures
 
+EQUAL = 0.02
+"""Between mean confidence and accuracy, a difference that is not worth a word."""
+
 
 def protocol(run: RunRecord, test: TestFigures) -> list[str]:
     """How the test accuracy came about, a sentence a paragraph; the first says the figure.
@@ -40,7 +43,8 @@ def _protocol(run: RunRecord, test: TestFigures) -> Iterator[str]:
         new = test.accuracy_on_new_samples
         others = "none is new" if new is None else f"on the new ones it is right in {_percent(new)}"
         yield (
-            f"THIS IS NO TEST ACCURACY: the network has learnt from {test.num_learnt_from:,} of these samples; {others}."
+            f"THIS IS NO TEST ACCURACY: the network has learnt from {test.num_learnt_from:,} of these samples; "
+            f"{others}."
         )
 
 
@@ -82,12 +86,15 @@ def calibration(test: TestFigures) -> str:
     """What the calibration means, in a sentence."""
     found = test.calibration
     gap = found.mean_confidence - test.accuracy
-    how = "as sure as it is right" if abs(gap) < 0.02 else "surer than it is right" if gap > 0 else "less sure than right"
+    how = "surer than it is right" if gap > 0 else "less sure than it is right"
+    if abs(gap) < EQUAL:
+        how = "as sure as it is right"
     return (
         f"Its mean confidence is {_percent(found.mean_confidence)} at an accuracy of {_percent(test.accuracy)}: it is "
-        f"{how}. The expected calibration error, the mean gap over {len(found.counts)} bins, is {_percent(found.error)}."
+        f"{how}. The expected calibration error, the mean gap over {len(found.counts)} bins, is "
+        f"{_percent(found.error)}."
     )
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
