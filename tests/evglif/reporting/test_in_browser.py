@@ -46,7 +46,8 @@ onload = () => {{
     chartsSeen: [...page.querySelectorAll("figure svg")].filter(seen).length,
     images: page.images.length, imagesSeen: [...page.images].filter((each) => each.naturalWidth && seen(each)).length,
     paper: getComputedStyle(root).backgroundColor, ink: getComputedStyle(root).color,
-    smallest: Math.min(...texts.map((each) => parseFloat(getComputedStyle(each).fontSize))), title: page.title, scripts: page.scripts.length,
+    smallest: Math.min(...texts.map((each) => parseFloat(getComputedStyle(each).fontSize))),
+    scripts: page.scripts.length,
   }});
 }};
 </script>"""
