@@ -55,12 +55,14 @@ ROOMS = {
         "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
-        "evaluation": "data models neurons provenance preprocessing.terminal",
+        "evaluation": "data models neurons provenance recurrence preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
         "evaluate": "checkpoint data differences evaluation evaluation.report models provenance threads "
         "preprocessing.cache preprocessing.commands preprocessing.progress preprocessing.terminal",
+        "plots.__main__": "checkpoint data evaluation plots preprocessing.arguments preprocessing.cache "
+        "preprocessing.commands preprocessing.terminal",
         "training.losses": "",
         "training.optim": "neurons",
         "yaml_files": "preprocessing.plain",

@@ -22,6 +22,7 @@ COMMANDS = [
     "evglif.train",
     "evglif.evaluate",
     "evglif.report",
+    "evglif.plots.__main__",
     "evglif.models.__main__",
     "deploy.export",
     "deploy.infer",

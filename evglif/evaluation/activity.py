@@ -21,7 +21,7 @@ class LayerActivity:
 
     Attributes:
         spikes: whether each neuron fires at each step, ``[T, C, …]``.
-        membrane: its U before the reset, in units of the layer's own threshold's scale, ``[T, C, …]``.
+        membrane: U of each neuron before the reset, in the unit of the threshold, ``[T, C, …]``.
         threshold: v, ``[C]``.
     """
 

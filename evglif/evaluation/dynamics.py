@@ -17,6 +17,9 @@ STEPS = 60
 NEVER = 1e6
 """A threshold that is not reached, where only the membrane is to be seen."""
 
+GATED = {"SR, soft": 0.0, "FR, fused": 0.5, "HR, hard": 1.0}
+"""Curve of the fourth panel → γ."""
+
 
 @dataclass(frozen=True)
 class Neuron:
@@ -77,7 +80,7 @@ def glif_dynamics(steps: int = STEPS) -> Dynamics:
     }
     coded = {f"β = {beta:g}": Neuron(beta=beta) for beta in (0, 0.5, 1)}
     firing = Neuron(tau_exp=0.97, v_th=1.0)
-    resets = {f"SR, soft, V_re = {v:g}": replace(firing, gamma=0, v_re=v) for v in (0.5, 1.0, 1.5)}
+    resets = {f"SR, soft, V_re = {v:g}": replace(firing, gamma=0, v_re=v) for v in (0.5, 0.8, 1.4)}
     gated = {f"{name}, γ = {gamma:g}": replace(firing, gamma=gamma, v_re=0.5) for name, gamma in GATED.items()}
     return Dynamics(
         decay={name: neuron.potential(first_half, even) for name, neuron in decays.items()},
@@ -87,6 +90,3 @@ def glif_dynamics(steps: int = STEPS) -> Dynamics:
         gated_reset={name: neuron.potential(steady, even) for name, neuron in gated.items()},
         threshold=firing.v_th,
     )
-
-
-GATED = {"SR, soft": 0.0, "FR, fused": 0.5, "HR, hard": 1.0}

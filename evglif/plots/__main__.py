@@ -87,7 +87,7 @@ def _draw_sample(options: argparse.Namespace) -> Path:
     path = options.checkpoint
     if path.is_dir():
         path = next((path / name for name in ("best.pt", "last.pt") if (path / name).exists()), path / "last.pt")
-    out = options.out or path.with_name(f"{options.kind}.png")
+    out: Path = options.out or path.with_name(f"{options.kind}.png")
     with FrameCache(options.data) as cache:
         _draw(options, read_checkpoint(path), cache, out)
     return out

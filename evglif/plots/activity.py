@@ -49,10 +49,10 @@ def _draw_input(axes: Axes, frames: NDArray[np.float32]) -> None:
         axes.bar(steps - 0.17, on, 0.32, color=ON, label="ON")
         axes.bar(steps + 0.17, off, 0.32, color=OFF, label="OFF")
         axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-        axes.set_ylabel("events", fontsize=8)
+        axes.set_ylabel("sum of the frame", fontsize=8)
     else:
         axes.bar(steps, np.resize(frames.sum((1, 2, 3)), len(steps)), 0.5, color=GREY)
-        axes.set_ylabel("input", fontsize=8)
+        axes.set_ylabel("sum of the image", fontsize=8)
     axes.set_title("input", fontsize=9, loc="left")
     tidy(axes)
 
@@ -102,10 +102,12 @@ def plot_membranes(name: str, layer: LayerActivity, out: Path, title: str = "", 
         axes.axhline(threshold, color=GREY, linestyle="--", linewidth=1, label="threshold")
         axes.plot(when[fired], trace[fired], "^", color=ORANGE, markersize=7, label="spike")
         where = f"{name}, channel {channel + 1}" + (f", place {place + 1}" if spikes.shape[2] > 1 else "")
-        axes.set_title(literal(f"{where}: {fired.sum()} spikes"), fontsize=9, loc="left")
+        axes.set_title(literal(f"{where}: {fired.sum()} of {steps} steps with a spike"), fontsize=9, loc="left")
         axes.set_ylabel("U", fontsize=9)
         tidy(axes)
-    panels[0].legend(frameon=False, fontsize=8, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), frameon=False, fontsize=8, ncols=3, loc="outside lower center"
+    )
     panels[-1].set_xlabel("time step t")
     integer_ticks(panels[-1])
     save(figure, out)

@@ -78,7 +78,7 @@ def draw_time_constants(axes: Axes, rows: Sequence[Row]) -> None:
     axes.set(xlabel="epoch", ylabel="τ, time steps")
     integer_ticks(axes)
     tidy(axes)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
 
 
 def _is_rate(name: str) -> bool:

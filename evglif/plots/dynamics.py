@@ -26,7 +26,7 @@ def plot_dynamics(dynamics: Dynamics, out: Path, title: str = "") -> None:
     """
     figure = new_figure(11, 7, title)
     upper, lower = figure.subfigures(2, 1)
-    left, right = upper.subfigures(1, 2)
+    left, right = upper.subfigures(1, 2)  # type: ignore[misc]
     _draw(left.subplots(), "(a) α: linear and exponential decay; input in the first half", dynamics.decay)
     above, below = right.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw(above, "(b) β: an input weighted by time", dynamics.coding)
@@ -36,7 +36,7 @@ def plot_dynamics(dynamics: Dynamics, out: Path, title: str = "") -> None:
     titles = "(c) V$_{re}$: soft resets beside the hard one", "(d) γ: from soft to hard reset, V$_{re}$ = 0.5"
     for axes, each, curves in zip(panels, titles, (dynamics.reset, dynamics.gated_reset), strict=True):
         axes.axhline(dynamics.threshold, color=GREY, linewidth=1, label="threshold")
-        _draw(axes, each, curves)
+        _draw(axes, each, curves, low=True)
     save(figure, out)
 
 
@@ -46,6 +46,7 @@ def _draw(
     curves: Mapping[str, NDArray[np.float64]],
     quantity: str = "membrane U",
     legend: bool = True,
+    low: bool = False,
 ) -> None:
     for number, (name, values) in enumerate(curves.items()):
         label = name.replace("V_re", "V$_{re}$")
@@ -54,7 +55,7 @@ def _draw(
     axes.set_title(title, fontsize=10, loc="left")
     tidy(axes)
     if legend:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="lower left" if low else "best")
 
 
 def plot_time_constants(metrics: Path, out: Path, title: str = "") -> None:

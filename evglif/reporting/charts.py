@@ -70,7 +70,7 @@ def training_charts(rows: Sequence[Row]) -> list[Chart]:
         charts.append(_panel(4.4, 3.0, lambda axes: draw_rates(axes, rows), "Learning rate by epoch."))
     if any(name.endswith(TAU) for name in names):
         caption = "Membrane time constant τ of every layer by epoch, in time steps."
-        charts.append(_panel(4.4, 3.4, lambda axes: draw_time_constants(axes, rows), caption))
+        charts.append(_panel(5.6, 3.8, lambda axes: draw_time_constants(axes, rows), caption))
     return charts
 
 
