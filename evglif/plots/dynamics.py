@@ -25,8 +25,8 @@ def plot_dynamics(dynamics: Dynamics, out: Path, title: str = "") -> None:
         title: of the picture.
     """
     figure = new_figure(11, 7, title)
-    upper, lower = figure.subfigures(2, 1)
-    left, right = upper.subfigures(1, 2)  # type: ignore[misc]
+    upper, lower = figure.subfigures(2, 1)  # type: ignore[misc]
+    left, right = upper.subfigures(1, 2)
     _draw(left.subplots(), "(a) α: linear and exponential decay; input in the first half", dynamics.decay)
     above, below = right.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     _draw(above, "(b) β: an input weighted by time", dynamics.coding)
