@@ -71,7 +71,7 @@ def draw_rates(axes: Axes, rows: Sequence[Row]) -> None:
 def draw_time_constants(axes: Axes, rows: Sequence[Row]) -> None:
     """Draw τ of every layer by epoch, where it is learnt once for a layer, as PLIF does (its Figure 7)."""
     found = {name.removesuffix(TAU): points for name, points in _curves(rows).items() if name.endswith(TAU)}
-    colours = colormaps["viridis"](np.linspace(0, 0.9, len(found)))
+    colours = colormaps["viridis"](np.linspace(0.2, 0.95, len(found)))
     for (name, points), colour in zip(found.items(), colours, strict=True):
         marker = "." if len(points) <= MOST_MARKERS else ""
         axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=literal(name))

@@ -54,6 +54,8 @@ def _draw(
     axes.set(xlabel="time step t", ylabel=quantity)
     axes.set_title(title, fontsize=10, loc="left")
     tidy(axes)
+    if low:
+        axes.set_ylim(bottom=-0.95)  # room for the key
     if legend:
         axes.legend(frameon=False, fontsize=8, loc="lower left" if low else "best")
 
