@@ -24,7 +24,7 @@ from deploy.running.sources import (
 )
 from deploy.running.stream import EventStream, Update
 from deploy.runtime import Classifier, Probabilities
-from preprocessing.arguments import Help, add_reading_options
+from preprocessing.arguments import Help, add_reading_options, positive
 from preprocessing.commands import command
 from preprocessing.events import Events, Recording, RecordingWarning
 from preprocessing.options import Parser
@@ -37,7 +37,7 @@ BATCH = 8
 
 PACKET_EVENTS = 4096
 STDIN = "-"
-_FACTS = ("window", "step", "final", "start_us", "stop_us", "num_events")
+_FACTS = ("window", "step", "final", "begin_us", "start_us", "stop_us", "num_events")
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,37 @@ def print_recordings(classifier: Classifier, recordings: Sequence[Path], as_json
     return status
 
 
-def print_stream(classifier: Classifier, source: str, slicing: str | None, idle_s: float | None, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Live:
+    """How a stream is cut, and which of its answers are printed.
+
+    Attributes:
+        slicing: length of a slice; None for the model's own.
+        idle_s: seconds without events that end it; None for none.
+        hop: slices after which a new window begins; None for as many as a window has.
+        smoothing: windows whose probabilities are averaged.
+        final_only: print only the answers of whole windows, and the last.
+        since_start: print times from the stream's beginning, not of the camera's clock.
+        as_json: a JSON object per answer.
+    """
+
+    slicing: str | None = None
+    idle_s: float | None = None
+    hop: int | None = None
+    smoothing: int = 1
+    final_only: bool = False
+    since_start: bool = False
+    as_json: bool = False
+
+
+def print_stream(classifier: Classifier, source: str, live: Live) -> int:
     """A line for each slice, until the source ends or the user does; then what was received, on the error stream."""
     try:
-        stream = classifier.stream(slicing)
-        with _packets(classifier, source, idle_s) as (packets, received):
+        stream = classifier.stream(live.slicing, hop=live.hop, smoothing=live.smoothing)
+        with _packets(classifier, source, live.idle_s) as (packets, received):
             for update in _updates(stream, packets, received):
-                _print_update(classifier, source, update, stream.steps, as_json)
+                if update.final or not live.final_only:
+                    _print_update(classifier, source, update, stream.steps, live)
     except LostError as error:
         tell(f"error: {source}: {error}")
         return 1
@@ -172,15 +196,17 @@ def _packets_of(recording: Recording) -> Iterator[Events | None]:
         yield from (stretch[at : at + PACKET_EVENTS] for at in range(0, len(stretch), PACKET_EVENTS))
 
 
-def _print_update(classifier: Classifier, source: str, update: Update, steps: int, as_json: bool) -> None:
+def _print_update(classifier: Classifier, source: str, update: Update, steps: int, live: Live) -> None:
     label, probability, named = _named(classifier, update.probabilities)
-    if as_json:
+    zero_us = update.begin_us if live.since_start else 0
+    if live.as_json:
         facts = {name: getattr(update, name) for name in _FACTS}
+        facts |= {name: facts[name] - zero_us for name in ("start_us", "stop_us")}
         answer = {"label": label, "probability": probability, "probabilities": named}
         print(json_text({"source": source, **facts, **answer}, ascii_only=True), flush=True)
     else:
         last = "  final" if update.final else ""
-        where = f"{update.stop_us / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"
+        where = f"{(update.stop_us - zero_us) / 1e6:.3f} s  window {update.window + 1} step {update.step}/{steps}"
         print(shown(f"{where}  {label}  {probability:6.1%}  {update.num_events} events{last}"), flush=True)
 
 
@@ -191,6 +217,7 @@ def _parser() -> Parser:
         epilog="""examples:
   python -m deploy.infer runs/digits/best.onnx data/digits/7/digit_0007.aedat
   python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slicing 50ms
+  python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slicing 50ms --every 1 --smooth 3 --final
   cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slicing events:2000 --json""",
         formatter_class=Help,
     )
@@ -211,6 +238,16 @@ def _parser() -> Parser:
         metavar="SECONDS",
         help="stream: end after so long without events; a file is followed as it grows",
     )
+    parser.add_argument("--final", action="store_true", help="stream: print only final answers, one a window")
+    parser.add_argument(
+        "--every", type=positive, metavar="K", help="stream: begin a window every K slices, so that windows slide"
+    )
+    parser.add_argument(
+        "--smooth", type=positive, default=1, metavar="N", help="stream: probabilities are means over N windows"
+    )
+    parser.add_argument(
+        "--since-start", action="store_true", help="stream: times from the stream's beginning, not the camera's clock"
+    )
     parser.add_argument("--threads", type=num_threads, metavar="N", help="threads; the runtime's own choice by default")
     parser.add_argument(
         "--provider", action="append", metavar="NAME", help="onnxruntime's execution providers, best first"
@@ -227,13 +264,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)
     live = [each for each in options.recordings if each == STDIN or each.startswith("udp://")]
+    asked = [name for name in ("final", "since_start", "every") if getattr(options, name)]
+    if not options.stream and (asked or options.smooth > 1):
+        raise ValueError(f"--{(asked or ['smooth'])[0].replace('_', '-')} is for streams; add --stream")
     if live and not options.stream:
         raise ValueError(f"{live[0]} is a live source; add --stream")
     with _warnings_told():
         if not options.stream:
             return print_recordings(classifier, [Path(each) for each in options.recordings], options.json)
-        live_options = options.slicing, options.idle, options.json
-        return max(print_stream(classifier, source, *live_options) for source in options.recordings)
+        told = options.final, options.since_start, options.json
+        how = Live(options.slicing, options.idle, options.every, options.smooth, *told)
+        return max(print_stream(classifier, source, how) for source in options.recordings)
 
 
 @contextmanager

@@ -141,7 +141,13 @@ class Classifier:
             num_windows += length
         yield from self._run(waiting, batch)
 
-    def stream(self, slicing: str | None = None, max_disorder_us: int = MAX_DISORDER_US) -> EventStream:
+    def stream(
+        self,
+        slicing: str | None = None,
+        max_disorder_us: int = MAX_DISORDER_US,
+        hop: int | None = None,
+        smoothing: int = 1,
+    ) -> EventStream:
         """Begin a live stream, for a file of ``--format onnx-step`` or ``events``; see ``deploy.running.stream``.
 
         Args:
@@ -149,11 +155,14 @@ class Classifier:
                 was trained with slices of one length.
             max_disorder_us: how much later than an event of a later time another may come; a slice is done so long
                 after its end.
+            hop: slices after which a new window begins; by default as many as a window has.
+            smoothing: windows whose probabilities are averaged.
 
         Raises:
-            ValueError: for an unrolled model, a slicing or filter that needs the whole recording.
+            ValueError: for an unrolled model, a slicing or filter that needs the whole recording, or a hop or a
+                smoothing out of range.
         """
-        return EventStream(self._session, slicing, max_disorder_us)
+        return EventStream(self._session, slicing, max_disorder_us, hop, smoothing)
 
     def frames(self, recording: Source) -> Floats:
         """The frames a model sees of a recording, ``[windows, T, C, H, W]``; raises as ``predict``."""

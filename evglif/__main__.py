@@ -29,6 +29,7 @@ WHAT = {
     "sweep": "train over a range of settings",
     "runs": "a table of the runs in a folder",
     "report": "a page with all that is known of a run",
+    "plot": "draw what the neurons of a network do",
     "models": "what the networks are, layer by layer, and what they cost",
     "zoo": "weights that come with the package",
     "export": "a checkpoint as a file that runs without torch",

@@ -25,6 +25,7 @@ MODULES = {
     "sweep": "evglif.sweep",
     "runs": "evglif.runs",
     "report": "evglif.report",
+    "plot": "evglif.plots.__main__",
     "models": "evglif.models.__main__",
     "zoo": "evglif.zoo.__main__",
     "export": "deploy.export",

@@ -1,4 +1,8 @@
-"""What all pictures share: the texts of users in them, and that none takes along what it was drawn of."""
+"""What all pictures share: the colours of events, the texts of users, and that none takes along what it was drawn of.
+
+ON is blue and OFF orange, from the palette of Okabe and Ito, which all colour visions tell apart. A bin has the mixture
+of the two that its events are, the stronger the more there are, and is light grey without any.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
 
+import numpy as np
+from numpy.typing import NDArray
+
 from preprocessing.scratch import can_be_made, folder_of_this_run, home
 from preprocessing.terminal import NEVER, by_codes, tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ON, OFF, REST = "#0072B2", "#D55E00", "#EFEFEF"
+"""Of events of either polarity, and of a bin without any; the web page of ``deploy/examples`` has the same."""
+
+_BRIGHTEST = 99.0  # percentile of the bins with events that gets the full colour
+_GAMMA = 0.6  # lets faint bins be seen
 
 
 def keep_fonts_somewhere() -> None:
@@ -28,6 +41,28 @@ def keep_fonts_somewhere() -> None:
 
 
 keep_fonts_somewhere()
+
+
+def colours(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Frames ``[T, 2, H, W]`` as colours ``[T, H, W, 3]`` from 0 to 1, on one scale for all."""
+    from matplotlib.colors import to_rgb
+
+    events = frames.sum(axis=1)[..., None]
+    full = np.percentile(events[events > 0], _BRIGHTEST) if events.any() else 1.0
+    strength = (events / full).clip(0, 1) ** _GAMMA
+    share_on = frames[:, 1, :, :, None] / np.where(events > 0, events, 1)
+    on, off, rest = (np.array(to_rgb(colour)) for colour in (ON, OFF, REST))
+    hue = share_on * on + (1 - share_on) * off
+    mixed: NDArray[np.float64] = rest + strength * (hue - rest)
+    return mixed
+
+
+def looks(kind: str, frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Frames ``[T, C, H, W]`` of a cache of a kind as colours ``[T, H, W, 3]`` from 0 to 1: images as they are."""
+    if kind == "events":
+        return colours(frames)
+    images = frames.transpose(0, 2, 3, 1).astype(np.float64)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def literal(text: str) -> str:

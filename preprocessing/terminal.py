@@ -39,7 +39,7 @@ NEVER = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSEEN}]")
 IN_NO_BAR = re.compile(f"[\x00-\x09\x0b\x0c\x0e-\x1a\x1c-\x1f{_UNSEEN}]")
 """The same for a bar, which begins its line anew and goes up to another's."""
 
-_IN_NO_LINE = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+IN_NO_LINE = re.compile(f"[\x00-\x1f{_UNSEEN}]")
 
 
 def as_text(name: str) -> str:
@@ -49,7 +49,7 @@ def as_text(name: str) -> str:
 
 def shown(text: object) -> str:
     """A text of anybody's on one line: of what is no sign to be seen, line breaks among them, the codes."""
-    return by_codes(_IN_NO_LINE, str(text))
+    return by_codes(IN_NO_LINE, str(text))
 
 
 def paragraph(lines: Iterable[object]) -> str:

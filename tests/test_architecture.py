@@ -64,8 +64,8 @@ ROOMS = {
         "zoo.__main__": "pretrained zoo preprocessing.commands preprocessing.options",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models settings preprocessing.cache",
-        "evaluation": "data models neurons provenance preprocessing.terminal",
-        "plots": "evaluation preprocessing.drawing",
+        "evaluation": "data models neurons provenance recurrence preprocessing.terminal",
+        "plots": "evaluation preprocessing.drawing preprocessing.later",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
         "evaluation.session": "checkpoint data evaluation evaluation.report models pretrained provenance settings "
@@ -79,13 +79,21 @@ ROOMS = {
         "provenance recipe settings tensor_files threads validation preprocessing.apart preprocessing.cache "
         "preprocessing.calling preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code "
         "preprocessing.plain preprocessing.terminal preprocessing.workers",
-        "train": "choosing names recipe settings training preprocessing.cache preprocessing.calling "
+        "reporting": "checkpoint evaluation models plots training preprocessing.cache preprocessing.drawing "
+        "preprocessing.files preprocessing.plain preprocessing.terminal",
+        "training.session": "checkpoint data evaluation models plots pretrained provenance recipe reporting settings "
+        "threads training validation preprocessing.cache preprocessing.drawing preprocessing.terminal",
+        "report": "data evaluation.session reporting threads training preprocessing.cache preprocessing.commands "
+        "preprocessing.options preprocessing.own_code preprocessing.terminal",
+        "plots.__main__": "checkpoint data evaluation plots preprocessing.arguments preprocessing.cache "
+        "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
+        "train": "training.session choosing names recipe settings training preprocessing.cache preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
         "place": "preprocessing.cache preprocessing.readers",
-        "studies": "checkpoint data evaluation evaluation.report evaluation.session plots recipe settings tensor_files "
-        "threads training yaml_files preprocessing.cache preprocessing.drawing preprocessing.files preprocessing.plain "
-        "preprocessing.terminal preprocessing.workers",
+        "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
+        "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
+        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers",
         "runs": "studies preprocessing.commands preprocessing.options",
         "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
         "preprocessing.own_code",
@@ -108,7 +116,7 @@ ROOMS = {
         "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
         "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache preprocessing.own_code "
-        "preprocessing.progress",
+        "preprocessing.progress preprocessing.terminal",
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",

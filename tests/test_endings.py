@@ -21,6 +21,8 @@ COMMANDS = [
     "preprocessing.inspect",
     "evglif.train",
     "evglif.evaluate",
+    "evglif.report",
+    "evglif.plots.__main__",
     "evglif.models.__main__",
     "evglif.__main__",
     "evglif.zoo.__main__",

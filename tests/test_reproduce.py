@@ -3,11 +3,13 @@
 import csv
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 
 from evglif.models import spec_from_dict
 from evglif.recipe import read_recipe, recipe_names, recipe_path
+from scripts.reproduce.__main__ import plan
 from scripts.reproduce.runs import FILES, NARROW
 from scripts.reproduce.tables import TABLES
 from tests.helpers import ROOT
@@ -48,15 +50,34 @@ def figure(cache_path, tmp_path_factory):
     return out, arguments
 
 
-def test_a_table_is_written_with_the_papers_figures_beside_ours(figure):
+def test_a_quick_table_says_what_was_trained_on_what(figure, cache_path):
     out, _ = figure
     with (out / "plif-figure7.csv").open(newline="") as file:
         head, *rows = list(csv.reader(file))
-    assert [row[:2] for row in rows] == [["CIFAR10-DVS, PLIF τ₀=2", "74.80"], ["CIFAR10-DVS, PLIF τ₀=16", "70.50"]]
-    assert head[2:5] == ["best validation epoch", "last epoch", "best test epoch"]
-    assert all(0 <= float(figure) <= 100 for row in rows for figure in row[2:5])
-    assert "chosen on the test split" in (out / "plif-figure7.md").read_text()
+    what = f"{cache_path.stem} 16×16, narrow plif-cifar10dvs, T=3, plif, tau"
+    assert [row[0].partition(", pooling")[0] for row in rows] == [f"{what} 2.0", f"{what} 16.0"]
+    assert head[1:4] == ["best validation epoch", "last epoch", "best test epoch"]
+    assert all(0 <= float(figure) <= 100 for row in rows for figure in row[1:4])
+    text = (out / "plif-figure7.md").read_text()
+    assert text.startswith(f"# plif-figure7, quick: narrow networks on {cache_path.stem} 16×16\n")
+    assert "chosen on the test split" in text
+    assert "CIFAR" not in text
     assert (out / "plif-figure7.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_quick_rows_are_trained_once_and_named_by_their_data(name, tmp_path, cache_path):
+    options = Namespace(quick=True, seeds=[0], images=None, events=cache_path, out=tmp_path, epochs=1)
+    planned = list(plan(TABLES[name], TABLES[name].rows, options))
+    labels, folders = [row.label for row, _ in planned], [jobs[0].out for _, jobs in planned]
+    assert len(set(labels)) == len(set(folders)) == len(planned)
+    assert all(label.startswith((f"{cache_path.stem} 16×16", "digits-images 8×8")) for label in labels)
+    assert not any(row.paper for row, _ in planned)
+
+
+def test_the_same_network_under_several_names_is_one_run(tmp_path, cache_path):
+    options = Namespace(quick=True, seeds=[0], images=None, events=cache_path, out=tmp_path, epochs=1)
+    assert len(list(plan(TABLES["plif-table5"], TABLES["plif-table5"].rows, options))) < len(TABLES["plif-table5"].rows)
 
 
 def test_runs_that_are_done_are_not_done_again(figure):

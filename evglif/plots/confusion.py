@@ -24,7 +24,7 @@ def plot_confusion(confusion: ArrayLike, classes: Sequence[str], out: Path, titl
     Args:
         confusion: counts ``[K, K]``.
         classes: K names.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:

@@ -7,13 +7,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from evglif.evaluation.epochs import Row, best_row
 from evglif.plots.style import BLUE, COLOURS, GREEN, GREY, MARKERS, ORANGE, integer_ticks, new_figure, save, tidy
+from preprocessing.drawing import literal
 
 STAGES = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 MOST_MARKERS = 40
+TAU = ".tau"
+"""End of a column of time constants, behind the name of the layer."""
 
 Curves = dict[str, list[tuple[int, float]]]
 
@@ -26,26 +31,58 @@ def plot_curves(metrics: Path, out: Path, title: str = "") -> None:
     Args:
         metrics: the ``metrics.csv`` of a run: a column ``epoch``, columns such as ``validation_loss``, and one
             ``lr`` or several ``lr-…`` for parameter groups.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:
         ValueError: for a file without epochs.
     """
-    rows = _read_rows(metrics)
+    rows = read_rows(metrics)
     curves = _curves(rows)
     if not curves:
         raise ValueError(f"{metrics} holds no epochs to draw; it is written by python -m evglif.train")
-    rates = {name: points for name, points in curves.items() if name == "lr" or name.startswith("lr-")}
+    rates = any(map(_is_rate, curves))
     figure = new_figure(12.5 if rates else 9, 3.8, title)
     panels = figure.subplots(1, 3 if rates else 2)
-    for axes, quantity in zip(panels, ("loss", "accuracy"), strict=False):
-        of_stages = {stage: curves[f"{stage}_{quantity}"] for stage in STAGES if f"{stage}_{quantity}" in curves}
-        _draw(axes, of_stages, quantity)
-    _mark_best(panels[1], rows)
+    draw_quantity(panels[0], rows, "loss")
+    draw_quantity(panels[1], rows, "accuracy")
     if rates:
-        _draw(panels[2], {name.removeprefix("lr-"): points for name, points in rates.items()}, "learning rate")
+        draw_rates(panels[2], rows)
     save(figure, out)
+
+
+def draw_quantity(axes: Axes, rows: Sequence[Row], quantity: str) -> None:
+    """Draw ``"loss"`` (nats) or ``"accuracy"`` of every stage by epoch; of the accuracy, the epoch that is kept."""
+    curves = _curves(rows)
+    _draw(axes, {stage: curves[f"{stage}_{quantity}"] for stage in STAGES if f"{stage}_{quantity}" in curves}, quantity)
+    if quantity == "accuracy":
+        axes.yaxis.set_major_formatter("{x:.0%}")
+        _mark_best(axes, rows)
+    else:
+        axes.set_ylabel("loss, nats")
+
+
+def draw_rates(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw the learning rates by epoch."""
+    rates = {name.removeprefix("lr-"): points for name, points in _curves(rows).items() if _is_rate(name)}
+    _draw(axes, rates, "learning rate")
+
+
+def draw_time_constants(axes: Axes, rows: Sequence[Row]) -> None:
+    """Draw τ of every layer by epoch, where it is learnt once for a layer, as PLIF does (its Figure 7)."""
+    found = {name.removesuffix(TAU): points for name, points in _curves(rows).items() if name.endswith(TAU)}
+    colours = colormaps["viridis"](np.linspace(0.2, 0.95, len(found)))
+    for (name, points), colour in zip(found.items(), colours, strict=True):
+        marker = "." if len(points) <= MOST_MARKERS else ""
+        axes.plot(*zip(*points, strict=True), marker=marker, color=colour, label=literal(name))
+    axes.set(xlabel="epoch", ylabel="τ, time steps")
+    integer_ticks(axes)
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+
+
+def _is_rate(name: str) -> bool:
+    return name == "lr" or name.startswith("lr-")
 
 
 def _draw(axes: Axes, curves: Curves, quantity: str) -> None:
@@ -68,8 +105,8 @@ def _mark_best(axes: Axes, rows: Sequence[Row]) -> None:
         axes.set_title(title, fontsize=9, color=GREY)
 
 
-def _read_rows(metrics: Path) -> list[Row]:
-    """Figures by epoch; of an epoch that has several lines, those of all together."""
+def read_rows(metrics: Path) -> list[Row]:
+    """Figures by epoch of a ``metrics.csv``; of an epoch that has several lines, those of all together."""
     rows: dict[str, Row] = {}
     with metrics.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):

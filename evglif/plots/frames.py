@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from evglif.plots.style import GREY
 from preprocessing import drawing
-from preprocessing.drawing import literal
-
-OFF_COLOUR, ON_COLOUR = np.array([0.13, 0.40, 0.67]), np.array([0.84, 0.38, 0.10])
+from preprocessing.drawing import OFF, ON, colours, literal
 
 
 def plot_frames(
@@ -22,7 +22,7 @@ def plot_frames(
     Args:
         frames: events per pixel, channel 0 = OFF, channel 1 = ON.
         title: of the picture.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         probabilities: class → probability, drawn as bars.
     """
     steps = len(frames)
@@ -33,22 +33,17 @@ def plot_frames(
     if probabilities:
         left, right = figure.subfigures(1, 2, width_ratios=(1.35 * columns, 3))  # type: ignore[misc]
     figure.suptitle(literal(title), fontsize=10)
-    strength = frames / max(float(np.quantile(frames, 0.995)), 1e-9)
+    patches = [Patch(color=ON, label="ON"), Patch(color=OFF, label="OFF")]
+    figure.legend(handles=patches, loc="upper right", ncols=2, frameon=False, fontsize=8, borderaxespad=0.2)
+    seen = colours(frames)
     for step, axes in enumerate(left.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if step < steps:
-            axes.imshow(_colour(strength[step]))
-            axes.set_title(f"t = {step}", fontsize=7)
+            axes.imshow(seen[step])
+            axes.set_title(f"t = {step + 1}", fontsize=7)
     if right is not None and probabilities:
         axes = right.subplots()
-        axes.barh([literal(name) for name in probabilities], list(probabilities.values()), color=ON_COLOUR)
+        axes.barh([literal(name) for name in probabilities], list(probabilities.values()), color=GREY)
         axes.set(xlim=(0, 1), xlabel="probability")
         axes.invert_yaxis()
     drawing.save(figure, out, dpi=120)
-
-
-def _colour(strength: NDArray[np.float32]) -> NDArray[np.float64]:
-    """White without events; the more events of a polarity, the more of its colour."""
-    off, on = np.clip(strength, 0, 1)[..., None]
-    picture: NDArray[np.float64] = np.clip(1 - off * (1 - OFF_COLOUR) - on * (1 - ON_COLOUR), 0, 1)
-    return picture

@@ -13,8 +13,14 @@ from matplotlib.axes import Axes
 from evglif.evaluation.firing import LayerFiring
 from evglif.evaluation.learnt import SYMBOLS, NeuronValue
 from evglif.plots.style import BLUE, GREY, ORANGE, integer_ticks, new_figure, save, tidy, wrapped
+from preprocessing.drawing import literal
 
 COLUMNS = 4
+HEIGHT_OF_A_LAYER = 0.24
+"""In inches, where layers stand one above the other."""
+
+MOST_NAMED = 24
+"""Layers that have their names below an axis; of more the numbers."""
 KEY = "dot: mean over channels; line and body: their range and density; orange: where a fresh network starts"
 LEAST_SPAN = 0.02
 """Of an axis, as a share of its values: what has not moved shall not look as if it had."""
@@ -25,7 +31,7 @@ def plot_firing(layers: Mapping[str, LayerFiring], out: Path, title: str = "") -
 
     Args:
         layers: name → firing, in the order of the network.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:
@@ -33,24 +39,34 @@ def plot_firing(layers: Mapping[str, LayerFiring], out: Path, title: str = "") -
     """
     if not layers:
         raise ValueError("there is no firing to draw: the network has no spiking neurons")
-    names, height = list(layers), 0.24 * len(layers)
-    figure = new_figure(11, 1.9 + height, title)
+    figure = new_figure(11, 1.9 + HEIGHT_OF_A_LAYER * len(layers), title)
     bars, steps = figure.subplots(1, 2, width_ratios=(1, 1.25), sharey=True)
-    places = np.arange(len(names))
-    bars.barh(places, [layer.rate for layer in layers.values()], 0.6, color=BLUE, label="spikes per neuron and step")
-    silent = [layer.silent for layer in layers.values()]
-    bars.plot(silent, places, "D", color=ORANGE, markersize=5, label="share of silent neurons", clip_on=False)
-    bars.set_yticks(places, names, fontsize=8)
-    bars.set(xlim=(0, max(0.05, 1.08 * max([*silent, *(layer.rate for layer in layers.values())]))))
-    bars.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
-    tidy(bars)
-    by_step = np.array([layer.by_step for layer in layers.values()])
-    extent = (0.5, by_step.shape[1] + 0.5, len(names) - 0.5, -0.5)
-    image = steps.imshow(by_step, cmap="cividis", aspect="auto", vmin=0, extent=extent)
-    steps.set(xlabel="time step t")
-    integer_ticks(steps)
-    figure.colorbar(image, ax=steps, label="spikes per neuron", pad=0.01)
+    draw_firing(bars, layers)
+    draw_firing_by_step(steps, layers)
     save(figure, out)
+
+
+def draw_firing(axes: Axes, layers: Mapping[str, LayerFiring]) -> None:
+    """Draw the mean firing rate of each layer as a bar, and its share of silent neurons as a diamond."""
+    places, rates = np.arange(len(layers)), [layer.rate for layer in layers.values()]
+    silent = [layer.silent for layer in layers.values()]
+    axes.barh(places, rates, 0.6, color=BLUE, label="spikes per neuron and step")
+    axes.plot(silent, places, "D", color=ORANGE, markersize=5, label="share of silent neurons", clip_on=False)
+    axes.set_yticks(places, [literal(name) for name in layers], fontsize=8)
+    axes.set(xlim=(0, max(0.05, 1.08 * max([*silent, *rates]))), ylim=(len(layers) - 0.5, -0.5))
+    axes.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    tidy(axes)
+
+
+def draw_firing_by_step(axes: Axes, layers: Mapping[str, LayerFiring]) -> None:
+    """Draw the firing rate of each layer at each time step as colours."""
+    by_step = np.array([layer.by_step for layer in layers.values()])
+    extent = (0.5, by_step.shape[1] + 0.5, len(layers) - 0.5, -0.5)
+    image = axes.imshow(by_step, cmap="cividis", aspect="auto", vmin=0, extent=extent)
+    axes.set_yticks(range(len(layers)), [literal(name) for name in layers], fontsize=8)
+    axes.set(xlabel="time step t")
+    integer_ticks(axes)
+    axes.get_figure(root=True).colorbar(image, ax=axes, label="spikes per neuron", pad=0.01)  # type: ignore[union-attr]
 
 
 def plot_values(values: Sequence[NeuronValue], out: Path, title: str = "") -> None:
@@ -60,7 +76,7 @@ def plot_values(values: Sequence[NeuronValue], out: Path, title: str = "") -> No
 
     Args:
         values: of a network, see ``neuron_values``.
-        out: a PNG file.
+        out: a file, PNG, SVG or PDF by its suffix.
         title: of the picture.
 
     Raises:
@@ -76,16 +92,20 @@ def plot_values(values: Sequence[NeuronValue], out: Path, title: str = "") -> No
     figure = new_figure(width, 2.9 * rows + (1.7 if rows == 1 else 0.9), title)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
-        of_name = [value for value in learnt if value.name == name]
-        draw = _draw_by_step if of_name[0].values.ndim == 2 else _draw_by_layer
-        draw(axes, of_name)
-        axes.set_title(_typeset(SYMBOLS.get(name, name)), fontsize=11)
-        tidy(axes)
-        _widen(axes)
+        draw_value(axes, [value for value in learnt if value.name == name])
     for axes in panels[len(names) :]:
         axes.axis("off")
     figure.supxlabel(wrapped(KEY, width), fontsize=9, color=GREY)
     save(figure, out)
+
+
+def draw_value(axes: Axes, values: Sequence[NeuronValue]) -> None:
+    """Draw one value of all layers: over the channels of each, or by time step where it has these."""
+    draw = _draw_by_step if values[0].values.ndim == 2 else _draw_by_layer
+    draw(axes, values)
+    axes.set_title(_typeset(SYMBOLS.get(values[0].name, values[0].name)), fontsize=11)
+    tidy(axes)
+    _widen(axes)
 
 
 def _typeset(symbol: str) -> str:
@@ -113,8 +133,12 @@ def _draw_by_layer(axes: Axes, values: Sequence[NeuronValue]) -> None:
             body.set(facecolor=BLUE, alpha=0.35)
         axes.vlines(depth, *np.array([(v.values.min(), v.values.max()) for v in values]).T, color=BLUE, linewidth=1)
     axes.plot(depth, [value.values.mean() for value in values], "o", color=BLUE, markersize=4)
-    axes.set(xlabel="neuron layer, from the input on", xlim=(0.3, len(values) + 0.7))
-    integer_ticks(axes)
+    axes.set_xlim(0.3, len(values) + 0.7)
+    if len(values) <= MOST_NAMED:
+        axes.set_xticks(depth, [literal(value.layer) for value in values], rotation=90, fontsize=7)
+    else:
+        axes.set_xlabel("neuron layer, from the input on")
+        integer_ticks(axes)
 
 
 def _draw_by_step(axes: Axes, values: Sequence[NeuronValue]) -> None:
@@ -124,7 +148,7 @@ def _draw_by_step(axes: Axes, values: Sequence[NeuronValue]) -> None:
     for index, value in enumerate(values):
         colour = cmap(0.9 * index / max(1, len(values) - 1))
         marked = index in (0, len(values) - 1)
-        label = ("first layer" if index == 0 else "last layer") if marked and len(values) > 1 else None
+        label = literal(value.layer) if marked and len(values) > 1 else None
         axes.plot(steps, value.values.mean(1), marker="o", markersize=2.5, linewidth=1.2, color=colour, label=label)
     axes.plot(steps, values[0].start.mean(1), color=ORANGE, linestyle="--", linewidth=1.2, label="start")
     axes.set_xlabel("time step t")

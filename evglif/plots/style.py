@@ -36,7 +36,7 @@ def wrapped(text: str, width: float) -> str:
 
 
 def save(figure: Figure, out: Path) -> None:
-    """Write a figure as PNG, with a narrow margin however much room its parts take."""
+    """Write a figure, as its suffix says, with a narrow margin however much room its parts take."""
     drawing.save(figure, out, dpi=120, bbox_inches="tight", pad_inches=0.12)
 
 

@@ -6,15 +6,16 @@ import sys
 from pathlib import Path
 from shlex import quote
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from evglif.checkpoint import Checkpoint, read_checkpoint
+from evglif.checkpoint import read_checkpoint
 from evglif.evaluation.epochs import Row
+from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.session import evaluate_checkpoint
 from evglif.recipe import Recipe
-from evglif.training.run import METRICS, Run
+from evglif.training.run import METRICS, REPORT, Run
 from preprocessing.cache import FrameCache
 from preprocessing.calling import spoken
 from preprocessing.drawing import optional_picture
@@ -26,12 +27,24 @@ AGAIN = "the run is finished and its results are kept; the same command draws it
 CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
 
 
-def outcome(recipe: Recipe, run: Run, history: list[Row], cache: FrameCache, device: str) -> dict[str, Any]:
+class Outcome(NamedTuple):
+    """What came out of a run.
+
+    Attributes:
+        results: its figures, plain values.
+        evaluation: of the epoch of best validation, or of the last without validation; None without test samples.
+    """
+
+    results: dict[str, Any]
+    evaluation: Evaluation | None
+
+
+def outcome(recipe: Recipe, run: Run, history: list[Row], cache: FrameCache, device: str) -> Outcome:
     """The figures of a finished run.
 
-    ``"best"`` and ``"last"`` hold those of the epoch of best validation and of the last epoch, with an evaluation on
-    the test split as ``"test"`` where there is one. With ``track_test`` there is ``"test_by_epoch"`` too, among
-    it the best test epoch, under a name that says what it was chosen on.
+    Among the results, ``"best"`` and ``"last"`` hold those of the epoch of best validation and of the last epoch,
+    with an evaluation on the test split as ``"test"`` where there is one. With ``track_test`` there is
+    ``"test_by_epoch"`` too, among it the best test epoch, under a name that says what it was chosen on.
     """
     last = read_checkpoint(run.folder / "last.pt")
     results: dict[str, Any] = {
@@ -48,19 +61,16 @@ def outcome(recipe: Recipe, run: Run, history: list[Row], cache: FrameCache, dev
         "versions": {"torch": torch.__version__, "python": sys.version.split()[0]},
     }
     best = run.folder / "best.pt"
-    for name, checkpoint in {"best": read_checkpoint(best) if best.exists() else None, "last": last}.items():
-        if checkpoint is not None:
-            results[name] = _judged(checkpoint, recipe, cache, device)
+    judged = {"best": read_checkpoint(best)} if best.exists() else {}
+    evaluations = []
+    for name, checkpoint in {**judged, "last": last}.items():
+        results[name] = dict(checkpoint.metrics)
+        if len(cache.indices("test")):
+            evaluations.append(evaluate_checkpoint(checkpoint, cache, "test", recipe.loader, device))
+            results[name]["test"] = evaluations[-1].to_dict()
     if recipe.track_test and "test_accuracy" in history[0]:
         results["test_by_epoch"] = by_epoch(history)
-    return results
-
-
-def _judged(checkpoint: Checkpoint, recipe: Recipe, cache: FrameCache, device: str) -> dict[str, Any]:
-    figures = dict(checkpoint.metrics)
-    if len(cache.indices("test")):
-        figures["test"] = evaluate_checkpoint(checkpoint, cache, "test", recipe.loader, device).to_dict()
-    return figures
+    return Outcome(results, evaluations[0] if evaluations else None)
 
 
 def by_epoch(history: list[Row]) -> dict[str, Any]:
@@ -112,6 +122,8 @@ def report(folder: Path, results: dict[str, Any]) -> None:
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
         print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
     checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
+    page = folder / REPORT
+    told = f"; {page} shows all of it" if page.exists() else ""
     own = "".join(f" --import {quote(name)}" for name in imported())
     step = spoken(f"python -m deploy.export {quote(str(checkpoint))} --format onnx{own}")
-    print(paragraph([f"  written to {folder}", f"next: {step}"]))
+    print(paragraph([f"  written to {folder}{told}", f"next: {step}"]))

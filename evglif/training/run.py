@@ -34,8 +34,8 @@ FORMAT = "evglif-training-state"
 VERSION = 1
 MOST_THREADS = 4096
 """Of a processor; more is a damaged number."""
-STATE, RECIPE, METRICS, RESULTS = "state.pt", "recipe.yaml", "metrics.csv", "results.json"
-FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png")
+STATE, RECIPE, METRICS, RESULTS, REPORT = "state.pt", "recipe.yaml", "metrics.csv", "results.json", "report.html"
+FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png", REPORT)
 """What a run writes to its folder, beside TensorBoard's files; nothing else is ever removed from it."""
 
 LOCK = ".training"

@@ -6,10 +6,12 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from zlib import crc32
 
 from evglif.data import FrameDataset, data_spec
+from evglif.evaluation.figures import Evaluation
 from evglif.models import Network, NetworkSpec, spec_to_dict
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, to_yaml
@@ -19,11 +21,12 @@ from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
 from evglif.training.machine import Machine, launched, processes, together
 from evglif.training.outcome import outcome, plot_run, report
-from evglif.training.run import BOARD, Run, State, flat
+from evglif.training.run import BOARD, REPORT, Run, State, flat
 from evglif.training.start import Start
 from evglif.training.watch import Watch
 from evglif.validation import Parts, split_training
 from preprocessing.cache import FrameCache
+from preprocessing.drawing import optional_picture
 from preprocessing.terminal import as_text, paragraph, shown, tell
 
 
@@ -40,8 +43,8 @@ def train(
 
     Writes to ``out``: ``recipe.yaml``; after every epoch ``state.pt``, ``last.pt``, ``metrics.csv`` and, where it is
     the best by validation, ``best.pt``; at the end ``results.json``, and then pictures of the curves and of the
-    confusion matrix. A run that was stopped, in whatever way, goes on from its last epoch when it is called again; of
-    one that is finished, pictures that are missing are drawn.
+    confusion matrix, and ``report.html``, a page that shows all of it. A run that was stopped, in whatever way, goes
+    on from its last epoch when it is called again; of one that is finished, pictures that are missing are drawn.
 
     Args:
         recipe: what to do.
@@ -78,6 +81,7 @@ def train(
         finished = run.results() if former is not None else None
         if finished is not None:
             plot_run(run.folder, finished, cache.classes)
+            write_page(run.folder, cache)
             if progress:
                 told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
                 print(f"{shown(out)} holds this run, {told}")
@@ -106,13 +110,30 @@ def train(
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         if not fabric.is_global_zero:
             return {}
-        found = outcome(recipe, run, history, cache, machine.device)
+        found, evaluation = outcome(recipe, run, history, cache, machine.device)
         results = {**found, "validation": parts.facts(), **beginning.facts()}
         run.finish(results)
         plot_run(run.folder, results, cache.classes)
+        write_page(run.folder, cache, evaluation)
     if progress:
         report(run.folder, results)
     return results
+
+
+def write_page(folder: Path, cache: FrameCache, evaluation: Evaluation | None = None) -> None:
+    """Write ``report.html`` of a finished run, if it is not there; where that fails, it is a warning.
+
+    Args:
+        folder: of the run.
+        cache: its data.
+        evaluation: of its chosen weights on the test split; None for the figures that the run noted.
+    """
+    page = folder / REPORT
+    if not page.exists():
+        with optional_picture(page, f"python -m evglif.report {quote(str(folder))} writes it"):
+            from evglif.reporting import read_run, write_report
+
+            write_report(read_run(folder), page, cache, evaluation)
 
 
 def facts(cache: FrameCache, sets: Sets, model: Network, threads: int | None) -> str:

@@ -1,8 +1,6 @@
 """Pictures of recordings and frame caches. matplotlib is imported only here, inside the functions, and draws to files.
 
-ON is blue and OFF orange, from the palette of Okabe and Ito, which all colour visions tell apart. A bin has the mixture
-of the two that its events are, the stronger the more there are, and is light grey without any. Images are shown as
-they are.
+Events have the colours of ``preprocessing.drawing``; images are shown as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.drawing import literal, save
+from preprocessing.drawing import OFF, ON, REST, colours, literal, looks, save
 from preprocessing.events import Events
 from preprocessing.events.filters import count_image
 from preprocessing.events.slicing import slice_edges
@@ -27,36 +25,10 @@ if TYPE_CHECKING:
 
     from preprocessing.cache import FrameCache
 
-ON, OFF, REST = "#0072B2", "#D55E00", "#EFEFEF"
-
 _COLUMNS = 8
-_BRIGHTEST = 99.0  # percentile of the bins with events that gets the full colour
 _MOST_ROWS = 100  # of classes; a picture cannot be of any height
 _MOST_NAMES = 40  # below an axis; letters, where they stand side by side
 _PEAKED = 20  # times the median rate that make the axis logarithmic, so that the rest can be seen
-_GAMMA = 0.6  # lets faint bins be seen
-
-
-def colours(frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Frames ``[T, 2, H, W]`` as colours ``[T, H, W, 3]`` from 0 to 1, on one scale for all."""
-    from matplotlib.colors import to_rgb
-
-    events = frames.sum(axis=1)[..., None]
-    full = np.percentile(events[events > 0], _BRIGHTEST) if events.any() else 1.0
-    strength = (events / full).clip(0, 1) ** _GAMMA
-    share_on = frames[:, 1, :, :, None] / np.where(events > 0, events, 1)
-    on, off, rest = (np.array(to_rgb(colour)) for colour in (ON, OFF, REST))
-    hue = share_on * on + (1 - share_on) * off
-    mixed: NDArray[np.float64] = rest + strength * (hue - rest)
-    return mixed
-
-
-def looks(cache: FrameCache, frames: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Frames ``[T, C, H, W]`` of a cache as colours ``[T, H, W, 3]`` from 0 to 1: images as they are."""
-    if cache.kind == "events":
-        return colours(frames)
-    images = frames.transpose(0, 2, 3, 1).astype(np.float64)
-    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def slice_labels(t: NDArray[np.int64], edges: NDArray[np.int64]) -> list[str]:
@@ -97,7 +69,7 @@ def draw_sample(path: Path, cache: FrameCache, index: int, title: str) -> None:
     figure = _figure(12.5, -(-len(frames) // _COLUMNS) * (1.45 * aspect + 0.25) + 0.7)
     _head(figure, title, cache.kind)
     sums = [f"{step}: sum {total:,.0f}" for step, total in enumerate(frames.sum((1, 2, 3)))]
-    _sheet(figure, looks(cache, frames), sums if cache.kind == "events" else [""], aspect)
+    _sheet(figure, looks(cache.kind, frames), sums if cache.kind == "events" else [""], aspect)
     save(figure, path, dpi=110)
 
 
@@ -124,7 +96,7 @@ def draw_cache(path: Path, cache: FrameCache, title: str) -> None:
 
 def _first_images(cache: FrameCache, samples: Sequence[int]) -> NDArray[np.float64]:
     """Some images side by side, ``[2 · columns, H, W, 3]``, with white where there are fewer."""
-    images = looks(cache, np.concatenate([cache[index] for index in samples]))
+    images = looks(cache.kind, np.concatenate([cache[index] for index in samples]))
     missing = np.ones((2 * _COLUMNS - len(images), *images.shape[1:]))
     return np.concatenate([images, missing])
 

@@ -4,7 +4,8 @@ Every row is a run of ``python -m evglif.train``: it goes on where it was stoppe
 tables is done once. The papers report the best epoch by the test split; that figure is printed too, and called so.
 
 With --quick, narrow networks learn small data for a few epochs on a CPU. This shows that everything works, and which
-way things go; the papers' figures, on other data, stand beside it for orientation only.
+way things go. Its rows say what was really trained, on which data, and rows that come to the same are trained once; the
+papers' figures, of other networks and data, do not stand beside them.
 
 Examples:
     .venv/bin/python -m scripts.reproduce glif-table4 --quick
@@ -19,6 +20,7 @@ import argparse
 import csv
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -26,7 +28,7 @@ from typing import Any, NamedTuple
 from evglif.train import train
 from preprocessing.commands import command
 from scripts.reproduce.drawings import draw
-from scripts.reproduce.runs import Job, full_job, quick_job
+from scripts.reproduce.runs import Job, full_job, quick_job, quick_label
 from scripts.reproduce.tables import TABLES, Row, Table
 
 COLUMNS = ("best validation epoch", "last epoch", "best test epoch")
@@ -80,29 +82,38 @@ def parse() -> argparse.Namespace:
 
 def trained(table: Table, rows: Sequence[Row], options: argparse.Namespace) -> Iterable[Done]:
     """Rows whose data are there, trained; of others the command that builds their data is printed."""
-    for number, row in enumerate(rows, 1):
+    planned = list(plan(table, rows, options))
+    for number, (row, jobs) in enumerate(planned, 1):
+        print(f"[{number}/{len(planned)}] {row.label}", flush=True)
+        results = [train(job.recipe, job.data, job.out, progress=False) for job in jobs]
+        yield Done(row, [job.out for job in jobs], results)
+
+
+def plan(table: Table, rows: Sequence[Row], options: argparse.Namespace) -> Iterable[tuple[Row, list[Job]]]:
+    """Rows with their runs, one a seed; quick ones are called what they are, and each comes once."""
+    known: set[Path] = set()
+    for row in rows:
         jobs: list[Job] = []
         for seed in options.seeds:
             job = quick_job(row, seed, options) if options.quick else full_job(row, table, seed, options)
             if job is not None:
                 jobs.append(job)
-        if jobs:
-            print(f"[{number}/{len(rows)}] {row.label}", flush=True)
-            results = [train(job.recipe, job.data, job.out, progress=False) for job in jobs]
-            yield Done(row, [job.out for job in jobs], results)
+        if jobs and jobs[0].out not in known:
+            known.add(jobs[0].out)
+            yield (replace(row, label=quick_label(jobs[0]), paper="") if options.quick else row), jobs
 
 
 def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool) -> None:
     """Print the table; keep it as Markdown and CSV, and a figure as a picture."""
     chosen = "best test epoch" if table.chosen_on_test else "best validation epoch"
-    note = " (other data and networks: --quick)" if quick else ""
-    head = ["", f"paper, {chosen}{note}", *COLUMNS, "seeds", "epochs", "seconds"]
+    head = ["", f"paper, {chosen}", *COLUMNS, "seeds", "epochs", "seconds"]
     lines = [[each.row.label, each.row.paper, *figures(each.results)] for each in done]
     if not any(each.row.paper for each in done):
         for line in (head, *lines):
             del line[1]
+    title = quick_title(name, done) if quick else table.title
     markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
-    text = f"# {table.title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
+    text = f"# {title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -110,8 +121,14 @@ def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool)
     print(f"\n{text}\nwritten to {out / name}.md and .csv")
     if table.draws:
         picture = out / f"{name}.png"
-        draw(table.draws, {each.row.label: each.folders[0] for each in done}, picture, table.title)
+        draw(table.draws, {each.row.label: each.folders[0] for each in done}, picture, title)
         print(f"drawn to {picture}")
+
+
+def quick_title(name: str, done: Sequence[Done]) -> str:
+    """What a quick table shows: the data that were used, and no others."""
+    data = dict.fromkeys(each.row.label.partition(", ")[0] for each in done)
+    return f"{name}, quick: narrow networks on {' and '.join(data)}"
 
 
 def figures(results: Sequence[dict[str, Any]]) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evglif.augment import AugmentConfig
-from evglif.recipe import Recipe, read_recipe, recipe_path
+from evglif.models import spec_to_dict
+from evglif.recipe import Recipe, model_spec, read_recipe, recipe_path
 from evglif.training.optim import OptimConfig
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
@@ -51,6 +52,10 @@ NARROW: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("plif-mnist", "plif-cifar10", "plif-cifar10dvs", "plif-dvs128gesture"), _PLIF),
 }
 """Network → options that make it learn small data on a CPU in seconds."""
+
+
+SPECIAL = ("tau", "learn_tau", "pooling", "sharing", "gates")
+"""Options that tables compare."""
 
 
 class Job(NamedTuple):
@@ -101,15 +106,39 @@ def quick_job(row: Row, seed: int, options: argparse.Namespace) -> Job:
         precision="fp32",
         seed=seed,
     )
-    return _job(quick, quick_data("images" if still else "events", options), options)
+    return _quick_job(quick, quick_data("images" if still else "events", options), options)
+
+
+def _quick_job(recipe: Recipe, data: Path, options: argparse.Namespace) -> Job:
+    """Its folder is named by what is trained: PLIF's networks, made narrow, are one network under several names."""
+    with FrameCache(data) as cache:
+        spec = spec_to_dict(model_spec(recipe, cache))
+        if spec["name"].startswith("plif-"):
+            spec["name"] = "plif-net"
+        whole = json.dumps([{**recipe.to_dict(), "model": spec}, cache.fingerprint], sort_keys=True)
+    return Job(recipe, data, _folder(recipe, spec["name"], whole, options))
+
+
+def quick_label(job: Job) -> str:
+    """What a run of --quick really is: its data, network, time steps and neuron, and what is special of it."""
+    model = job.recipe.model
+    with FrameCache(job.data) as cache:
+        data = f"{job.data.stem} {cache.size[0]}×{cache.size[1]}"
+        steps = model_spec(job.recipe, cache).steps
+    special = [f"{name} {model[name]}" for name in SPECIAL if name in model]
+    return ", ".join([data, f"narrow {model['name']}", f"T={steps}", model["neuron"], *special])
 
 
 def _job(recipe: Recipe, data: Path, options: argparse.Namespace) -> Job:
     """Its folder is named by all that it is, so that tables share runs."""
     with FrameCache(data) as cache:
         whole = json.dumps([recipe.to_dict(), cache.fingerprint], sort_keys=True)
-    name = f"{recipe.model['name']}-{recipe.model['neuron']}-{sha256(whole.encode()).hexdigest()[:10]}"
-    return Job(recipe, data, options.out / "runs" / name)
+    return Job(recipe, data, _folder(recipe, recipe.model["name"], whole, options))
+
+
+def _folder(recipe: Recipe, network: str, whole: str, options: argparse.Namespace) -> Path:
+    digest = sha256(whole.encode()).hexdigest()[:10]
+    return Path(options.out / "runs" / f"{network}-{recipe.model['neuron']}-{digest}")
 
 
 def quick_data(kind: str, options: argparse.Namespace) -> Path:

@@ -14,7 +14,7 @@ from deploy.infer import classify, main
 from deploy.running.session import Session
 from deploy.running.sources import AddressDecoder
 from preprocessing.events import make_events
-from preprocessing.readers import aedat2
+from preprocessing.readers import aedat2, read_recording
 from tests.helpers.onnx_models import CONFIG, step_model
 
 
@@ -101,6 +101,27 @@ def test_a_recording_as_a_stream_ends_with_the_answer_for_the_whole(model, recor
     assert len(lines) == 3
     assert "step 3/3" in lines[-1]
     assert lines[-1].endswith("100 events  final")
+
+
+def test_a_stream_can_tell_less_and_from_its_beginning(model, recording, tmp_path, capsys):
+    read = read_recording(recording)
+    events = read.events.copy()
+    events["t"] += 7_000_000
+    late = tmp_path / "late.aedat"
+    late.write_bytes(aedat2.encode(events))
+    assert main([model, str(late), "--stream", "--json", "--final", "--since-start"]) == 0
+    (only,) = answers(capsys)
+    assert (only["final"], only["begin_us"], only["start_us"], only["stop_us"]) == (True, 7_000_000, 40_000, 60_000)
+    assert main([model, str(late), "--stream", "--since-start"]) == 0
+    assert capsys.readouterr().out.startswith("0.020 s  window 1 step 1/3")
+    assert main([model, str(late), "--stream", "--json", "--every", "1", "--smooth", "2", "--final"]) == 0
+    assert [each["stop_us"] for each in answers(capsys)] == [7_060_000]
+
+
+@pytest.mark.parametrize("option", [["--final"], ["--since-start"], ["--every", "2"], ["--smooth", "2"]])
+def test_what_is_for_streams_needs_one(option, model, recording, capsys):
+    assert main([model, str(recording), *option]) == 1
+    assert capsys.readouterr().err == f"error: {option[0]} is for streams; add --stream\n"
 
 
 def test_events_on_standard_input(model, recording, capsys, monkeypatch):

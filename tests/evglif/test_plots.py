@@ -198,3 +198,11 @@ def test_drawing_needs_no_display_and_no_global_state():
     files = list(Path(plots.__file__).parent.glob("*.py"))
     assert len(files) > 5
     assert not [file.name for file in files if "pyplot" in file.read_text()]
+
+
+@pytest.mark.parametrize(("suffix", "starts"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_pictures_are_of_the_kind_that_the_suffix_says(suffix, starts, tmp_path):
+    plot_confusion([[3, 1], [0, 2]], ["a", "b"], tmp_path / f"confusion.{suffix}")
+    plot_frames(np.ones((2, 2, 4, 4), np.float32), "ones", tmp_path / f"frames.{suffix}")
+    for name in ("confusion", "frames"):
+        assert (tmp_path / f"{name}.{suffix}").read_bytes().startswith(starts)

@@ -8,7 +8,7 @@ import { readRecording } from "./recording.js";
 
 const STEP_MS = 300;
 const EXAMPLE = { model: "model.step.onnx", recording: "example.aedat" };
-const [OFF, ON, NOTHING] = [[77, 157, 255], [255, 157, 46], [13, 16, 20]]; // red, green, blue, as in style.css
+const [OFF, ON, NOTHING] = [[213, 94, 0], [0, 114, 178], [239, 239, 239]]; // red, green, blue, as in style.css
 
 const element = (id) => document.getElementById(id);
 const loaded = { model: null, recording: null };
@@ -143,7 +143,7 @@ function show(index) {
 
 const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
 
-/** A frame [2, H, W]: the hue tells the balance of OFF and ON, the brightness how many they are, as a root. */
+/** A frame [2, H, W]: the hue tells the balance of OFF and ON, how far it is from grey how many they are, as a root. */
 function draw(frame, brightest) {
   const [width, height] = loaded.model.description.size;
   const image = new ImageData(width, height);

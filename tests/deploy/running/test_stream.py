@@ -314,3 +314,67 @@ def test_parts_of_a_slice_add_up_exactly():
     events = events_at(np.arange(2000))
     parts = [rasterizer.weights(part).astype(np.uint64) for part in np.array_split(events, 5)]
     np.testing.assert_array_equal(rasterizer.frames_of(sum(parts)), rasterizer.frames(events))
+
+
+def sliding(seed=5, end=160_000):
+    """Events of eight slices and their frames."""
+    events = events_at(np.sort(np.random.default_rng(seed).integers(0, end, 900)), seed)
+    events["t"][[0, -1]] = 0, end - 1
+    return events, rasterize(events, SENSOR, end // 20_000, SIZE, "duration:20ms", "area")
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_sliding_windows_give_what_each_window_gives_alone(classifier, hop):
+    events, frames = sliding()
+    updates = fed(classifier.stream(hop=hop), np.array_split(events, 11))
+    starts = {update.window: update.window * hop for update in updates}
+    for update in updates:
+        first = starts[update.window]
+        expected = logits_of(frames[first : first + STEPS])[update.step - 1]
+        np.testing.assert_allclose(update.logits, expected, atol=1e-6)
+        assert update.stop_us == 20_000 * (first + update.step)
+    whole = [update.window for update in updates if update.step == STEPS]
+    assert whole == list(range(len(whole)))
+    assert len(whole) == (len(frames) - STEPS) // hop + 1
+    assert updates[-1].final
+
+
+def test_a_silence_ends_the_windows_that_slide(classifier):
+    events, _ = sliding(end=80_000)
+    late = events.copy()
+    late["t"] += 3_000_000
+    updates = fed(classifier.stream(hop=1), [events, late])
+    after = [update for update in updates if update.start_us > 1_000_000]
+    assert [(update.step, update.final) for update in after[:3]] == [(1, False), (2, False), (3, True)]
+    assert {update.begin_us for update in updates} == {0}
+
+
+def test_smoothing_averages_the_windows_that_ended_before(classifier):
+    events, _ = sliding(end=180_000)
+    raw, smooth = (fed(classifier.stream(smoothing=number), [events]) for number in (1, 2))
+    finals = [update.probabilities for update in raw if update.final]
+    assert len(finals) == 3
+    for plain, update in zip(raw, smooth, strict=True):
+        before = [finals[update.window - 1]] if update.window else []
+        np.testing.assert_allclose(update.probabilities, np.mean([*before, plain.probabilities], axis=0), atol=1e-6)
+        np.testing.assert_array_equal(update.logits, plain.logits)
+
+
+def test_a_stream_that_begins_anew_has_forgotten(classifier):
+    events, _ = sliding(end=60_000)
+    stream = classifier.stream(smoothing=9, hop=1)
+    later = events.copy()
+    later["t"] += 1_000_000
+    first = [*stream.feed(events), *stream.begin_anew()]
+    second = [*stream.feed(later), *stream.finish()]
+    assert {update.begin_us for update in second} == {1_000_000}
+    for one, two in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({"hop": 0}, "1 to 3"), ({"hop": 4}, "1 to 3"), ({"smoothing": 0}, "one window")]
+)
+def test_hops_and_smoothing_have_bounds(classifier, options, told):
+    with pytest.raises(ValueError, match=told):
+        classifier.stream(**options)

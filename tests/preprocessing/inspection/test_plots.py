@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from preprocessing.inspection.plots import OFF, ON, REST, colours, slice_labels
+from preprocessing.drawing import OFF, ON, REST, colours
+from preprocessing.inspection.plots import slice_labels
 
 
 def test_colours_tell_polarity_and_strength():
