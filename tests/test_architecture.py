@@ -19,6 +19,7 @@ ROOMS = {
         "limits": "",
         "plain": "terminal",
         "apart": "limits",
+        "trees": "apart limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
         "frames": "events kernels limits",
@@ -53,6 +54,8 @@ ROOMS = {
         "validation": "preprocessing.cache",
         "provenance": "validation preprocessing.cache preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files preprocessing.plain",
+        "nir": "checkpoint models neurons preprocessing.arguments preprocessing.commands preprocessing.files "
+        "preprocessing.limits preprocessing.plain preprocessing.terminal preprocessing.trees",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models preprocessing.cache",
         "evaluation": "data models neurons provenance preprocessing.terminal",

@@ -22,6 +22,7 @@ COMMANDS = [
     "evglif.train",
     "evglif.evaluate",
     "evglif.models.__main__",
+    "evglif.nir.__main__",
     "deploy.export",
     "deploy.infer",
     "deploy.bench",

@@ -30,7 +30,7 @@ from deploy.exporting.prepare import example_frames
 from deploy.exporting.step import StepNetwork
 from deploy.exporting.verify import Frames, Spikes
 from deploy.running.metadata import KEY, ModelMetadata
-from evglif.models import Network
+from evglif.models import GraphNet, Network
 from evglif.recurrence import Coefficients
 
 __all__ = ["NIRModel", "open_nir"]
@@ -73,7 +73,8 @@ class NIRModel:
         frame = example_frames(network)[:, 0]
         program = capture(step, (frame, torch.tensor(0), membranes), batched=(True, False, True))
         constants, given = placeholders(program)
-        writer = _Writer(constants, [state.rest for state in step.states], dt)
+        self._names = network.node_names() if isinstance(network, GraphNet) else {}
+        writer = _Writer(constants, [state.rest for state in step.states], self._names, dt)
         body = [node for node in program.graph.nodes if node.op == "call_function"]
         nodes, edges = writer.write(given[0], body, program.graph.output_node().args[0][0])
         if reader:
@@ -90,17 +91,29 @@ class NIRModel:
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the graph run by ``deploy.exporting.nir.run``."""
-        return run_graph(self.graph, frames, self._steps, self._dt)[1]
+        spikes = run_graph(self.graph, frames, self._steps, self._dt)[1]
+        layers = {name: path for path, name in self._names.items()}
+        return {layers.get(name, name): fired for name, fired in spikes.items()}
 
 
 class _Writer:
-    """Turns captured nodes into NIR nodes; a value is the names of the nodes whose outputs add up to it."""
+    """Turns captured nodes into NIR nodes; a value is the names of the nodes whose outputs add up to it.
 
-    def __init__(self, constants: dict[Node, torch.Tensor], rests: list[float], dt: float) -> None:
+    Args:
+        constants: parameters and buffers of the captured graph.
+        rests: of the layers of neurons, in their order.
+        names: path of a layer → what its node is called, where that is not after the path.
+        dt: time step, s.
+    """
+
+    def __init__(
+        self, constants: dict[Node, torch.Tensor], rests: list[float], names: dict[str, str], dt: float
+    ) -> None:
         self.nir = nir_package()
         self.dt = dt
         self.constants = constants
         self.rests = iter(rests)
+        self.names = names
         self.nodes: Nodes = {}
         self.edges: Edges = []
         self.values: dict[Node, tuple[str, ...]] = {}
@@ -123,7 +136,8 @@ class _Writer:
 
     def add(self, node: Node, source: Node, made: Any, name: str = "") -> tuple[str, ...]:
         """A NIR node behind the value of a captured one."""
-        name = name or f"{layer(node).removeprefix('network.')}.{node.name}"
+        where = layer(node).removeprefix("network.")
+        name = self.names.get(where, name or f"{where}.{node.name}")
         self.nodes[name] = made
         self.edges += [(each, name) for each in self.values[source]]
         return (name,)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evglif.nir.neurons import EXACT
 from evglif.recurrence import Coefficients
 
 Values = dict[str, NDArray[np.float64]]
@@ -28,6 +29,8 @@ def neuron_node(
 ) -> Any:
     """The node of one layer, an ``LIF`` or an ``IF`` of the package ``nir``, its parameters float32 of ``shape``.
 
+    Its metadata hold the coefficients by channel too, which float32's τ and r round: ``evglif.nir`` takes them.
+
     Raises:
         ValueError: see ``neuron_parameters``.
     """
@@ -36,7 +39,13 @@ def neuron_node(
         name: np.broadcast_to(value.reshape(-1, *(1,) * (len(shape) - 1)), shape).astype(np.float32)
         for name, value in parameters.items()
     }
-    return getattr(nir, kind)(**spread)
+    return getattr(nir, kind)(**spread, metadata=_exact(coefficients, shape[0]))
+
+
+def _exact(coefficients: Values, channels: int) -> Values:
+    gain = coefficients["gain"]
+    by_channel = {**{name: coefficients[name] for name in EXACT}, "gain": gain[0] if gain.ndim == 2 else gain}
+    return {name: np.broadcast_to(value, (channels,)).copy() for name, value in by_channel.items()}
 
 
 def neuron_parameters(coefficients: Values, rest: float, strict: bool, dt: float, where: str) -> tuple[str, Values]:
