@@ -199,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="written so that this simulator takes it for what it is; default: as NIR's equations have it",
     )
+    nir.add_argument("--sum-pools", action="store_true", help="sum pools for average ones, as chips have them")
     add_accept(parser)
     return parser
 

@@ -67,7 +67,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--steps", type=positive, metavar="T", help=f"time steps; the file's, else {USUAL_STEPS}")
     parser.add_argument("--frame", type=_frame, metavar="CxHxW", help="of a network that takes vectors")
-    parser.add_argument("--reset", choices=RESETS, default="hard", help="soft for files of sinabs; default: hard")
+    parser.add_argument("--reset", choices=RESETS, help="soft for files of sinabs; the file's, else hard")
     return parser
 
 

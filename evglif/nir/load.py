@@ -20,8 +20,8 @@ from evglif.nir.file import File, read_nir_file
 from evglif.nir.graph import Graph, build_graph
 from preprocessing.plain import brief, from_plain, parse_json
 
-DESCRIPTION, DT = "evglif", "dt"
-"""Names in the metadata of our own exports: a description as JSON, and the time step, s."""
+DESCRIPTION, DT, RESET = "evglif", "dt", "reset"
+"""Names in the metadata of our own exports: a description as JSON, the time step, s, and "soft" for soft resets."""
 
 USUAL_DT_S = 1e-4
 """Of snnTorch and SpikingJelly; a file of theirs does not state it."""
@@ -62,7 +62,7 @@ def load_nir(
     path: str | os.PathLike[str],
     dt: float | None = None,
     steps: int | None = None,
-    reset: str = "hard",
+    reset: str | None = None,
     frame: Frame | None = None,
 ) -> GraphNet:
     """The network of a NIR file, in eval mode; ``model.spec`` holds its graph, so that a checkpoint needs no file.
@@ -74,7 +74,8 @@ def load_nir(
         path: any program's.
         dt: time step that the time constants were written for, s; as the file states it, else ``USUAL_DT_S``.
         steps: T of the specification; the network takes others too.
-        reset: ``"hard"`` as NIR has it, or ``"soft"`` for files of programs that take away the threshold, as sinabs.
+        reset: ``"hard"`` as NIR has it, or ``"soft"`` for files of programs that take away the threshold, as sinabs;
+            as the file states it, else hard.
         frame: (C, H, W), where the graph takes vectors of so many values.
 
     Raises:
@@ -88,17 +89,17 @@ def read_nir(
     path: str | os.PathLike[str],
     dt: float | None = None,
     steps: int | None = None,
-    reset: str = "hard",
+    reset: str | None = None,
     frame: Frame | None = None,
 ) -> Imported:
     """The network of a NIR file with what the file says of it; arguments and errors as of ``load_nir``."""
     path = Path(path)
-    if reset not in RESETS:
+    if reset not in (None, *RESETS):
         raise ValueError(f"unknown reset {reset!r}; choose one of {', '.join(RESETS)}")
     file = read_nir_file(path)
     try:
         taken, dt_from = _time_step(file, dt)
-        graph = build_graph(file, taken, reset)
+        graph = build_graph(file, taken, reset or _reset(file))
         described = _described(file)
         trained = _trained(described)
         if trained and frame is None:
@@ -121,6 +122,11 @@ def _time_step(file: File, asked: float | None) -> tuple[float, str]:
     if not 0 < dt < math.inf:
         raise ValueError(f"the time step is {dt}; expected seconds, such as {USUAL_DT_S:g}")
     return dt, "asked" if asked is not None else "usual" if stated is None else "file"
+
+
+def _reset(file: File) -> str:
+    """NIR's, unless one of our own exports says that it is for a program that takes the threshold away."""
+    return "soft" if file.metadata.get(RESET) == "soft" else "hard"
 
 
 def _spec(graph: Graph, steps: int | None, frame: Frame | None) -> GraphSpec:
