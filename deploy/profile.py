@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deploy.chips.report import profile_on_chip
+from deploy.chips.target import chip_names
 from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
@@ -240,11 +242,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
-        epilog="example: python -m deploy.profile runs/digits/best.pt --data data/digits.h5",
+        epilog="examples: python -m deploy.profile runs/digits/best.pt --data data/digits.h5; "
+        "python -m deploy.profile runs/if/best.pt --chip speck2f --data data/digits.h5",
         formatter_class=Help,
     )
     parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE.h5", help="cache with the samples")
+    parser.add_argument("--data", type=Path, metavar="FILE.h5", help="cache with the samples")
+    parser.add_argument("--chip", metavar="NAME", help=f"what fits on a chip instead: {', '.join(chip_names())}, or YAML")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
@@ -253,6 +257,13 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         require_file(options.json)
     checkpoint = read_checkpoint(options.checkpoint)
+    if options.chip:
+        profile_on_chip(
+            checkpoint, options.chip, options.data, options.split, options.samples, options.accept, options.json
+        )
+        return 0
+    if options.data is None:
+        parser.error("the following arguments are required: --data")
     with FrameCache(options.data) as cache:
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")

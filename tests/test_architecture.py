@@ -92,7 +92,9 @@ ROOMS = {
         "preprocessing.files preprocessing.plain preprocessing.terminal",
         "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
-        "profile": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
+        "chips": "exporting exporting.nir evglif.* preprocessing.cache preprocessing.files preprocessing.plain "
+        "preprocessing.progress preprocessing.terminal",
+        "profile": "chips measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.files preprocessing.progress preprocessing.plain preprocessing.terminal",
         "": "preprocessing.starting",
     },
