@@ -248,7 +248,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
     parser.add_argument("--data", type=Path, metavar="FILE.h5", help="cache with the samples")
-    parser.add_argument("--chip", metavar="NAME", help=f"what fits on a chip instead: {', '.join(chip_names())}, or YAML")
+    parser.add_argument(
+        "--chip", metavar="NAME", help=f"what fits on a chip instead: {', '.join(chip_names())}, or YAML"
+    )
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")

@@ -190,16 +190,21 @@ def _pooled(name: str, spikes: _Spikes, kernel: tuple[int, ...]) -> _Spikes:
 
 def _weights(name: str, node: Any, spikes: _Spikes) -> Layer:
     weight = node.weight.astype(np.float64) * spikes.factor
+    stride, padding = (1, 1), (0, 0)
     if weight.ndim == 2:
         weight = weight.reshape(len(weight), *spikes.map)
-        bias, stride, padding = getattr(node, "bias", None), (1, 1), (0, 0)
     else:
-        bias = node.bias
-        stride, padding = (tuple(int(side) for side in np.broadcast_to(each, 2)) for each in (node.stride, node.padding))
+        stride, padding = _pair(node.stride), _pair(node.padding)
     sides = [
         (side + 2 * more - kernel) // step + 1
         for side, more, kernel, step in zip(spikes.map[1:], padding, weight.shape[2:], stride, strict=True)
     ]
+    bias = getattr(node, "bias", None)
     biases = np.zeros(len(weight)) if bias is None else bias.astype(np.float64)
     output = (len(weight), sides[0], sides[1])
     return Layer(name, spikes.sources, weight, biases, stride, padding, spikes.map, output, "")
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (int(side) for side in np.broadcast_to(value, 2))
+    return first, second

@@ -29,10 +29,12 @@ class Place:
 
 
 def place(layers: list[Layer], chip: Chip) -> tuple[list[Place], list[str]]:
-    """Where each layer with neurons goes, as many as can be placed at once, and what the network is beyond as a whole."""
+    """Where each layer with neurons goes, as many as can be placed at once, and what the whole network is beyond."""
     spiking = [layer for layer in layers if layer.reset]
     needs = [(kernel_words(layer), neuron_words(layer), num_biases(layer)) for layer in spiking]
-    problems = [_shape_problems(layer, chip) + _memory_problems(need, chip) for layer, need in zip(spiking, needs)]
+    problems = [
+        _shape_problems(layer, chip) + _memory_problems(need, chip) for layer, need in zip(spiking, needs, strict=True)
+    ]
     fitting = [
         [] if wrong else [number for number, core in enumerate(chip.cores) if _takes(core, need)]
         for wrong, need in zip(problems, needs, strict=True)
@@ -50,13 +52,14 @@ def place(layers: list[Layer], chip: Chip) -> tuple[list[Place], list[str]]:
 def kernel_words(layer: Layer) -> int:
     """Words of weights: c·2^(⌈log₂ k_x·k_y⌉ + ⌈log₂ f⌉); sides and channels are addressed by whole bits."""
     features, channels, *kernel = layer.weight.shape
-    return channels * 2 ** (_bits(prod(kernel)) + _bits(features))
+    words: int = channels << _bits(prod(kernel)) + _bits(features)
+    return words
 
 
 def neuron_words(layer: Layer) -> int:
     """Words of membranes: f·2^(⌈log₂ f_x⌉ + ⌈log₂ f_y⌉)."""
     features, height, width = layer.output
-    return features * 2 ** (_bits(height) + _bits(width))
+    return features << _bits(height) + _bits(width)
 
 
 def num_biases(layer: Layer) -> int:
@@ -83,9 +86,15 @@ def _shape_problems(layer: Layer, chip: Chip) -> list[str]:
         (bool(steps), f"its stride is {steps} px: one of {_listed(chip.strides)}"),
         (max(layer.padding) > chip.padding, f"its padding is {max(layer.padding)} px, at most {chip.padding}"),
         (bool(pools), f"pools of {pools} px come before it: one of {_listed(chip.pools)} between two layers"),
-        (max(features, channels) > chip.channels, f"it has {max(features, channels)} channels, at most {chip.channels}"),
+        (
+            max(features, channels) > chip.channels,
+            f"it has {max(features, channels)} channels, at most {chip.channels}",
+        ),
         (side_in > chip.input_side, f"its input is {side_in} px wide, at most {chip.input_side}: smaller frames"),
-        (side_out > chip.output_side, f"its map is {side_out} px wide, at most {chip.output_side}: a stride, or smaller frames"),
+        (
+            side_out > chip.output_side,
+            f"its map is {side_out} px wide, at most {chip.output_side}: stride, or smaller frames",
+        ),
     ]
     return [text for wrong, text in asked if wrong]
 
@@ -114,7 +123,7 @@ def _whole_problems(layers: list[Layer], chip: Chip) -> list[str]:
         targets = {layer.name for layer in spiking if any(source.layer == name for source in layer.sources)}
         if len(targets) > chip.destinations:
             found.append(
-                f"{name} is sent to {len(targets)} layers, a core sends to {chip.destinations}: fewer shortcuts in a row"
+                f"{name} is sent to {len(targets)} layers, a core to {chip.destinations}: fewer shortcuts in a row"
             )
     return found
 

@@ -128,14 +128,19 @@ def _accuracy(
 def text(report: ChipReport, chip: Chip) -> str:
     """The report as text."""
     placed = sum(each.core is not None for each in report.places)
-    head = f"{report.chip}: " + ("every layer has a core" if report.fits else f"{placed} of {len(report.places)} layers fit")
+    head = f"{report.chip}: " + (
+        "every layer has a core" if report.fits else f"{placed} of {len(report.places)} layers fit"
+    )
     lines = [head, "", f"{'layer':32}{'weights':>10}{'neurons':>10}{'biases':>8}{'threshold':>11}  core"]
     for row, threshold in zip(report.places, report.thresholds, strict=True):
         core = "none" if row.core is None else str(row.core)
         lines.append(f"{row.layer:32}{row.kernel:>10,}{row.neurons:>10,}{row.biases:>8,}{threshold:>11,}  {core}")
     lines += [f"{name:32}  without neurons: the host works it out from the spikes" for name in report.host]
-    lines += ["", f"Words of memory as {chip.name} counts them; thresholds in its {chip.state_bits} bits, weights in "
-              f"{chip.weight_bits}."]
+    lines += [
+        "",
+        f"Words of memory as {chip.name} counts them; thresholds in its {chip.state_bits} bits, weights in "
+        f"{chip.weight_bits}.",
+    ]
     wrong = [f"{row.layer}: {problem}" for row in report.places for problem in row.problems] + [*report.problems]
     lines += ["", "To change:", *(f"- {problem}" for problem in wrong)] if wrong else []
     if any(row.biases for row in report.places):
@@ -153,12 +158,20 @@ def _accuracy_lines(found: Accuracy | None) -> list[str]:
         "Neurons fire as often a step as their thresholds go into their membranes, where the checkpoint fires once.",
     ]
     if not found.whole:
-        lines.append("Frames hold fractions of events, which a camera does not send: build with --resize sum or nearest.")
+        lines.append(
+            "Frames hold fractions of events, which a camera does not send: build with --resize sum or nearest."
+        )
     return lines
 
 
 def profile_on_chip(
-    checkpoint: Checkpoint, name: str, data: Path | None, split: str, num_samples: int, accept: list[str], json: Path | None
+    checkpoint: Checkpoint,
+    name: str,
+    data: Path | None,
+    split: str,
+    num_samples: int,
+    accept: list[str],
+    json: Path | None,
 ) -> None:
     """Print the report of a checkpoint on a chip, and write its figures.
 

@@ -21,8 +21,8 @@ class ChannelLIF(SpikingNeuron):
         U[t] = a·V[t-1] − b + g·X[t]            S[t] = 1 if U[t] > V_th, else 0
         V[t] = U[t] or, after a spike, V_reset (hard reset), or U[t] − V_th (soft reset)
 
-    NIR's equations, integrated by Euler with a time step dt: a = 1 − dt/τ, b = −v_leak·dt/τ, g = r·dt/τ; of an IF a = 1,
-    b = 0, g = r·dt.
+    NIR's equations, integrated by Euler with a time step dt: a = 1 − dt/τ, b = −v_leak·dt/τ, g = r·dt/τ; of an IF
+    a = 1, b = 0, g = r·dt.
 
     Args:
         channels: C.

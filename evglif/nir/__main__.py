@@ -56,7 +56,7 @@ def _frame(text: str) -> Frame:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m evglif.nir",
-        description="Make a checkpoint of a NIR file, of any program, that trains, is evaluated and exported as others.",
+        description="Make a checkpoint of a NIR file of any program; it trains, is evaluated and exported as others.",
         epilog=EXAMPLES,
         formatter_class=Help,
     )

@@ -16,6 +16,8 @@ from preprocessing.trees import read_tree
 VERSIONS = ("0.2", "1.")
 """How the versions of NIR begin whose files are laid out as here."""
 
+LONGEST_NAME = 200
+
 
 @dataclass(frozen=True)
 class FileNode:
@@ -101,6 +103,8 @@ def _graph(version: str, graph: Mapping[str, Any]) -> File:
 
 
 def _node(name: str, node: Any) -> FileNode:
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"a node is called {brief(name)}, of {len(name):,} letters; expected {LONGEST_NAME} at most")
     if not isinstance(node, dict) or not isinstance(node.get("type"), str):
         raise ValueError(f"{brief(name)} does not say what kind of node it is")
     values = {key: value for key, value in node.items() if key not in ("type", "metadata")}

@@ -19,6 +19,7 @@ from evglif.models.graph import INPUT, GraphNode
 from evglif.nir.file import File, FileNode
 from evglif.nir.neurons import NEURONS, Values, neuron_values
 from preprocessing import limits
+from preprocessing.plain import brief
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -63,7 +64,7 @@ def build_graph(file: File, dt: float, reset: str) -> Graph:
     """
     sources = _sources(file)
     build = _Build(file, dt, reset)
-    for name in _ordered(file, sources):
+    for name in _ordered(sources):
         build.add(file.nodes[name], sources[name])
     return build.graph
 
@@ -85,7 +86,7 @@ def _sources(file: File) -> dict[str, list[str]]:
     return sources
 
 
-def _ordered(file: File, sources: Mapping[str, list[str]]) -> list[str]:
+def _ordered(sources: Mapping[str, list[str]]) -> list[str]:
     try:
         return list(TopologicalSorter(sources).static_order())
     except CycleError as error:
@@ -151,9 +152,7 @@ class _Build:
             return GraphNode(name, "pool", sources, kernel=kernel), factor * _sum_over(node, kernel)
         if node.kind in NEURONS:
             values = neuron_values(node, of, self.dt)
-            self.graph.neurons[name] = Values(
-                values.decay, values.leak, values.gain * factor, values.v_th, values.rest
-            )
+            self.graph.neurons[name] = Values(values.decay, values.leak, values.gain * factor, values.v_th, values.rest)
             return GraphNode(name, "neuron", sources, rest=values.rest, reset=self.reset), 1.0
         weight, options = _convolution(node, of) if node.kind == "Conv2d" else (_matrix(node, of), {})
         bias = node.array("bias").reshape(-1) if node.kind != "Linear" else np.zeros(len(weight))
@@ -184,7 +183,7 @@ def _input(node: FileNode) -> Shape:
     if len(shape) in (2, 4) and shape[0] == 1:
         shape = shape[1:]
     if len(shape) < sides.size - 1 or len(shape) not in (1, 3) or min(shape) < 1 or (sides % 1).any():
-        raise ValueError(f"{node.name} takes {sides.tolist()}; expected maps [C, H, W] or vectors [F]")
+        raise ValueError(f"{node.name} takes {brief(sides.tolist())}; expected maps [C, H, W] or vectors [F]")
     return shape
 
 
@@ -217,7 +216,7 @@ def _convolution(node: FileNode, of: Shape) -> tuple[Floats, dict[str, Any]]:
         raise ValueError(f"{node.name}: weight is {list(weight.shape)} in {groups} groups, for maps {list(of)}")
     stated = node.values.get("input_shape")
     if isinstance(stated, np.ndarray) and not np.array_equal(np.ravel(stated), of[1:]):
-        raise ValueError(f"{node.name}: states maps {np.ravel(stated).tolist()}, and gets {list(of)}")
+        raise ValueError(f"{node.name}: states maps {brief(np.ravel(stated).tolist())}, and gets {list(of)}")
     dilation = node.pair("dilation")
     if problem := limits.problem(weight.nbytes * groups * abs(prod(dilation)), weight.nbytes):
         raise ValueError(f"{node.name}: with its groups and dilation as weights of 0, weight {problem}")
@@ -256,5 +255,7 @@ def _padding(node: FileNode, kernel: tuple[int, int]) -> tuple[int, int]:
     if word == "valid":
         return 0, 0
     if word != "same" or kernel[0] % 2 == 0 or kernel[1] % 2 == 0 or node.pair("stride") != (1, 1):
-        raise ValueError(f"{node.name}: the padding {word!r} of a kernel of {kernel} px; here same has odd ones and the stride 1")
+        raise ValueError(
+            f"{node.name}: the padding {word!r} of a kernel of {kernel} px; here same has odd ones and the stride 1"
+        )
     return kernel[0] // 2, kernel[1] // 2

@@ -179,7 +179,9 @@ def _trained(described: Mapping[str, Any]) -> _Trained | None:
     if not described:
         return None
     model = described.get("model")
-    named = {name: model[name] for name in ("in_channels", "encoder") if name in model} if isinstance(model, dict) else {}
+    named = (
+        {name: model[name] for name in ("in_channels", "encoder") if name in model} if isinstance(model, dict) else {}
+    )
     return from_plain(_Trained, {"steps": described.get("steps"), "size": described.get("size"), **named})
 
 

@@ -11,7 +11,7 @@ A current that decays, τ_syn > dt, is a second state, which the recurrence does
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,10 +116,13 @@ def _by_channel(node: FileNode, name: str, array: Floats, shape: tuple[int, ...]
 
 def _exactly(node: FileNode, found: Values) -> Values:
     """The coefficients that the metadata state, where they are those of the parameters but for rounding."""
-    stated = [node.metadata.get(name) for name in EXACT]
-    values = [found.decay, found.leak, found.gain]
-    for given, value in zip(stated, values, strict=True):
-        fits = isinstance(given, np.ndarray) and given.dtype.kind == "f" and given.shape == value.shape
-        if not fits or not np.allclose(given, value, rtol=_NEAR, atol=_NEAR):
+    values = {"decay": found.decay, "leak": found.leak, "gain": found.gain}
+    stated: dict[str, Floats] = {}
+    for name in EXACT:
+        given, value = node.metadata.get(name), values[name]
+        if not isinstance(given, np.ndarray) or given.dtype.kind != "f" or given.shape != value.shape:
             return found
-    return Values(*(np.asarray(each, np.float64) for each in stated), found.v_th, found.rest)
+        stated[name] = given.astype(np.float64)
+        if not np.allclose(stated[name], value, rtol=_NEAR, atol=_NEAR):
+            return found
+    return replace(found, **stated)  # type: ignore[arg-type]

@@ -91,7 +91,9 @@ def _scaled(nir: Any, node: Any, factor: float) -> Any:
 def biased(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
     """Matrices with a bias of 0, for readers that know no others."""
     nir = import_module("nir")
-    zeros = {name: np.zeros(len(node.weight), np.float32) for name, node in nodes.items() if isinstance(node, nir.Linear)}
+    zeros = {
+        name: np.zeros(len(node.weight), np.float32) for name, node in nodes.items() if isinstance(node, nir.Linear)
+    }
     return {**nodes, **{name: nir.Affine(nodes[name].weight, bias) for name, bias in zeros.items()}}, edges
 
 

@@ -90,7 +90,7 @@ READERS = {
     "sinabs": Reader(
         "sinabs",
         (sums_as_pools, normalised(unit_resistance=False), above_threshold, biased, depth_first),
-        'sinabs.nir.from_nir(nir.read("{out}"), batch_size=1), where every layer of neurons fires once a step, as here, '
+        'sinabs.nir.from_nir(nir.read("{out}"), batch_size=1), whose neurons fire once a step, as here, '
         "with layer.spike_fn, layer.min_v_mem = sinabs.activation.SingleSpike, None",
         subtracts=True,
     ),

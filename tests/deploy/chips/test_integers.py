@@ -7,11 +7,11 @@ import torch
 from deploy.chips.integers import in_integers, simulate
 from deploy.chips.layers import INPUT, Layer, Source, chip_layers
 from deploy.chips.target import read_chip
+from deploy.export import export
+from deploy.exporting.options import ExportOptions
 from deploy.exporting.prepare import example_frames
 from evglif import save_checkpoint
 from evglif.nir import load_nir
-from deploy.export import export
-from deploy.exporting.options import ExportOptions
 from tests.helpers.checkpoints import lively
 
 pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
@@ -22,7 +22,9 @@ EVENTS = {"encoder": "frames", "in_channels": 2}
 def one(weight, bias=0.0, reset="subtract"):
     """A single neuron behind a single weight."""
     shape = (1, 1, 1)
-    return Layer("a", (Source(INPUT),), np.full((1, 1, 1, 1), weight), np.full(1, bias), (1, 1), (0, 0), shape, shape, reset)
+    return Layer(
+        "a", (Source(INPUT),), np.full((1, 1, 1, 1), weight), np.full(1, bias), (1, 1), (0, 0), shape, shape, reset
+    )
 
 
 def test_the_largest_of_weights_and_thresholds_fills_its_bits():
@@ -79,14 +81,16 @@ def test_layers_of_a_chip_are_those_of_the_network(name, options):
     frames = example_frames(model, 8)
     made = {each.name: in_integers(each, SPECK) for each in layers if each.reset}
     exact = {
-        key: type(each)(each.layer, *(torch.from_numpy(v).float() for v in (each.layer.weight, each.layer.bias)), 1.0, -1e9)
+        key: type(each)(
+            each.layer, *(torch.from_numpy(v).float() for v in (each.layer.weight, each.layer.bias)), 1.0, -1e9
+        )
         for key, each in made.items()
     }
     spikes = {name: module for name, module in model.named_modules() if name in made}
     assert list(spikes) == list(made)
     first, shape = layers[0], (len(frames), *layers[0].output)
     fired = {}
-    hooks = [module.register_forward_hook(lambda m, i, o, n=n: fired.update({n: o})) for n, module in spikes.items()]
+    hooks = [module.register_forward_hook(lambda _, __, o, n=n: fired.update({n: o})) for n, module in spikes.items()]
     with torch.no_grad():
         model(frames)
     for hook in hooks:
@@ -139,7 +143,12 @@ def test_an_imported_network_is_laid_out_by_the_names_of_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("name", "neuron", "options", "message"),
     [
-        ("plif-mnist", "lif", {"pooling": "average", **EVENTS}, "features.0.neuron: its membrane leaks, .* --neuron if"),
+        (
+            "plif-mnist",
+            "lif",
+            {"pooling": "average", **EVENTS},
+            "features.0.neuron: its membrane leaks, .* --neuron if",
+        ),
         ("plif-mnist", "simplex-000", {"pooling": "average", **EVENTS}, "features.0.neuron: its membrane leaks"),
         ("plif-mnist", "if", EVENTS, "pools by the maximum, .* model.pooling: average"),
         ("plif-mnist", "if", {"pooling": "average"}, "takes still images, where a chip takes events"),

@@ -12,11 +12,16 @@ from deploy.chips.target import Chip, Core, chip_names, read_chip
 SPECK = read_chip("speck2f")
 
 
-def layer(name="a", out=4, channels=2, kernel=3, side=8, sources=(Source(INPUT),), **more):
+def layer(name="a", out=4, channels=2, kernel=3, side=8, sources=None, **more):
     """Padded so that a map keeps its size."""
-    usual = {"stride": (1, 1), "padding": (kernel // 2,) * 2, "input": (channels, side, side), "output": (out, side, side)}
+    usual = {
+        "stride": (1, 1),
+        "padding": (kernel // 2,) * 2,
+        "input": (channels, side, side),
+        "output": (out, side, side),
+    }
     weight = more.pop("weight", np.ones((out, channels, kernel, kernel)))
-    return Layer(name, sources, weight, np.zeros(out), **{**usual, "reset": "subtract", **more})
+    return Layer(name, sources or (Source(INPUT),), weight, np.zeros(out), **{**usual, "reset": "subtract", **more})
 
 
 def chain(*layers):
@@ -50,7 +55,9 @@ def test_layers_that_need_single_cores_get_them_whatever_their_order():
 
 
 def test_the_layer_for_which_no_core_is_left_is_named():
-    places, problems = place(chain(*(layer(name, out=256, channels=16, side=4) for name in "ab"), layer("c", 256, 256, 1, 4)), SPECK)
+    places, problems = place(
+        chain(*(layer(name, out=256, channels=16, side=4) for name in "ab"), layer("c", 256, 256, 1, 4)), SPECK
+    )
     assert problems == []
     (left,) = [each for each in places if each.core is None]
     assert left.layer in "abc"
@@ -89,7 +96,7 @@ def test_more_layers_than_cores_and_more_targets_than_a_core_has():
     _, problems = place(layers, SPECK)
     assert problems == [
         "10 layers of neurons, for 9 cores: fewer blocks",
-        "a is sent to 4 layers, a core sends to 2: fewer shortcuts in a row",
+        "a is sent to 4 layers, a core to 2: fewer shortcuts in a row",
     ]
 
 
@@ -104,7 +111,9 @@ def test_a_chip_is_a_file_of_numbers(tmp_path):
     places, _ = place([layer(out=2, channels=1, side=4)], mine)
     assert places[0].core == 0
     for broken, message in [("kernel: 3", "kernel is missing"), ("cores:", "cores is missing")]:
-        rest = text.replace(f"{broken}\n", "").split("  - ")[0] if broken == "cores:" else text.replace(f"{broken}\n", "")
+        rest = (
+            text.replace(f"{broken}\n", "").split("  - ")[0] if broken == "cores:" else text.replace(f"{broken}\n", "")
+        )
         (tmp_path / "bad.yaml").write_text(rest)
         with pytest.raises(ValueError, match=rf"bad.yaml describes no chip: {message}"):
             read_chip(str(tmp_path / "bad.yaml"))

@@ -17,7 +17,7 @@ from tests.helpers.checkpoints import lively
 from tests.helpers.spots import small_recipe
 
 pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
-MODEL = {"name": "plif-cifar10dvs", "neuron": "if", "pooling": "average", "width": 4, "hidden": 8, "stages": [1, 1]}
+MODEL = {"name": "cifarnet", "neuron": "if", "width": 4, "hidden": [8, 8]}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_places_and_accuracy_are_printed_and_written(trained, cache_path, tmp_pa
     assert "Frames hold fractions of events" in printed
     found = json.loads(figures.read_text())
     assert found["fits"]
-    assert len({row["core"] for row in found["places"]}) == len(found["places"]) == 4
+    assert len({row["core"] for row in found["places"]}) == len(found["places"]) == 5
     assert found["accuracy"]["num_samples"] == 8
     assert found["accuracy"]["checkpoint"] >= 0.75
     assert found["accuracy"]["chip"] >= 0.5
@@ -65,7 +65,7 @@ def test_data_are_needed_for_everything_else(trained, capsys):
     assert "the following arguments are required: --data" in capsys.readouterr().err
 
 
-def test_an_empty_split_is_refused(trained, cache_path):
+def test_an_empty_split_is_refused(cache_path):
     model = lively("plif-cifar10dvs", "if", pooling="average", num_classes=2, size=(16, 16))
     with FrameCache(cache_path) as cache:
         checkpoint = Checkpoint(model, data_spec(cache), {})

@@ -5,6 +5,7 @@ import io
 import itertools
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -23,6 +24,7 @@ from evglif.nir import load_nir, read_nir
 from evglif.nir.__main__ import main
 from preprocessing.cache import FrameCache
 from tests.helpers.checkpoints import lively, saved
+from tests.helpers.fuzzing import apart, outcomes
 
 nir = pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
 BRIEFLY = ExportOptions("nir", budget=0.1)
@@ -200,7 +202,7 @@ def test_a_current_that_lasts_one_step_is_held_and_one_that_decays_is_refused(tm
     plain = load_nir(written(tmp_path / "a.nir", *small()))
     held = load_nir(written(tmp_path / "b.nir", *current_based(1e-4, 1.0)))
     assert torch.equal(logits(held, frames), logits(plain, frames))
-    with pytest.raises(ValueError, match="neuron: its current decays with a τ_syn above .* a second state"):
+    with pytest.raises(ValueError, match=r"neuron: its current decays with a τ_syn above .* a second state"):
         load_nir(written(tmp_path / "c.nir", *current_based(3e-4, 1.0)))
 
 
@@ -344,7 +346,10 @@ WRONG = {
     ),
     "two inputs": (with_node("more", nir.Input({"input": np.array((2, 4, 4))}), ("more", "conv")), "it has 2 nodes"),
     "a node that nothing feeds": (with_node("more", nir.IF(ONES, ONES), ("more", "pool")), "more takes nothing"),
-    "a node that leads nowhere": (with_node("more", nir.IF(1e4 * ONES, ONES), ("conv", "more")), "nothing takes what more"),
+    "a node that leads nowhere": (
+        with_node("more", nir.IF(1e4 * ONES, ONES), ("conv", "more")),
+        "nothing takes what more",
+    ),
     "weights of another shape": (changed("conv", weight=np.ones((2, 3, 3, 3))), r"conv: weight is \[2, 3, 3, 3\]"),
     "a matrix of another shape": (changed("linear", weight=np.ones((3, 9))), r"linear: weight is \[3, 9\]"),
     "neurons of another shape": (changed("neuron", tau=np.full((2, 3, 4), 1e-3)), r"neuron: tau is \[2, 3, 4\]"),
@@ -360,7 +365,10 @@ WRONG = {
     "pools that overlap": (changed("pool", stride=np.array([1, 1])), "pools here do not overlap"),
     "a dilation beyond all": (changed("conv", dilation=np.array([10**6, 10**6])), "with its groups and dilation"),
     "a padding of half a pixel": (changed("conv", padding=np.array([0.5, 1])), "padding is .*; expected one or two"),
-    "maps that are too large": (changed("conv", padding=np.array([10**6, 10**6])), r"for \[2, 2000002, 2000002\] neurons"),
+    "maps that are too large": (
+        changed("conv", padding=np.array([10**6, 10**6])),
+        r"for \[2, 2000002, 2000002\] neurons",
+    ),
 }
 
 
@@ -423,7 +431,11 @@ def test_files_that_say_something_else_are_refused(tmp_path, edit, message):
 
 
 def test_a_description_that_is_damaged_is_refused(tmp_path):
-    for text, message in [("{", "Expecting property"), ("[1]", "expected an object"), ('{"steps": 0.5}', "in_channels is missing")]:
+    for text, message in [
+        ("{", "Expecting property"),
+        ("[1]", "expected an object"),
+        ('{"steps": 0.5}', "in_channels is missing"),
+    ]:
         with pytest.raises(ValueError, match=message):
             load_nir(written(tmp_path / "a.nir", *small(), evglif=text))
 
@@ -431,3 +443,47 @@ def test_a_description_that_is_damaged_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file at .*nothing\.nir"):
         load_nir(tmp_path / "nothing.nir")
+
+
+def fuzz(folder, first, num):
+    path = written(Path(folder) / "a.nir", *small())
+    return outcomes(load_nir, path, (ValueError,), range(first, first + num), is_zip=False)
+
+
+def test_damaged_files_are_read_or_refused(tmp_path):
+    found = fuzz(tmp_path, 0, 60)
+    assert found.total() == 60
+    assert found["refused"] > 15
+
+
+@pytest.mark.exhaustive
+def test_a_thousand_damaged_files_are_read_or_refused_in_little_memory(tmp_path):
+    found = apart(f"tests.evglif.nir.test_load:fuzz({str(tmp_path)!r}, 1000, 1000)")
+    assert found["read"] + found["refused"] == 1000
+    assert found["megabytes"] < 500
+
+
+NAMES = ["IF", "LIF", "CubaLIF", "Linear", "SumPool2d", "Output", "Flatten", "x"]
+
+
+def test_parameters_of_any_size_and_kind_are_taken_or_refused(tmp_path):
+    """Every value of every node in turn, by values that its writer would not choose."""
+    random = np.random.default_rng(0)
+    values = [None, "x", -1, 0, 1e300, np.nan, np.zeros(0), np.ones((1, 1)), 2**62, np.arange(8), np.ones((9, 9, 9, 9))]
+    path = written(tmp_path / "a.nir", *small())
+    whole, found = path.read_bytes(), []
+    with h5py.File(path) as file:
+        places = []
+        file.visititems(lambda name, node: places.append(name) if isinstance(node, h5py.Dataset) else None)
+    for place in places:
+        for value in random.permutation(len(values))[:4]:
+            chosen = str(random.choice(NAMES)) if place.endswith("type") else values[value]
+            path.write_bytes(whole)
+            edited(path, replaced(place, chosen))
+            try:
+                load_nir(path)
+                found.append("")
+            except ValueError as error:
+                found.append(str(error))
+    assert max(map(len, found)) < 600
+    assert 5 < found.count("") < len(found) - 60

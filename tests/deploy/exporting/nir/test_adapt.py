@@ -126,7 +126,9 @@ def test_a_sum_that_meets_no_weights_is_made_up_for(behind):
     nodes, edges = graph()
     chain = {name: nodes[name] for name in ("input", "pool", "conv", "neuron", "flatten", "linear", "output")}
     if behind == "neuron":
-        chain["neuron"] = nir.IF(**{k: getattr(neuron(kind="IF"), k)[:, :2, :2] for k in ("r", "v_threshold", "v_reset")})
+        chain["neuron"] = nir.IF(
+            **{k: getattr(neuron(kind="IF"), k)[:, :2, :2] for k in ("r", "v_threshold", "v_reset")}
+        )
         del chain["conv"]
         edges = list(itertools.pairwise(chain))
     elif behind == "sum":
@@ -134,7 +136,13 @@ def test_a_sum_that_meets_no_weights_is_made_up_for(behind):
         chain["small"] = nir.Conv2d((4, 4), nodes["conv"].weight, (1, 2), (1, 1), 1, 1, np.ones(2, np.float32))
         chain["linear"] = nir.Linear(np.ones((3, 16), np.float32))
         edges = [("input", "conv"), ("conv", "neuron"), ("neuron", "pool"), ("neuron", "small"), ("pool", "flatten")]
-        edges += [("small", "flatten"), ("flatten", "linear"), ("linear", "output"), ("pool", "again"), ("again", "flatten")]
+        edges += [
+            ("small", "flatten"),
+            ("flatten", "linear"),
+            ("linear", "output"),
+            ("pool", "again"),
+            ("again", "flatten"),
+        ]
         chain["again"] = nir.Conv2d((4, 2), nodes["conv"].weight, 1, 1, 1, 1, np.zeros(2, np.float32))
     else:
         chain = {name: nodes[name] for name in ("input", "conv", "neuron", "pool", "output")}
@@ -142,7 +150,9 @@ def test_a_sum_that_meets_no_weights_is_made_up_for(behind):
     frames = np.random.default_rng(1).poisson(1.0, (5, 6, *SHAPE)).astype(np.float32)
     made = sums_as_pools(chain, edges, DT)
     assert isinstance(made[0]["pool"], nir.SumPool2d)
-    expected, got = (run_graph(nir.NIRGraph(*each, type_check=False), frames, 6, DT)[0] for each in ((chain, edges), made))
+    expected, got = (
+        run_graph(nir.NIRGraph(*each, type_check=False), frames, 6, DT)[0] for each in ((chain, edges), made)
+    )
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert ("pool.mean" in made[0]) == (behind != "neuron")
 

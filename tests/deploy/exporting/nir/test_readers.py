@@ -131,7 +131,13 @@ def check(folder, network, neuron, reader, **options):
 @pytest.mark.parametrize("reader", NIR_READERS)
 @pytest.mark.parametrize(
     ("network", "neuron"),
-    [("7b-widenet", "simplex-101"), ("ms-resnet18", "lif"), ("plif-mnist", "plif"), ("cifarnet", "if"), ("cifarnet", "if, soft")],
+    [
+        ("7b-widenet", "simplex-101"),
+        ("ms-resnet18", "lif"),
+        ("plif-mnist", "plif"),
+        ("cifarnet", "if"),
+        ("cifarnet", "if, soft"),
+    ],
 )
 def test_a_reader_says_what_the_checkpoint_says_or_is_refused_the_file(tmp_path, network, neuron, reader):
     check(tmp_path, network, neuron, reader)
@@ -193,7 +199,10 @@ def test_every_reader_of_the_options_is_described():
         ({"dt": 0.0}, "dt 0.0: a time step in seconds, such as 0.0001"),
         ({"dt": float("nan")}, "dt nan: a time step"),
         ({"reader": "brian"}, "unknown reader 'brian'; choose one of snntorch, spikingjelly, norse, sinabs"),
-        ({"format": "onnx", "reader": "norse"}, "only --format nir has a reader, a time step and sum pools; onnx was asked for"),
+        (
+            {"format": "onnx", "reader": "norse"},
+            "only --format nir has a reader, a time step and sum pools; onnx was asked for",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_refused(options, message):
