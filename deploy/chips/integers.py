@@ -64,13 +64,14 @@ def _scale(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], bits: int)
     return min(found, default=np.inf)
 
 
-def simulate(layers: list[Layer], made: dict[str, IntegerLayer], frames: Tensor) -> Tensor:
+def simulate(layers: list[Layer], made: dict[str, IntegerLayer], frames: Tensor, once: bool = False) -> Tensor:
     """Logits ``[B, K]`` of frames ``[B, T, C, H, W]``: mean spikes of the last layer, or what the host makes of them.
 
     Args:
         layers: of the network.
         made: those with neurons, by their names.
         frames: in events.
+        once: let neurons fire once a step at most, as the network that they come from; what is left is the rounding.
     """
     membranes: dict[str, Tensor] = {}
     total: Tensor | None = None
@@ -80,7 +81,7 @@ def simulate(layers: list[Layer], made: dict[str, IntegerLayer], frames: Tensor)
             given = torch.stack([_summed(spikes[source.layer], source.pool) for source in layer.sources]).sum(0)
             given = given.reshape(len(given), *layer.input)
             if layer.reset:
-                spikes[layer.name] = _fire(made[layer.name], given, membranes)
+                spikes[layer.name] = _fire(made[layer.name], given, membranes, once)
             else:
                 weight, bias = (torch.from_numpy(value).float() for value in (layer.weight, layer.bias))
                 spikes[layer.name] = F.conv2d(given, weight, bias, layer.stride, layer.padding)
@@ -94,11 +95,11 @@ def _summed(spikes: Tensor, pool: int) -> Tensor:
     return spikes if pool == 1 else F.avg_pool2d(spikes, pool, divisor_override=1)
 
 
-def _fire(made: IntegerLayer, given: Tensor, membranes: dict[str, Tensor]) -> Tensor:
+def _fire(made: IntegerLayer, given: Tensor, membranes: dict[str, Tensor], once: bool) -> Tensor:
     name, layer = made.layer.name, made.layer
     current = F.conv2d(given, made.weight, made.bias, layer.stride, layer.padding)
     membrane = membranes.get(name, torch.zeros_like(current)) + current
-    fired = (membrane / made.threshold).floor().clamp(min=0)
+    fired = (membrane / made.threshold).floor().clamp(0, 1 if once else None)
     kept = membrane - fired * made.threshold if layer.reset == "subtract" else membrane * (fired == 0)
     membranes[name] = kept.clamp(min=made.lowest)
     return fired

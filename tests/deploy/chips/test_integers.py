@@ -53,6 +53,8 @@ def test_a_neuron_fires_as_often_as_its_threshold_goes_into_it(reset, spikes):
         expected.append(fired)
     assert expected == spikes
     assert simulate([layer], made, given).item() == sum(spikes) / 4
+    once = simulate([layer], made, given, once=True).item()
+    assert once == (3 if reset == "subtract" else 1) / 4
 
 
 def test_a_membrane_stops_at_its_lower_end():

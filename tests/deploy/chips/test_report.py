@@ -42,6 +42,7 @@ def test_places_and_accuracy_are_printed_and_written(trained, cache_path, tmp_pa
     assert found["accuracy"]["num_samples"] == 8
     assert found["accuracy"]["checkpoint"] >= 0.75
     assert found["accuracy"]["chip"] >= 0.5
+    assert abs(found["accuracy"]["rounded"] - found["accuracy"]["checkpoint"]) <= 0.25
 
 
 def test_without_data_nothing_is_counted(tmp_path, capsys):
