@@ -160,7 +160,7 @@ def _accuracy_lines(found: Accuracy | None) -> list[str]:
         f"Accuracy on {found.num_samples} samples: {found.chip:.1%} in whole numbers, {found.checkpoint:.1%} of the "
         f"checkpoint; same class on {found.agreement:.1%}.",
         "Neurons fire as often a step as their thresholds go into their membranes, where the checkpoint fires once;",
-        f"firing once, whole numbers reach {found.rounded:.1%}: the rest is lost to it, and less with shorter steps.",
+        f"firing once, whole numbers reach {found.rounded:.1%}.",
     ]
     if not found.whole:
         lines.append(
