@@ -49,10 +49,15 @@ def spikes(model, frames):
     return found
 
 
+def of(model):
+    """Its layers of neurons."""
+    return [module for module in model.modules() if hasattr(module, "coefficients")]
+
+
 OURS = [
     ("7b-widenet", "lif", {"tau": 3.1}),
     ("resnet18", "simplex-101", {}),
-    ("plif-mnist", "plif", {"pooling": "average", "v_reset": -0.25, "v_th": 0.4, "tau": 1.5}),
+    ("plif-mnist", "plif", {"pooling": "average", "v_reset": -0.25, "v_th": 0.4, "tau": 1.3}),
     ("ms-resnet18", "lif", {"encoder": "frames", "in_channels": 2}),
     ("cifarnet", "if", {"reset": "hard"}),
 ]
@@ -68,6 +73,9 @@ def test_our_own_exports_come_back_spike_for_spike(tmp_path, name, neuron, optio
     assert [each.shape for each in got] == [each.shape for each in expected]
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(got, expected, strict=True))
     assert 0.02 < torch.cat([each.flatten() for each in expected]).mean() < 0.98
+    for theirs, neuron in zip(of(original), of(model), strict=True):
+        decay = theirs.coefficients().decay
+        assert torch.equal(neuron.coefficients().decay, decay.expand(len(neuron.coefficients().decay)))
     torch.testing.assert_close(logits(model, frames), logits(original, frames))
     assert (model.spec.steps, model.spec.encoder) == (original.spec.steps, original.spec.encoder)
 
