@@ -73,8 +73,8 @@ def test_our_own_exports_come_back_spike_for_spike(tmp_path, name, neuron, optio
     assert [each.shape for each in got] == [each.shape for each in expected]
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(got, expected, strict=True))
     assert 0.02 < torch.cat([each.flatten() for each in expected]).mean() < 0.98
-    for theirs, neuron in zip(of(original), of(model), strict=True):
-        decay, again = theirs.coefficients().decay, neuron.coefficients().decay
+    for theirs, ours in zip(of(original), of(model), strict=True):
+        decay, again = theirs.coefficients().decay, ours.coefficients().decay
         assert torch.equal(again, decay.expand(len(again)))
     torch.testing.assert_close(logits(model, frames), logits(original, frames))
     assert (model.spec.steps, model.spec.encoder) == (original.spec.steps, original.spec.encoder)
