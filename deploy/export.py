@@ -90,6 +90,7 @@ def _parser() -> Parser:
         default="",
         help="written so that this simulator takes it for what it is; default: as NIR's equations have it",
     )
+    nir.add_argument("--sum-pools", action="store_true", help="sum pools for average ones, as chips have them")
     parser.add_argument("--threads", type=num_threads, metavar="N", help="for comparing; default: all of the processor")
     add_import(parser, "the neuron or network of the checkpoint")
     add_accept(parser)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.chips.target import chip_names
 from deploy.running.options import num_threads
 from evglif.differences import add_accept
 from evglif.names import FORMS
@@ -45,6 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from evglif.threads import use_threads
 
     checkpoint = read_weights(options.checkpoint)
+    if options.chip:
+        from deploy.chips.report import profile_on_chip
+
+        chosen = options.chip, options.data, options.split, options.samples, options.accept, options.json
+        profile_on_chip(checkpoint, *chosen)
+        return 0
+    if options.data is None:
+        raise ValueError("--data must be given: operations are counted on its samples")
     with FrameCache(options.data) as cache, use_threads(options.threads):
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")
@@ -61,11 +70,15 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
-        epilog="example: python -m deploy.profile runs/digits/best.pt --data data/digits.h5",
+        epilog="examples: python -m deploy.profile runs/digits/best.pt --data data/digits.h5; "
+        "python -m deploy.profile runs/if/best.pt --chip speck2f --data data/digits.h5",
         formatter_class=Help,
     )
     parser.add_argument("checkpoint", type=Path, help=FORMS)
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE.h5", help="cache with the samples")
+    parser.add_argument("--data", type=Path, metavar="FILE.h5", help="cache with the samples")
+    parser.add_argument(
+        "--chip", metavar="NAME", help=f"what fits on a chip instead: {', '.join(chip_names())}, or YAML"
+    )
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")

@@ -31,6 +31,7 @@ WHAT = {
     "report": "a page with all that is known of a run",
     "plot": "draw what the neurons of a network do",
     "models": "what the networks are, layer by layer, and what they cost",
+    "nir": "a network out of a NIR file of any program",
     "zoo": "weights that come with the package",
     "export": "a checkpoint as a file that runs without torch",
     "infer": "classify recordings or live events with an exported model",

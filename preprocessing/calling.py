@@ -27,6 +27,7 @@ MODULES = {
     "report": "evglif.report",
     "plot": "evglif.plots.__main__",
     "models": "evglif.models.__main__",
+    "nir": "evglif.nir.__main__",
     "zoo": "evglif.zoo.__main__",
     "export": "deploy.export",
     "infer": "deploy.infer",

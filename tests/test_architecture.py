@@ -22,6 +22,7 @@ ROOMS = {
         "plain": "terminal",
         "blocks": "",
         "apart": "blocks limits",
+        "trees": "apart limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
         "frames": "events kernels limits",
@@ -62,6 +63,10 @@ ROOMS = {
         "pretrained": "checkpoint models names provenance tensor_files zoo preprocessing.cache preprocessing.plain "
         "preprocessing.terminal",
         "zoo.__main__": "pretrained zoo preprocessing.commands preprocessing.options",
+        "nir": "checkpoint models neurons preprocessing.files preprocessing.later preprocessing.limits "
+        "preprocessing.plain preprocessing.terminal preprocessing.trees",
+        "nir.__main__": "nir checkpoint preprocessing.arguments preprocessing.commands preprocessing.files "
+        "preprocessing.options preprocessing.terminal",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models settings preprocessing.cache",
         "evaluation": "data models neurons provenance recurrence preprocessing.terminal",
@@ -122,9 +127,11 @@ ROOMS = {
         "preprocessing.terminal",
         "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
-        "profile": "measuring running evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
-        "preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code preprocessing.plain "
-        "preprocessing.terminal",
+        "chips": "exporting exporting.nir evglif.* preprocessing.cache preprocessing.files preprocessing.plain "
+        "preprocessing.progress preprocessing.terminal",
+        "profile": "chips measuring running evglif.* preprocessing.arguments preprocessing.cache "
+        "preprocessing.commands preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code "
+        "preprocessing.plain preprocessing.terminal",
         "publish": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
         "preprocessing.later preprocessing.options preprocessing.own_code preprocessing.terminal",
         "": "preprocessing.starting",

@@ -26,6 +26,7 @@ COMMANDS = [
     "evglif.models.__main__",
     "evglif.__main__",
     "evglif.zoo.__main__",
+    "evglif.nir.__main__",
     "deploy.export",
     "deploy.infer",
     "deploy.bench",

@@ -73,7 +73,8 @@ def _of_network(kind: Callable[[Network], Built]) -> Build:
 
 
 def _nir(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
-    return NIRModel(prepared(checkpoint.model, options.fold), options.dt, options.reader), {}
+    network = prepared(checkpoint.model, options.fold)
+    return NIRModel(network, options.dt, options.reader, options.sum_pools), {}
 
 
 def _says(text: str) -> Callable[[ExportOptions], str]:

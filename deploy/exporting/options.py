@@ -8,7 +8,7 @@ from pathlib import Path
 
 FORMATS = ("onnx", "onnx-step", "torchscript", "pt2", "nir", "events")
 PRECISIONS = ("fp32", "fp16", "int8")
-NIR_READERS = ("snntorch", "spikingjelly", "norse")
+NIR_READERS = ("snntorch", "spikingjelly", "norse", "sinabs")
 FIRST_OPSET = 18
 """The first whose Split divides by a number of outputs; onnxruntime 1.16 knows it."""
 
@@ -42,6 +42,7 @@ class ExportOptions:
         budget: seconds for comparing file and checkpoint, on as many samples as they allow; None for all samples.
         dt: NIR: the time step that its time constants are meant for, s.
         reader: NIR: what is to read the file, one of ``deploy.exporting.nir.readers.READERS``; empty for any.
+        sum_pools: NIR: sum pools for average ones, their factor in the weights behind them.
 
     Raises:
         ValueError: for an unknown name, or options that do not go together; what to do is said.
@@ -59,6 +60,7 @@ class ExportOptions:
     budget: float | None = BUDGET_S
     dt: float = DT_S
     reader: str = ""
+    sum_pools: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -95,7 +97,7 @@ class ExportOptions:
             raise ValueError(f"only --format onnx has a Scan; {self.format} was asked for")
         if onnx and self.precision == "int8" and self.calibration is None:
             raise ValueError("int8 needs the range of the first layer's input: add --calibration FILE.h5")
-        if self.format != "nir" and (self.reader or self.dt != DT_S):
-            raise ValueError(f"only --format nir has a reader and a time step; {self.format} was asked for")
+        if self.format != "nir" and (self.reader or self.dt != DT_S or self.sum_pools):
+            raise ValueError(f"only --format nir has a reader, a time step and sum pools; {self.format} was asked for")
         if self.format in ("nir", "events") and not self.fold:
             raise ValueError(f"{self.format} files have no batch norm; leave out --exact")

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from deploy.exporting import operators
 from deploy.running.metadata import MembraneState
 from evglif.layers import ConvSpike
-from evglif.models import Network
+from evglif.models import GraphLayers, Network
 from evglif.neurons import SpikingNeuron
 from evglif.recurrence import Coefficients
 
@@ -99,7 +99,7 @@ class StepNetwork(nn.Module):
         for index, (name, neuron) in enumerate(neurons):
             self.network.set_submodule(name, StepNeuron(neuron, index, self._carrier))
         for module in self.network.modules():
-            if isinstance(module, ConvSpike):
+            if isinstance(module, ConvSpike | GraphLayers):
                 module.repeat = 1
         self.states = self._find_states([name for name, _ in neurons], [neuron.rest for _, neuron in neurons])
 

@@ -6,6 +6,7 @@ from preprocessing.later import later
 
 if TYPE_CHECKING:
     from evglif.models.base import Network, NetworkSpec
+    from evglif.models.graph import GraphLayers, GraphNet, GraphNode, GraphSpec
     from evglif.models.registry import (
         MODELS,
         Entry,
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MODELS",
     "Entry",
+    "GraphLayers",
+    "GraphNet",
+    "GraphNode",
+    "GraphSpec",
     "Network",
     "NetworkSpec",
     "build_model",
@@ -33,5 +38,6 @@ __getattr__ = later(
     {
         **dict.fromkeys(__all__, "evglif.models.registry"),
         **dict.fromkeys(("Network", "NetworkSpec"), "evglif.models.base"),
+        **dict.fromkeys(("GraphLayers", "GraphNet", "GraphNode", "GraphSpec"), "evglif.models.graph"),
     },
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from evglif.models.base import Network, NetworkSpec
 from evglif.models.cifarnet import CIFARNet, CIFARNetSpec
+from evglif.models.graph import GraphNet, GraphSpec
 from evglif.models.plifnet import PLIFNet, PLIFNetSpec
 from evglif.models.resnet import ResNet, ResNetSpec
 from evglif.models.wide7b import Wide7B, Wide7BSpec
@@ -88,6 +89,9 @@ MODELS: dict[str, Entry] = {
     ),
 }
 """Name → network."""
+
+_NODES = Entry(GraphSpec, GraphNet, "a NIR file", {}, {"name": "lif"})
+"""Networks that are stated node by node: their specification knows them, no name does."""
 
 
 _ORIGINS: dict[str, CodeOrigin] = {}
@@ -177,6 +181,8 @@ def spec_to_dict(spec: NetworkSpec) -> dict[str, Any]:
 
 
 def _entry(name: Any) -> Entry:
+    if name == "nir":
+        return _NODES
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; choose one of {', '.join(MODELS)}{nearest(str(name), MODELS)}")
     return MODELS[name]

@@ -1,12 +1,13 @@
 """The neurons, and the specification by which a network asks for one."""
 
 from evglif.neurons.base import SpikingNeuron, layer_values, parameter_roles
+from evglif.neurons.channels import ChannelLIF
 from evglif.neurons.glif import GLIF
 from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
 from evglif.neurons.plif import PLIF
 from evglif.neurons.relu import ReLU
-from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron, register_neuron
+from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron, neuron_of_channels, register_neuron
 from evglif.neurons.state import NeuronState
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LIF",
     "NEURONS",
     "PLIF",
+    "ChannelLIF",
     "GLIFf",
     "Neuron",
     "NeuronSpec",
@@ -23,6 +25,7 @@ __all__ = [
     "SpikingNeuron",
     "build_neuron",
     "layer_values",
+    "neuron_of_channels",
     "parameter_roles",
     "register_neuron",
 ]

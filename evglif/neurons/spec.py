@@ -8,6 +8,7 @@ from inspect import Parameter, signature
 from typing import TypedDict
 
 from evglif.neurons.base import SHARINGS, SpikingNeuron
+from evglif.neurons.channels import ChannelLIF
 from evglif.neurons.glif import GLIF
 from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
@@ -191,3 +192,18 @@ def neuron_origin(name: str) -> CodeOrigin | None:
 def build_neuron(spec: NeuronSpec, channels: int, steps: int) -> Neuron:
     """A fresh neuron layer, or a ReLU in its place, for a current ``[T, B, C, …]`` of so many steps and channels."""
     return NEURONS[spec.name](spec, channels, steps)
+
+
+def neuron_of_channels(spec: NeuronSpec, channels: int, steps: int, rest: float, reset: str) -> Neuron:
+    """A layer whose values differ from channel to channel, of LIF or IF; another neuron that is named, as it is.
+
+    Args:
+        spec: for ``"lif"`` and ``"if"`` it says how gradients flow; values are set by whoever knows them.
+        channels: C.
+        steps: T.
+        rest: where the membrane begins and, with a hard reset, is reset to.
+        reset: ``"hard"`` or ``"soft"``.
+    """
+    if spec.name not in ("lif", "if"):
+        return build_neuron(spec, channels, steps)
+    return ChannelLIF(channels, rest, reset, **_firing(spec, ChannelLIF))

@@ -22,7 +22,7 @@ from deploy.exporting.capture import capture, placeholders
 from deploy.exporting.nodes import arguments, layer, shape_of
 from deploy.exporting.prepare import freeze
 from evglif.layers import ConvSpike
-from evglif.models import Network
+from evglif.models import GraphLayers, Network
 
 aten = torch.ops.aten
 
@@ -48,7 +48,7 @@ class OneStep(nn.Module):
         super().__init__()
         self.network = freeze(network, as_operator=True)
         for module in self.network.modules():
-            if isinstance(module, ConvSpike):
+            if isinstance(module, ConvSpike | GraphLayers):
                 module.repeat = 1
 
     def forward(self, x: Tensor) -> Tensor:

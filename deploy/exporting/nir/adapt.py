@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from graphlib import TopologicalSorter
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +28,73 @@ def pools_as_convolutions(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes
             weights = np.full((_num_channels(name, nodes, edges), *size), 1 / size.prod())
             changed[name] = _by_channel(nir, weights, np.zeros(len(weights)), tuple(int(each) for each in node.stride))
     return changed, edges
+
+
+def sums_as_pools(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
+    """Average pools as sum pools, for readers and chips that know no others; 1/area goes into what takes their sums.
+
+    That is the next weights or the next neuron's r, or a node between where a sum is added to something else.
+
+    Raises:
+        ValueError: where sums of vectors are added to something else; the node is named.
+    """
+    nir = import_module("nir")
+    changed, wired, factors = dict(nodes), list(edges), {"input": 1.0}
+    sources = {name: [source for source, target in edges if target == name] for name in nodes}
+    for name in TopologicalSorter(sources).static_order():
+        if name == "input":
+            continue
+        node = nodes[name]
+        if len({factors[source] for source in sources[name]}) > 1 or isinstance(node, nir.Output):
+            for source in (each for each in sources[name] if factors[each] != 1):
+                wired = _averaged(nir, changed, wired, (source, name), factors[source], nodes, edges)
+            factor = 1.0
+        else:
+            factor = factors[sources[name][0]]
+        factors[name] = 1.0
+        if isinstance(node, nir.AvgPool2d | nir.SumPool2d):
+            averages = isinstance(node, nir.AvgPool2d)
+            changed[name] = nir.SumPool2d(node.kernel_size, node.stride, node.padding)
+            factors[name] = factor / float(np.prod(node.kernel_size)) if averages else factor
+        elif isinstance(node, nir.Flatten):
+            factors[name] = factor
+        elif factor != 1 and not isinstance(node, nir.Output):
+            changed[name] = _scaled(nir, node, factor)
+    return changed, wired
+
+
+def _averaged(
+    nir: Any, changed: Nodes, wired: Edges, edge: tuple[str, str], factor: float, nodes: Nodes, edges: Edges
+) -> Edges:
+    """A node in the middle of an edge that multiplies maps by a factor."""
+    source, target = edge
+    if isinstance(nodes[source], nir.Flatten):
+        raise ValueError(f"{target} adds up sums of pools as vectors, for which no sum pool can stand")
+    between = f"{source}.mean"
+    channels = _num_channels(source, nodes, edges)
+    changed[between] = _by_channel(nir, np.full((channels, 1, 1), factor), np.zeros(channels))
+    return [each for each in wired if each not in (edge, (source, between))] + [(source, between), (between, target)]
+
+
+def _scaled(nir: Any, node: Any, factor: float) -> Any:
+    """Weights or neurons whose input is multiplied by a factor."""
+    if isinstance(node, nir.LIF | nir.IF):
+        values = {field.name: getattr(node, field.name) for field in fields(node) if field.init}
+        exact = {name: each * factor if name == "gain" else each for name, each in node.metadata.items()}
+        return type(node)(**{**values, "r": (node.r * factor).astype(np.float32), "metadata": exact})
+    weight = (node.weight * factor).astype(np.float32)
+    if isinstance(node, nir.Conv2d):
+        return nir.Conv2d(node.input_shape, weight, node.stride, node.padding, node.dilation, node.groups, node.bias)
+    return nir.Affine(weight, node.bias) if isinstance(node, nir.Affine) else nir.Linear(weight)
+
+
+def biased(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
+    """Matrices with a bias of 0, for readers that know no others."""
+    nir = import_module("nir")
+    zeros = {
+        name: np.zeros(len(node.weight), np.float32) for name, node in nodes.items() if isinstance(node, nir.Linear)
+    }
+    return {**nodes, **{name: nir.Affine(nodes[name].weight, bias) for name, bias in zeros.items()}}, edges
 
 
 def normalised(unit_resistance: bool) -> Change:
@@ -96,7 +164,7 @@ def depth_first(nodes: Nodes, edges: Edges, _dt: float) -> tuple[Nodes, Edges]:
         if missing:
             raise ValueError(
                 f"{name} adds up two branches, and the reader would run it before {missing[0]}, without an error: "
-                "choose another reader, or a network whose shortcuts are plain (7b-widenet, or one of PLIF's)"
+                "choose another reader, or a network without shortcuts (cifarnet, or one of PLIF's)"
             )
         met.append(name)
         pending += [target for source, target in reversed(ordered) if source == name]

@@ -21,16 +21,16 @@ from torch.fx import Node
 
 from deploy.exporting import operators
 from deploy.exporting.capture import capture, placeholders
-from deploy.exporting.nir.adapt import Edges, Nodes
+from deploy.exporting.nir.adapt import Edges, Nodes, sums_as_pools
 from deploy.exporting.nir.neurons import neuron_node
 from deploy.exporting.nir.readers import READERS
-from deploy.exporting.nir.run import DT, open_nir, run_graph
+from deploy.exporting.nir.run import DT, RESET, SOFT, open_nir, run_graph
 from deploy.exporting.nodes import arguments, layer, shape_of
 from deploy.exporting.prepare import example_frames
 from deploy.exporting.step import StepNetwork
 from deploy.exporting.verify import Frames, Spikes
 from deploy.running.metadata import KEY, ModelMetadata
-from evglif.models import Network
+from evglif.models import GraphNet, Network
 from evglif.recurrence import Coefficients
 
 __all__ = ["NIRModel", "open_nir"]
@@ -58,13 +58,14 @@ class NIRModel:
         network: with folded norms; stays as it is.
         dt: the time step that τ and r are meant for, s.
         reader: what is to read the graph; any, by NIR's equations, where it is empty.
+        sum_pools: write sum pools for average ones.
 
     Raises:
         ModuleNotFoundError: without the package nir.
         ValueError: for a neuron or an operator that NIR does not have, or the reader; the layer is named.
     """
 
-    def __init__(self, network: Network, dt: float, reader: str = "") -> None:
+    def __init__(self, network: Network, dt: float, reader: str = "", sum_pools: bool = False) -> None:
         if network.spec.encoder not in ("frames", "direct") or network.mean is not None:
             raise ValueError(f"{network.spec.name}: NIR has no encoder {network.spec.encoder} and no normalisation")
         self._steps = network.spec.steps
@@ -73,34 +74,58 @@ class NIRModel:
         frame = example_frames(network)[:, 0]
         program = capture(step, (frame, torch.tensor(0), membranes), batched=(True, False, True))
         constants, given = placeholders(program)
-        writer = _Writer(constants, [state.rest for state in step.states], dt)
+        self._names = network.node_names() if isinstance(network, GraphNet) else {}
+        self._subtracts = bool(reader) and READERS[reader].subtracts
+        writer = _Writer(constants, [state.rest for state in step.states], self._names, dt, self._subtracts)
         body = [node for node in program.graph.nodes if node.op == "call_function"]
         nodes, edges = writer.write(given[0], body, program.graph.output_node().args[0][0])
+        if sum_pools:
+            nodes, edges = sums_as_pools(nodes, edges, dt)
         if reader:
             nodes, edges = READERS[reader].adapt(nodes, edges, dt)
-        self.graph = writer.nir.NIRGraph(nodes, edges)
+        how = {DT: dt, **({RESET: SOFT} if self._subtracts else {})}
+        self.graph = writer.nir.NIRGraph(nodes, edges, metadata=how)
         self._dt = dt
 
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write the graph; the description is its metadata, and so is the time step."""
-        self.graph.metadata = {KEY: metadata.to_json(), DT: self._dt}
+        self.graph.metadata[KEY] = metadata.to_json()
         written = BytesIO()  # HDF5 cannot end a file in order once a write to it has failed
         nir_package().write(written, self.graph)
         path.write_bytes(written.getbuffer())
 
     def observe(self, frames: Frames) -> Spikes:
         """Spikes of every layer, of the graph run by ``deploy.exporting.nir.run``."""
-        return run_graph(self.graph, frames, self._steps, self._dt)[1]
+        spikes = run_graph(self.graph, frames, self._steps, self._dt)[1]
+        layers = {name: path for path, name in self._names.items()}
+        return {layers.get(name, name): fired for name, fired in spikes.items()}
 
 
 class _Writer:
-    """Turns captured nodes into NIR nodes; a value is the names of the nodes whose outputs add up to it."""
+    """Turns captured nodes into NIR nodes; a value is the names of the nodes whose outputs add up to it.
 
-    def __init__(self, constants: dict[Node, torch.Tensor], rests: list[float], dt: float) -> None:
+    Args:
+        constants: parameters and buffers of the captured graph.
+        rests: of the layers of neurons, in their order.
+        names: path of a layer → what its node is called, where that is not after the path.
+        dt: time step, s.
+        subtracts: the reader takes the threshold away after a spike.
+    """
+
+    def __init__(
+        self,
+        constants: dict[Node, torch.Tensor],
+        rests: list[float],
+        names: dict[str, str],
+        dt: float,
+        subtracts: bool,
+    ) -> None:
         self.nir = nir_package()
         self.dt = dt
         self.constants = constants
         self.rests = iter(rests)
+        self.names = names
+        self.subtracts = subtracts
         self.nodes: Nodes = {}
         self.edges: Edges = []
         self.values: dict[Node, tuple[str, ...]] = {}
@@ -123,7 +148,8 @@ class _Writer:
 
     def add(self, node: Node, source: Node, made: Any, name: str = "") -> tuple[str, ...]:
         """A NIR node behind the value of a captured one."""
-        name = name or f"{layer(node).removeprefix('network.')}.{node.name}"
+        where = layer(node).removeprefix("network.")
+        name = self.names.get(where, name or f"{where}.{node.name}")
         self.nodes[name] = made
         self.edges += [(each, name) for each in self.values[source]]
         return (name,)
@@ -215,7 +241,7 @@ def _neuron(to: _Writer, node: Node) -> tuple[str, ...]:
     where, shape = layer(node).removeprefix("network."), _sample(current)
     names = (field.name for field in fields(Coefficients))
     values = {name: to.constants[each].double().numpy() for name, each in zip(names, coefficients, strict=True)}
-    made = neuron_node(to.nir, values, next(to.rests), bool(strict), to.dt, shape, where)
+    made = neuron_node(to.nir, values, next(to.rests), bool(strict), to.dt, shape, where, to.subtracts)
     return to.add(node, current, made, where)
 
 

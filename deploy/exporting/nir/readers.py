@@ -15,9 +15,11 @@ from deploy.exporting.nir.adapt import (
     Edges,
     Nodes,
     above_threshold,
+    biased,
     depth_first,
     normalised,
     pools_as_convolutions,
+    sums_as_pools,
 )
 from deploy.exporting.options import DT_S
 
@@ -32,6 +34,7 @@ class Reader:
         call: how a file is loaded there.
         one_tau: neurons of a layer share one τ there.
         reads_if: it takes IF for what it is.
+        subtracts: it takes the threshold away after a spike, whatever v_reset says.
         any_dt: it can be told the time step; otherwise it takes ``DT_S``.
     """
 
@@ -40,6 +43,7 @@ class Reader:
     call: str
     one_tau: bool = False
     reads_if: bool = True
+    subtracts: bool = False
     any_dt: bool = True
 
     def adapt(self, nodes: Nodes, edges: Edges, dt: float) -> tuple[Nodes, Edges]:
@@ -82,6 +86,13 @@ READERS = {
         "norse",
         (pools_as_convolutions, normalised(unit_resistance=True), depth_first),
         'norse.torch.from_nir(nir.read("{out}"), dt={dt:g})',
+    ),
+    "sinabs": Reader(
+        "sinabs",
+        (sums_as_pools, normalised(unit_resistance=False), above_threshold, biased, depth_first),
+        'sinabs.nir.from_nir(nir.read("{out}"), batch_size=1), whose neurons fire once a step, as here, '
+        "with layer.spike_fn, layer.min_v_mem = sinabs.activation.SingleSpike, None",
+        subtracts=True,
     ),
 }
 """Name on the command line → reader."""

@@ -18,6 +18,9 @@ from deploy.running.metadata import KEY, ModelMetadata
 DT = "dt"
 """Key of the time step, s, in a graph's metadata: NIR's equations are continuous, and leave it to the reader."""
 
+RESET, SOFT = "reset", "soft"
+"""Key and value in a graph's metadata where the reader takes the threshold away after a spike, as NIR does not."""
+
 
 def open_nir(path: Path) -> Run:
     """Load a NIR file as a function of frames ``[B, T, C, H, W]`` that gives the mean output over T, ``[B, K]``."""
@@ -44,6 +47,7 @@ def run_graph(graph: Any, frames: Frames, steps: int, dt: float) -> tuple[Frames
     """
     sources = {name: [source for source, target in graph.edges if target == name] for name in graph.nodes}
     order = [name for name in TopologicalSorter(sources).static_order() if name != "input"]
+    soft = graph.metadata.get(RESET) in (SOFT, SOFT.encode())
     potentials: dict[str, Tensor] = {}
     spikes: dict[str, list[Tensor]] = {}
     outputs = []
@@ -51,18 +55,18 @@ def run_graph(graph: Any, frames: Frames, steps: int, dt: float) -> tuple[Frames
         values = {"input": torch.from_numpy(frames[:, min(step, frames.shape[1] - 1)])}
         for name in order:
             total = torch.stack([values[source] for source in sources[name]]).sum(0)
-            values[name] = _run_node(graph.nodes[name], name, total, potentials, dt)
+            values[name] = _run_node(graph.nodes[name], name, total, potentials, dt, soft)
         outputs.append(values["output"])
         for name in potentials:
             spikes.setdefault(name, []).append(values[name])
     return torch.stack(outputs).mean(0).numpy(), {name: torch.stack(each).numpy() for name, each in spikes.items()}
 
 
-def _run_node(node: Any, name: str, x: Tensor, potentials: dict[str, Tensor], dt: float) -> Tensor:
+def _run_node(node: Any, name: str, x: Tensor, potentials: dict[str, Tensor], dt: float, soft: bool) -> Tensor:
     kind = type(node).__name__
     if kind in ("LIF", "IF"):
         before = potentials.get(name, _tensor(node.v_reset).expand_as(x))
-        fired, potentials[name] = _fire(node, _membrane(node, before, x, dt))
+        fired, potentials[name] = _fire(node, _membrane(node, before, x, dt), soft)
         return fired.to(x.dtype)
     if kind == "Conv2d":
         shape = (_pair(node.stride), _pair(node.padding), _pair(node.dilation), node.groups)
@@ -82,8 +86,11 @@ def _membrane(node: Any, before: Tensor, current: Tensor, dt: float) -> Tensor:
     return before + ((leak - before) + r * current) / steps
 
 
-def _fire(node: Any, membrane: Tensor) -> tuple[Tensor, Tensor]:
-    fired = membrane > _tensor(node.v_threshold)
+def _fire(node: Any, membrane: Tensor, soft: bool) -> tuple[Tensor, Tensor]:
+    threshold = _tensor(node.v_threshold)
+    fired = membrane > threshold
+    if soft:
+        return fired, membrane - fired.to(membrane.dtype) * threshold
     return fired, torch.where(fired, _tensor(node.v_reset), membrane)
 
 

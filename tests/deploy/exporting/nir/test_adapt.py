@@ -5,7 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from deploy.exporting.nir.adapt import above_threshold, depth_first, normalised, pools_as_convolutions
+from deploy.exporting.nir.adapt import (
+    above_threshold,
+    biased,
+    depth_first,
+    normalised,
+    pools_as_convolutions,
+    sums_as_pools,
+)
 from deploy.exporting.nir.run import run_graph
 
 nir = pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
@@ -102,6 +109,58 @@ def test_pools_become_convolutions_of_each_channel():
     made = pools_as_convolutions(nodes, edges, DT)
     assert isinstance(made[0]["pool"], nir.Conv2d)
     np.testing.assert_allclose(answers(*made)[0], answers(nodes, edges)[0], atol=1e-6)
+
+
+def test_pools_become_sums_whose_factor_the_next_weights_take():
+    nodes, edges = graph()
+    made, wired = sums_as_pools(nodes, edges, DT)
+    assert list(made) == list(nodes)
+    assert wired == edges
+    assert isinstance(made["pool"], nir.SumPool2d)
+    np.testing.assert_array_equal(made["linear"].weight, nodes["linear"].weight / 4)
+    np.testing.assert_allclose(answers(made, wired)[0], answers(nodes, edges)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("behind", ["neuron", "sum", "output"])
+def test_a_sum_that_meets_no_weights_is_made_up_for(behind):
+    nodes, edges = graph()
+    chain = {name: nodes[name] for name in ("input", "pool", "conv", "neuron", "flatten", "linear", "output")}
+    if behind == "neuron":
+        chain["neuron"] = nir.IF(
+            **{k: getattr(neuron(kind="IF"), k)[:, :2, :2] for k in ("r", "v_threshold", "v_reset")}
+        )
+        del chain["conv"]
+        edges = list(itertools.pairwise(chain))
+    elif behind == "sum":
+        chain["pool"] = nir.AvgPool2d(np.array([1, 2]), np.array([1, 2]), np.zeros(2, int))
+        chain["small"] = nir.Conv2d((4, 4), nodes["conv"].weight, (1, 2), (1, 1), 1, 1, np.ones(2, np.float32))
+        chain["linear"] = nir.Linear(np.ones((3, 16), np.float32))
+        edges = [("input", "conv"), ("conv", "neuron"), ("neuron", "pool"), ("neuron", "small"), ("pool", "flatten")]
+        edges += [
+            ("small", "flatten"),
+            ("flatten", "linear"),
+            ("linear", "output"),
+            ("pool", "again"),
+            ("again", "flatten"),
+        ]
+        chain["again"] = nir.Conv2d((4, 2), nodes["conv"].weight, 1, 1, 1, 1, np.zeros(2, np.float32))
+    else:
+        chain = {name: nodes[name] for name in ("input", "conv", "neuron", "pool", "output")}
+        edges = list(itertools.pairwise(chain))
+    frames = np.random.default_rng(1).poisson(1.0, (5, 6, *SHAPE)).astype(np.float32)
+    made = sums_as_pools(chain, edges, DT)
+    assert isinstance(made[0]["pool"], nir.SumPool2d)
+    expected, got = (
+        run_graph(nir.NIRGraph(*each, type_check=False), frames, 6, DT)[0] for each in ((chain, edges), made)
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert ("pool.mean" in made[0]) == (behind != "neuron")
+
+
+def test_matrices_get_a_bias_of_nothing():
+    made = biased(*graph(), DT)
+    assert isinstance(made[0]["linear"], nir.Affine)
+    np.testing.assert_array_equal(answers(*made)[0], answers(*graph())[0])
 
 
 @pytest.mark.parametrize("kind", ["LIF", "IF"])

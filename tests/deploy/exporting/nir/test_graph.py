@@ -6,6 +6,7 @@ import torch
 
 from deploy.export import export, main
 from deploy.exporting.nir.neurons import neuron_node, neuron_parameters
+from deploy.exporting.options import ExportOptions
 from evglif.neurons import GLIF, IF, LIF, PLIF
 from evglif.recurrence import Coefficients
 from tests.helpers.checkpoints import saved
@@ -103,6 +104,16 @@ def test_networks_agree_with_their_checkpoint(tmp_path, name, neuron, options):
     assert max(parity.flipped.values()) < 1e-3
     nodes = nir.read(path).nodes
     assert sum(isinstance(node, nir.LIF) for node in nodes.values()) == len(parity.flipped)
+
+
+def test_sum_pools_keep_names_and_answers(tmp_path):
+    checkpoint = saved(tmp_path / "model.pt", "cifarnet", "lif")
+    average, _ = export(checkpoint, ExportOptions("nir", budget=0.1), tmp_path / "a.nir")
+    assert main([str(checkpoint), "--format", "nir", "--sum-pools", "--budget", "0.1"]) == 0
+    sums = nir.read(tmp_path / "model.nir").nodes
+    assert list(sums) == list(nir.read(average).nodes)
+    assert not any(isinstance(node, nir.AvgPool2d) for node in sums.values())
+    assert any(isinstance(node, nir.SumPool2d) for node in sums.values())
 
 
 @pytest.mark.parametrize(
