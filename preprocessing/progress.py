@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any, TypeVar
 
 from preprocessing.outlet import for_bars
-from preprocessing.terminal import shown
+from preprocessing.terminal import shown, tell
 
 Item = TypeVar("Item")
 
@@ -37,6 +38,18 @@ def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Calla
 
     with tqdm(desc=shown(what), total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
         yield bar.update
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say on the error stream what is being done, if it takes more than two seconds."""
+    timer = Timer(_WORTH_SHOWING_S, tell, (f"{what} …",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _pace() -> dict[str, Any]:

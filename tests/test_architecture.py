@@ -21,6 +21,7 @@ ROOMS = {
         "apart": "limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
+        "writers": "events files kernels readers",
         "frames": "events kernels limits",
         "cache": "files plain terminal",
         "download": "files limits progress terminal",
@@ -38,6 +39,7 @@ ROOMS = {
         "inspection": "cache drawing events frames progress terminal",
         "build": "arguments building commands datasets download",
         "inspect": "arguments cache commands drawing events frames inspection plain progress readers terminal",
+        "convert": "arguments commands events files progress readers terminal writers",
         "": "cache events frames readers starting",
     },
     "evglif": {

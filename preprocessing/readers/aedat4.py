@@ -28,9 +28,12 @@ SIGNATURE = aedat.SIGNATURE + b"4.0"
 SUFFIXES: tuple[str, ...] = (".aedat4",)
 
 _SIGNATURE_BYTES = len(SIGNATURE) + len("\r\n")
-_PACKET = struct.Struct("<ii")
-_EVENT_BYTES = 16
-_ITEM_BYTES = {"EVTS": _EVENT_BYTES, "IMUS": 4, "TRIG": 4}
+PACKET = struct.Struct("<ii")
+"""The head of a packet: the number of its stream, and its size."""
+
+EVENT_BYTES = 16
+
+_ITEM_BYTES = {"EVTS": EVENT_BYTES, "IMUS": 4, "TRIG": 4}
 """What an item of a packet takes in its vector, by the kind of stream; a packet of another kind is one item."""
 
 
@@ -106,7 +109,7 @@ def _packets(data: bytes, header: _Header, source: str) -> Iterator[tuple[int, b
             yield stream, *(_items(decompress(body), kind) if kind in _ITEM_BYTES else (b"", 1))
         except ValueError as error:
             raise RecordingError(f"{source}: packet {number}, at byte {at}, {error}") from error
-        at, number = at + _PACKET.size + len(body), number + 1
+        at, number = at + PACKET.size + len(body), number + 1
     if header.end > len(data):
         raise RecordingError(
             f"{source}: cut at byte {len(data)}, after {number} packets; the header says that they end at {header.end}"
@@ -119,15 +122,15 @@ def _packet(data: bytes, at: int, header: _Header) -> tuple[int, bytes]:
     Raises:
         ValueError: it is cut, or of no stream that the header names.
     """
-    left = min(header.end, len(data)) - at - _PACKET.size
+    left = min(header.end, len(data)) - at - PACKET.size
     if left < 0:
-        raise ValueError(f"is cut: {left + _PACKET.size} of {_PACKET.size} bytes of its head")
-    stream, size = _PACKET.unpack_from(data, at)
+        raise ValueError(f"is cut: {left + PACKET.size} of {PACKET.size} bytes of its head")
+    stream, size = PACKET.unpack_from(data, at)
     if stream not in header.kinds:
         raise ValueError(f"is of stream {stream}, which the header doesn't name; the file is damaged")
     if not 0 <= size <= left:
         raise ValueError(f"is cut or damaged: it announces {size} bytes, {left} are there")
-    return stream, data[at + _PACKET.size : at + _PACKET.size + size]
+    return stream, data[at + PACKET.size : at + PACKET.size + size]
 
 
 def _items(packet: bytes, kind: str) -> tuple[bytes, int]:
