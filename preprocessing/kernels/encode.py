@@ -92,15 +92,15 @@ def _time(time: np.int64, high: np.int64, words: NDArray[np.uint16], n: np.uint6
 @njit(cache=True, nogil=True, inline="always")
 def _vector(
     t: NDArray[np.int64], x: NDArray[np.uint16], y: NDArray[np.uint16], p: NDArray[np.bool_], first: np.uint64
-) -> tuple[int, int]:
+) -> tuple[int, np.int64]:
     """How many events from ``first`` on one vector holds in their order, and its bits."""
-    num, valid = 1, 1
+    num, valid = 1, np.int64(1)
     at = first + uint64(1)
     while at < uint64(len(t)) and t[at] == t[first] and y[at] == y[first] and p[at] == p[first]:
         offset = np.int64(x[at]) - np.int64(x[first])
         if x[at] <= x[at - uint64(1)] or offset >= _VECTOR:
             break
-        valid |= 1 << offset
+        valid |= np.int64(1) << offset
         num += 1
         at += uint64(1)
     return num, valid
