@@ -206,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="recording",
         help="recordings to classify; with --stream also camera: or camera:SERIAL (iniVation's and Prophesee's), "
-        "udp://HOST:PORT (jAER's unicast), tcp://HOST:PORT (dv-processing's NetworkWriter, or the bytes of a file) and - "
+        "udp://HOST:PORT (jAER's unicast), tcp://HOST:PORT (dv-processing's NetworkWriter, or a file's bytes) and - "
         "(standard input: AEDAT-2.0, AEDAT-4.0, EVT 2 or EVT 3)",
     )
     parser.add_argument(

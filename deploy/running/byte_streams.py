@@ -64,7 +64,6 @@ def _raw_packets(parts: Iterable[bytes], sensor: tuple[int, int], received: Rece
         if decoder is None:
             start = prophesee.start_of_words(waiting)
             if start is None:
-                _check_length(len(waiting), source)
                 continue
             encoding = evt.encoding_of(waiting[:start], source)
             _check_sensor(encoding.sensor, sensor, source)

@@ -1,7 +1,9 @@
-import os
 import socket
+import subprocess
+import sys
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from deploy.running.byte_streams import open_tcp, packets_of, parse_tcp, received_bytes
 from deploy.running.sources import LostError, Received
+from preprocessing import read_recording
 from preprocessing.events import make_events
 from preprocessing.writers import WRITERS, aedat4
+from tests.helpers import ROOT
 from tests.helpers.aedat4 import LZ4, ZSTD, event, events_packet, header, packet, stream, vector
 
 SENSOR = (346, 260)
@@ -35,7 +39,7 @@ def data_of(name, events, sensor=SENSOR):
 
 def cut(data, places):
     edges = [0, *sorted(places), len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False) if stop > start]
+    return [data[start:stop] for start, stop in pairwise(edges) if stop > start]
 
 
 def read(parts, sensor=SENSOR):
@@ -88,11 +92,19 @@ def test_events_outside_the_sensor_are_dropped_and_counted():
 
 def test_other_streams_and_triggers_are_no_events():
     streams = header(stream(0, "IMUS"), stream(1, "EVTS", SENSOR), stream(2, "FRME"))
-    data = streams + packet(vector(b"IMUS", bytes(12), 3), 0) + packet(b"?", 2) + events_packet(event(5, 1, 2, 1), stream=1)
+    data = (
+        streams
+        + packet(vector(b"IMUS", bytes(12), 3), 0)
+        + packet(b"?", 2)
+        + events_packet(event(5, 1, 2, 1), stream=1)
+    )
     found, received = read([data])
     assert found["t"].tolist() == [5]
     assert received.num_special == 4
-    raw = b"% format EVT3;height=260;width=346\n% end\n" + np.array([0xA << 12, 8 << 12, 6 << 12, 7, 2 << 12], "<u2").tobytes()
+    raw = (
+        b"% format EVT3;height=260;width=346\n% end\n"
+        + np.array([0xA << 12, 8 << 12, 6 << 12, 7, 2 << 12], "<u2").tobytes()
+    )
     found, received = read([raw])
     assert (len(found), received.num_special) == (1, 1)
 
@@ -130,7 +142,7 @@ def test_a_damaged_packet_loses_the_stream(broken, message):
         list(packets)
 
 
-@pytest.mark.parametrize("start", [b"% evt 3.0\n% ", b"#!AER-DAT4.0\r\n\xff\xff\xff\x7f", b"\xff\xff\xff\x7f\0\0\0\0IOHE"])
+@pytest.mark.parametrize("start", [b"#!AER-DAT4.0\r\n\xff\xff\xff\x7f", b"\xff\xff\xff\x7f\0\0\0\0IOHE"])
 def test_a_header_without_an_end_is_refused(start):
     with pytest.raises(ValueError, match=r"a pipe: its header takes \d+ bytes or more"):
         read([start, *([b"% text\n" * 8192] * 40)])
@@ -145,7 +157,9 @@ def test_a_stream_that_ends_at_once(data):
 def test_addresses_of_servers():
     assert parse_tcp("tcp://127.0.0.1:7777") == ("127.0.0.1", 7777)
     assert parse_tcp("udp://127.0.0.1:7777") is None
-    with pytest.raises(ValueError, match=r"cannot read the address 'tcp://host'; write .*, e\.g\. tcp://127\.0\.0\.1:7777"):
+    with pytest.raises(
+        ValueError, match=r"cannot read the address 'tcp://host'; write .*, e\.g\. tcp://127\.0\.0\.1:7777"
+    ):
         parse_tcp("tcp://host")
 
 
@@ -175,7 +189,9 @@ def test_a_server_that_closes_the_connection(server):
     data = aedat4.header(SENSOR) + aedat4.packet(events)  # as dv-processing sends it
     thread = served(server, lambda connection: connection.sendall(data))
     received = Received()
-    found = list(packets_of(received_bytes(open_tcp(*server.getsockname()), received, 10), SENSOR, received, "a server"))
+    found = list(
+        packets_of(received_bytes(open_tcp(*server.getsockname()), received, 10), SENSOR, received, "a server")
+    )
     thread.join(timeout=10)
     assert np.array_equal(np.concatenate(found), events)
     assert received.ended == "the server closed the connection"
@@ -211,33 +227,51 @@ def test_nobody_listens(server):
         open_tcp(*address)
 
 
+DV_SERVER = """
+import sys, time
+import dv_processing as dv
+from tests.deploy.running.test_byte_streams import SENSOR, some_events
+
+stream = dv.io.Stream.EventStream(0, "events", "camera", SENSOR)
+writer = dv.io.NetworkWriter("127.0.0.1", int(sys.argv[1]), stream)
+print("ready", flush=True)
+deadline = time.monotonic() + 20
+while writer.getClientCount() == 0 and time.monotonic() < deadline:
+    time.sleep(0.01)
+for seed in range(2):
+    store = dv.EventStore()
+    for t, x, y, p in some_events(seed=seed).tolist():
+        store.push_back(1_700_000_000_000_000 + t, x, y, p)
+    writer.writeEvents(store)
+time.sleep(20)
+"""
+
+
 def test_what_dv_processing_sends(server):
-    """Its own server, with and without a second packet."""
-    dv = pytest.importorskip("dv_processing")
+    """By its own server, in a process that is killed: ended in order, it waits for its clients."""
+    pytest.importorskip("dv_processing")
     _, port = server.getsockname()
     server.close()
-    writer = dv.io.NetworkWriter("127.0.0.1", port, dv.io.Stream.EventStream(0, "events", "camera", SENSOR))
-    received = Received()
-    packets = packets_of(received_bytes(open_tcp("127.0.0.1", port), received, 5), SENSOR, received, "dv")
-    deadline = time.monotonic() + 10
-    while writer.getClientCount() == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for seed in range(2):
-        events = some_events(seed=seed)
-        store = dv.EventStore()
-        for t, x, y, p in events.tolist():
-            store.push_back(1_700_000_000_000_000 + t, x, y, p)
-        writer.writeEvents(store)
-        found = next(packets)
-        events["t"] += 1_700_000_000_000_000
-        assert np.array_equal(found, events)
-    packets.close()
+    command = [sys.executable, "-c", DV_SERVER, str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as serving:
+        try:
+            assert serving.stdout.readline() == b"ready\n"
+            received = Received()
+            parts = received_bytes(open_tcp("127.0.0.1", port), received, 10)
+            packets = packets_of(parts, SENSOR, received, "dv")
+            for seed in range(2):
+                events = some_events(seed=seed)
+                events["t"] += 1_700_000_000_000_000
+                assert np.array_equal(next(packets), events)
+            serving.kill()
+            assert list(packets) == []
+            assert received.ended == "the server closed the connection"
+        finally:
+            serving.kill()
 
 
 def test_a_recording_of_dv_through_a_pipe(shared_data):
     """Compressed, with frames and motion samples between the events, from a file."""
-    from preprocessing import read_recording
-
     path = shared_data / "formats/aedat4_davis_sample.aedat4"
     expected = read_recording(path)
     data = path.read_bytes()
@@ -247,12 +281,9 @@ def test_a_recording_of_dv_through_a_pipe(shared_data):
 
 
 def test_a_recording_of_prophesee_through_a_pipe(shared_data):
-    from preprocessing import read_recording
-
     path = shared_data / "formats/evt3_sample.raw"
     expected = read_recording(path)
     data = path.read_bytes()
     found, received = read(cut(data, range(1001, len(data), 10_007)), expected.sensor)
     assert np.array_equal(np.sort(found["t"]), expected.events["t"])
     assert received.num_special == expected.num_special
-    assert os.path.getsize(path) == len(data)

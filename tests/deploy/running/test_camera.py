@@ -56,7 +56,9 @@ def test_a_camera_is_opened_by_its_serial_number(connected):
     connected(DXA1=one, DXA2=other)
     assert open_camera("", (640, 480)) is one
     assert open_camera("DXA2", (640, 480)) is other
-    with pytest.raises(OSError, match=r"cannot open the camera X \(no device found\); connected: iniVation DVXplorer DXA1, "):
+    with pytest.raises(
+        OSError, match=r"cannot open the camera X \(no device found\); connected: iniVation DVXplorer DXA1, "
+    ):
         open_camera("X", (640, 480))
 
 
