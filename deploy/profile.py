@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deploy.measuring import neurobench
 from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.checkpoint import read_checkpoint
 from evglif.data import check_checkpoint
@@ -240,13 +241,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
-        epilog="example: python -m deploy.profile runs/digits/best.pt --data data/digits.h5",
+        epilog="examples:\n  python -m deploy.profile runs/digits/best.pt --data data/digits.h5\n"
+        "  python -m deploy.profile runs/digits/best.pt --data data/digits.h5 --neurobench --json cost.json",
         formatter_class=Help,
     )
     parser.add_argument("checkpoint", type=Path, help="written by python -m evglif.train")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE.h5", help="cache with the samples")
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
+    parser.add_argument("--neurobench", action="store_true", help="the figures of NeuroBench's names, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
     add_accept(parser)
     options = parser.parse_args(arguments)
@@ -257,9 +260,14 @@ def main(arguments: list[str] | None = None) -> int:
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")
         cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
-    print(table(cost))
+        figures, lines = cost.as_json(), [table(cost)]
+        if options.neurobench:
+            metrics = neurobench.measure(checkpoint.model, sample_frames(cache, options.split, options.samples))
+            figures["neurobench"] = {**metrics.as_json(), "notes": " ".join(neurobench.NOTES)}
+            lines += ["", *metrics.lines(), "", *neurobench.NOTES]
+    print("\n".join(lines))
     if options.json:
-        text = json_text(cost.as_json(), indent=2)
+        text = json_text(figures, indent=2)
         write_whole(options.json, (text + "\n").encode())
         print(f"\nwritten to {shown(options.json)}")
     return 0
