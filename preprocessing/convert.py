@@ -1,4 +1,8 @@
-"""Write recordings in another format, value for value."""
+"""Write recordings in another format, event for event.
+
+An event is a time in whole µs, which readers round finer ones to, a place and a polarity. What else a file holds, such
+as frames, triggers and motion samples, is left out and counted. What a format cannot hold is refused.
+"""
 
 from __future__ import annotations
 

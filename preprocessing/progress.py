@@ -34,8 +34,11 @@ def progress(items: Iterable[Item], total: int, what: str, unit: str, done: int 
 @contextmanager
 def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], object]]:
     """Give a function that moves such a bar on by a number of bytes; ``done`` of ``total`` were there before."""
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _: None
+        return
     with tqdm(desc=shown(what), total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
         yield bar.update
 

@@ -34,9 +34,9 @@ from evglif.neurons import SpikingNeuron
 
 NOTES = (
     "As NeuroBench 2.3 counts, on the same samples: ACs where all of a layer's input in a batch is -1, 0 or 1, else",
-    "MACs. Zeros of inputs and weights do nothing, except in Dense; biases, norms and neurons count nowhere. This counts",
-    "in integers (NeuroBench in fp32, which rounds beyond 2^24), looks at all time steps of a batch together, and gives",
-    "membrane updates of every neuron (NeuroBench of snnTorch's alone): all in the first step, then those that change.",
+    "MACs; zeros of inputs and weights do nothing, except in Dense; biases, norms and neurons count nowhere. But this",
+    "counts in integers (NeuroBench in fp32, which rounds beyond 2^24), looks at all time steps of a batch together,",
+    "and gives membrane updates of every neuron (NeuroBench of snnTorch's alone): all at first, then those that change.",
 )
 """What the figures mean, line by line."""
 
