@@ -36,7 +36,7 @@ NOTES = (
     "As NeuroBench 2.3 counts, on the same samples: ACs where all of a layer's input in a batch is -1, 0 or 1, else",
     "MACs; zeros of inputs and weights do nothing, except in Dense; biases, norms and neurons count nowhere. But this",
     "counts in integers (NeuroBench in fp32, which rounds beyond 2^24), looks at all time steps of a batch together,",
-    "and gives membrane updates of every neuron (NeuroBench of snnTorch's alone): all at first, then those that change.",
+    "and gives membrane updates of every neuron (NeuroBench: of snnTorch's): all at first, then those that change.",
 )
 """What the figures mean, line by line."""
 
