@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from deploy.running import camera
+from deploy.running.byte_streams import open_tcp, packets_of, parse_tcp, received_bytes
 from deploy.running.options import num_threads, seconds
 from deploy.running.sources import (
     AddressDecoder,
     LostError,
     Received,
-    aedat_packets,
     chunks,
     datagrams,
     open_udp,
@@ -37,6 +38,7 @@ BATCH = 8
 
 PACKET_EVENTS = 4096
 STDIN = "-"
+_LIVE = ("udp://", "tcp://", camera.PREFIX)
 _FACTS = ("window", "step", "final", "begin_us", "start_us", "stop_us", "num_events")
 
 
@@ -125,7 +127,8 @@ def print_stream(classifier: Classifier, source: str, live: Live) -> int:
                 if update.final or not live.final_only:
                     _print_update(classifier, source, update, stream.steps, live)
     except LostError as error:
-        tell(f"error: {source}: {error}")
+        received.ended = "the answers above stand"
+        tell(f"error: {source}: {error}; before that {_summary(stream, received)}")
         return 1
     except (ValueError, OSError) as error:
         tell(f"error: {error}")
@@ -168,25 +171,27 @@ def _updates(stream: EventStream, packets: Iterator[Events | None], received: Re
 def _packets(
     classifier: Classifier, source: str, idle_s: float | None
 ) -> Iterator[tuple[Iterator[Events | None], Received]]:
-    """Packets of a source, and what counts them: jAER's UDP, standard input, a growing file, or any recording.
+    """Packets of a source, and what counts them: a camera, a network, standard input, a growing file, any recording.
 
     None stands where the clock of a recording was set back.
     """
-    sensor = classifier.metadata.sensor or (0, 0)
-    address = parse_udp(source)
-    if address:
-        decoder = AddressDecoder(sensor)
-        yield datagrams(open_udp(*address), decoder, idle_s), decoder.received
+    sensor, received = classifier.metadata.sensor or (0, 0), Received()
+    udp, tcp = parse_udp(source), parse_tcp(source)
+    if source.startswith(camera.PREFIX):
+        with camera.open_camera(source.removeprefix(camera.PREFIX), sensor) as device:
+            yield camera.camera_packets(device, received, idle_s), received
+    elif udp:
+        yield datagrams(open_udp(*udp), AddressDecoder(sensor, received), idle_s), received
+    elif tcp:
+        yield packets_of(received_bytes(open_tcp(*tcp), received, idle_s), sensor, received, source), received
     elif source == STDIN:
-        decoder = AddressDecoder(sensor)
-        yield aedat_packets(chunks(sys.stdin.fileno(), decoder.received), decoder, "standard input"), decoder.received
+        yield packets_of(chunks(sys.stdin.fileno(), received), sensor, received, "standard input"), received
     elif idle_s is None:
         recording = classifier.read(source)
         yield _packets_of(recording), Received(len(recording.events), ended="the recording ended")
     else:
-        decoder = AddressDecoder(sensor)
         with Path(source).open("rb") as file:
-            yield aedat_packets(chunks(file.fileno(), decoder.received, idle_s), decoder, source), decoder.received
+            yield packets_of(chunks(file.fileno(), received, idle_s), sensor, received, source), received
 
 
 def _packets_of(recording: Recording) -> Iterator[Events | None]:
@@ -217,7 +222,8 @@ def _parser() -> Parser:
         epilog="""examples:
   python -m deploy.infer runs/digits/best.onnx data/digits/7/digit_0007.aedat
   python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slicing 50ms
-  python -m deploy.infer runs/digits/step.onnx --stream udp://127.0.0.1:8991 --slicing 50ms --every 1 --smooth 3 --final
+  python -m deploy.infer runs/digits/step.onnx --stream camera: --slicing 50ms --every 1 --smooth 3 --final
+  python -m deploy.infer runs/digits/step.onnx --stream tcp://127.0.0.1:7777
   cat recording.aedat | python -m deploy.infer runs/digits/step.onnx --stream - --slicing events:2000 --json""",
         formatter_class=Help,
     )
@@ -226,7 +232,9 @@ def _parser() -> Parser:
         "recordings",
         nargs="+",
         metavar="recording",
-        help="recordings to classify; with --stream also udp://HOST:PORT (jAER's unicast) and - (AEDAT-2.0 on stdin)",
+        help="recordings to classify; with --stream also camera: or camera:SERIAL (iniVation's and Prophesee's), "
+        "udp://HOST:PORT (jAER's unicast), tcp://HOST:PORT (dv-processing's NetworkWriter, or a file's bytes) and - "
+        "(standard input: AEDAT-2.0, AEDAT-4.0, EVT 2 or EVT 3)",
     )
     parser.add_argument(
         "--stream", action="store_true", help="answer after every slice; needs --format onnx-step or events"
@@ -263,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; what cannot be used gets its own line and exit status 1, and the rest goes on."""
     options = _parser().parse_args(arguments)
     classifier = Classifier(options.model, options.threads, options.provider, options.time_unit, options.drop_bad)
-    live = [each for each in options.recordings if each == STDIN or each.startswith("udp://")]
+    live = [each for each in options.recordings if each == STDIN or each.startswith(_LIVE)]
     asked = [name for name in ("final", "since_start", "every") if getattr(options, name)]
     if not options.stream and (asked or options.smooth > 1):
         raise ValueError(f"--{(asked or ['smooth'])[0].replace('_', '-')} is for streams; add --stream")

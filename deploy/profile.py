@@ -58,9 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")
         cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
-    print(table(cost))
+        figures, lines = cost.as_json(), [table(cost)]
+        if options.neurobench:
+            from deploy.measuring import neurobench
+
+            metrics = neurobench.measure(checkpoint.model, sample_frames(cache, options.split, options.samples))
+            figures["neurobench"] = {**metrics.as_json(), "notes": " ".join(neurobench.NOTES)}
+            lines += ["", *metrics.lines(), "", *neurobench.NOTES]
+    print("\n".join(lines))
     if options.json:
-        text = json_text(cost.as_json(), indent=2)
+        text = json_text(figures, indent=2)
         write_whole(options.json, (text + "\n").encode())
         print(f"\nwritten to {shown(options.json)}")
     return 0
@@ -70,8 +77,9 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m deploy.profile",
         description="Count a network's operations on real samples, and their energy by the 45 nm convention.",
-        epilog="examples: python -m deploy.profile runs/digits/best.pt --data data/digits.h5; "
-        "python -m deploy.profile runs/if/best.pt --chip speck2f --data data/digits.h5",
+        epilog="examples:\n  python -m deploy.profile runs/digits/best.pt --data data/digits.h5\n"
+        "  python -m deploy.profile runs/digits/best.pt --data data/digits.h5 --neurobench --json cost.json\n"
+        "  python -m deploy.profile runs/if/best.pt --chip speck2f --data data/digits.h5",
         formatter_class=Help,
     )
     parser.add_argument("checkpoint", type=Path, help=FORMS)
@@ -81,6 +89,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--split", choices=list(SPLITS), default="test", help="which of them")
     parser.add_argument("--samples", type=positive, default=64, metavar="N", help="how many, spread evenly")
+    parser.add_argument("--neurobench", action="store_true", help="the figures of NeuroBench's names, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON too")
     parser.add_argument("--threads", type=num_threads, metavar="N", help="of the processor, by default all")
     add_import(parser, "the neuron or network of the checkpoint")

@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING
 
 from preprocessing.arguments import Help, add_frame_options, add_reading_options, size
@@ -29,9 +28,9 @@ from preprocessing.inspection.text import (
 from preprocessing.options import Parser
 from preprocessing.own_code import add_import
 from preprocessing.plain import json_text
-from preprocessing.progress import progress
+from preprocessing.progress import patience, progress
 from preprocessing.readers import read_recording
-from preprocessing.terminal import shown, tell
+from preprocessing.terminal import shown
 
 if TYPE_CHECKING:
     from preprocessing.cache import FrameCache
@@ -98,7 +97,7 @@ def _show_table(options: Namespace) -> int:
 
 def _show_one(path: Path, options: Namespace) -> int:
     """Everything about one path, and its pictures."""
-    with _patience(f"reading {path}"):
+    with patience(f"reading {path}"):
         opened = _opened(path, options)
     if isinstance(opened, Unreadable):
         print(_json([opened]) if options.json else unreadable_text(opened))
@@ -190,7 +189,7 @@ def _json(found: Sequence[Facts]) -> str:
 def _drawing(picture: Path, options: Namespace) -> Iterator[None]:
     """Say where a picture is once it is drawn; what goes wrong is an error of ours, whatever the library calls it."""
     try:
-        with _patience(f"drawing {picture}"):
+        with patience(f"drawing {picture}"):
             yield
     except (ValueError, OSError):
         raise
@@ -198,18 +197,6 @@ def _drawing(picture: Path, options: Namespace) -> Iterator[None]:
         raise ValueError(f"{picture} could not be drawn: {error}") from error
     told = f"drawn: {shown(picture)}"
     print(told, file=sys.stderr if options.json else sys.stdout)
-
-
-@contextmanager
-def _patience(what: str) -> Iterator[None]:
-    """Say on the error stream what is being done, if it takes more than two seconds."""
-    timer = Timer(2.0, tell, (f"{what} …",))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 if __name__ == "__main__":

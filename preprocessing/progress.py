@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Timer
 from typing import Any, TypeVar
 
 from preprocessing.outlet import for_bars
-from preprocessing.terminal import shown
+from preprocessing.terminal import shown, tell
 
 Item = TypeVar("Item")
 
@@ -33,10 +34,25 @@ def progress(items: Iterable[Item], total: int, what: str, unit: str, done: int 
 @contextmanager
 def byte_progress(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], object]]:
     """Give a function that moves such a bar on by a number of bytes; ``done`` of ``total`` were there before."""
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        yield lambda _: None
+        return
     with tqdm(desc=shown(what), total=total, initial=done, unit="B", unit_scale=True, **_pace()) as bar:
         yield bar.update
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say on the error stream what is being done, if it takes more than two seconds."""
+    timer = Timer(_WORTH_SHOWING_S, tell, (f"{what} …",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _pace() -> dict[str, Any]:

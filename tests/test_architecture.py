@@ -25,6 +25,7 @@ ROOMS = {
         "trees": "apart limits",
         "events": "kernels limits",
         "readers": "apart events kernels limits",
+        "writers": "events files kernels readers",
         "frames": "events kernels limits",
         "cache": "files plain terminal",
         "download": "files limits progress terminal",
@@ -43,6 +44,7 @@ ROOMS = {
         "build": "arguments building calling commands datasets download options own_code",
         "inspect": "arguments cache commands drawing events frames inspection options own_code plain progress readers "
         "terminal",
+        "convert": "arguments commands events files options own_code progress readers terminal writers",
         "": "cache events frames readers starting",
     },
     "evglif": {

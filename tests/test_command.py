@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,9 @@ from preprocessing.options import Parser
 from tests.helpers import ROOT
 from tests.test_architecture import loaded_by
 
-NOT_YET = {"convert"}
-"""Names whose modules may not be there yet: take one out when its module comes."""
-
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_name_is_a_module_with_a_main_that_takes_arguments(name, capsys):
-    if name in NOT_YET and find_spec(MODULES[name]) is None:
-        pytest.skip(f"{MODULES[name]} is not there yet")
     with pytest.raises(SystemExit) as ended:
         one.main([name, "--help"])
     assert ended.value.code == 0
@@ -38,10 +32,10 @@ def test_every_name_is_a_module_with_a_main_that_takes_arguments(name, capsys):
 
 def test_every_name_says_what_it_does():
     assert list(one.WHAT) == list(MODULES)
-    assert {*MODULES} - {*one.available()} <= NOT_YET
+    assert one.available() == list(MODULES)
 
 
-@pytest.mark.parametrize("name", [name for name in one.available() if name not in NOT_YET])
+@pytest.mark.parametrize("name", MODULES)
 def test_help_loads_no_library_of_networks(name):
     quiet = "import contextlib, io, evglif.__main__ as one\n"
     quiet += "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"

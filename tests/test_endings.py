@@ -19,6 +19,7 @@ from tests.helpers import ROOT
 COMMANDS = [
     "preprocessing.build",
     "preprocessing.inspect",
+    "preprocessing.convert",
     "evglif.train",
     "evglif.evaluate",
     "evglif.report",

@@ -19,6 +19,7 @@ import evglif.evaluate
 import evglif.models.__main__
 import evglif.train
 import preprocessing.build
+import preprocessing.convert
 import preprocessing.inspect
 from evglif import plots
 from evglif.evaluation.report import write_csv
@@ -66,6 +67,16 @@ def finished(folder, data):
         assert trained(folder, data, patch) == 0
     assert deploy.export.main([str(folder / "run" / "last.pt"), "--data", str(data)]) == 0
     return folder / "run"
+
+
+def test_recordings_are_converted_under_their_names(folder, tmp_path, capsys):
+    out = tmp_path / "$b$ _{"
+    assert preprocessing.convert.main([str(folder / "recordings"), str(out), "--format", "csv"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(NAMES)
+    assert len(list(out.rglob("=$1$,_{.csv"))) == len(NAMES)
+    assert capsys.readouterr().out.endswith(
+        f"{3 * len(NAMES)} of {3 * len(NAMES)} recordings converted, 0 could not be\n"
+    )
 
 
 def is_picture(path):

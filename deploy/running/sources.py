@@ -65,7 +65,10 @@ class Received:
 
 
 class LostError(OSError):
-    """A file that was followed and is no more what it was; what came before stands."""
+    """A source that ended in the middle: a file that is no more what it was, a camera, a connection.
+
+    What came before stands.
+    """
 
 
 class AddressDecoder:
@@ -73,6 +76,7 @@ class AddressDecoder:
 
     Args:
         sensor: (width, height) of the camera, px.
+        received: what is counted from now on; by default from nothing.
 
     Attributes:
         received: what was counted.
@@ -82,13 +86,13 @@ class AddressDecoder:
         ValueError: for a sensor of no camera whose addresses are known.
     """
 
-    def __init__(self, sensor: tuple[int, int]) -> None:
+    def __init__(self, sensor: tuple[int, int], received: Received | None = None) -> None:
         if sensor not in aedat.SENSORS:
             known = ", ".join("{}×{}".format(*each) for each in aedat.SENSORS)
             raise ValueError(f"live addresses are known of sensors {known}, the model is for {sensor[0]}×{sensor[1]}")
         self.sensor = sensor
         self.layout = "DVS128" if sensor == aedat2.SENSOR else "DAVIS"
-        self.received = Received()
+        self.received = Received() if received is None else received
         self._time: int | None = None
 
     def decode(self, records: bytes) -> Events:
@@ -138,11 +142,16 @@ def parse_udp(text: str) -> tuple[str, int] | None:
     Raises:
         ValueError: for one that does, without a port from 0 to 65535.
     """
-    if not text.startswith("udp://"):
+    return parse_address(text, "udp", UDP_PORT)
+
+
+def parse_address(text: str, scheme: str, port: int) -> tuple[str, int] | None:
+    """The same for any scheme; ``port`` is that of the example in the message."""
+    if not text.startswith(f"{scheme}://"):
         return None
-    match = re.fullmatch(r"udp://(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{1,5})", text)
+    match = re.fullmatch(rf"{scheme}://(\[[0-9a-fA-F:]+\]|[^:/\s]+):(\d{{1,5}})", text)
     if not match or int(match[2]) > 0xFFFF:
-        raise ValueError(f"cannot read the address {text!r}; write host and port, e.g. udp://127.0.0.1:{UDP_PORT}")
+        raise ValueError(f"cannot read the address {text!r}; write host and port, e.g. {scheme}://127.0.0.1:{port}")
     return match[1].strip("[]"), int(match[2])
 
 

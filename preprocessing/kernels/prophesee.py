@@ -1,6 +1,8 @@
 """From the words of Prophesee's formats to events.
 
-The loops over RAW words run twice: without room for events they count, with room for all of them they fill it.
+The loops over RAW words run twice: without room for events they count, with room for all of them they fill it. What
+words say of those behind them, they take from ``state`` and leave there, -1 where nothing was said yet: so the words
+may come in parts.
 An event is written as its time and as ``events.address_words`` gives the rest: two stores instead of four.
 """
 
@@ -35,10 +37,15 @@ def dat(words: NDArray[np.uint32], t: NDArray[np.int64], address: NDArray[np.uin
 
 
 @njit(cache=True, nogil=True)
-def evt2(words: NDArray[np.uint32], t: NDArray[np.int64], address: NDArray[np.uint64]) -> tuple[np.uint64, int]:
-    """Decode EVT 2.0 words ``[N]``; returns the number of events and that of special words."""
+def evt2(
+    words: NDArray[np.uint32], state: NDArray[np.int64], t: NDArray[np.int64], address: NDArray[np.uint64]
+) -> tuple[np.uint64, int]:
+    """Decode EVT 2.0 words ``[N]``; returns the number of events and that of special words.
+
+    ``state``: the high part of the time.
+    """
     room, num_events, num_special = uint64(len(t)), uint64(0), 0
-    high = np.int64(-1)
+    high = state[0]
     for i in range(len(words)):
         word = words[uint64(i)]
         kind = word >> uint32(28)
@@ -52,14 +59,20 @@ def evt2(words: NDArray[np.uint32], t: NDArray[np.int64], address: NDArray[np.ui
             high = _advanced(high, np.int64(word & uint32(0xFFFFFFF)), _HIGH_BITS)
         else:
             num_special += 1
+    state[0] = high
     return num_events, num_special
 
 
 @njit(cache=True, nogil=True)
-def evt21(words: NDArray[np.uint32], t: NDArray[np.int64], address: NDArray[np.uint64]) -> tuple[np.uint64, int]:
-    """Decode EVT 2.1 words ``[N, 2]``, low half first; returns the number of events and that of special words."""
+def evt21(
+    words: NDArray[np.uint32], state: NDArray[np.int64], t: NDArray[np.int64], address: NDArray[np.uint64]
+) -> tuple[np.uint64, int]:
+    """Decode EVT 2.1 words ``[N, 2]``, low half first; returns the number of events and that of special words.
+
+    ``state``: the high part of the time.
+    """
     room, num_events, num_special = uint64(len(t)), uint64(0), 0
-    high = np.int64(-1)
+    high = state[0]
     for i in range(len(words)):
         valid, word = words[uint64(i), 0], words[uint64(i), 1]
         kind = word >> uint32(28)
@@ -77,15 +90,21 @@ def evt21(words: NDArray[np.uint32], t: NDArray[np.int64], address: NDArray[np.u
             high = _advanced(high, np.int64(word & uint32(0xFFFFFFF)), _HIGH_BITS)
         else:
             num_special += 1
+    state[0] = high
     return num_events, num_special
 
 
 @njit(cache=True, nogil=True)
-def evt3(words: NDArray[np.uint16], t: NDArray[np.int64], address: NDArray[np.uint64]) -> tuple[np.uint64, int]:  # noqa: PLR0912
-    """Decode EVT 3.0 words ``[N]``; returns the number of events and that of special words."""
+def evt3(  # noqa: PLR0912
+    words: NDArray[np.uint16], state: NDArray[np.int64], t: NDArray[np.int64], address: NDArray[np.uint64]
+) -> tuple[np.uint64, int]:
+    """Decode EVT 3.0 words ``[N]``; returns the number of events and that of special words.
+
+    ``state``: the high part of the time, the time, the row, and the column and polarity of vectors.
+    """
     room, num_events, num_special = uint64(len(t)), uint64(0), 0
-    high, time, row, base = np.int64(-1), np.int64(-1), np.int64(-1), np.int64(-1)  # -1: not known yet
-    polarity = uint32(0)
+    high, time, row, base = state[0], state[1], state[2], state[3]
+    polarity = uint32(state[4] & 1)
     for i in range(len(words)):
         word = uint32(words[uint64(i)])
         kind, value = word >> uint32(12), word & uint32(0xFFF)
@@ -119,6 +138,7 @@ def evt3(words: NDArray[np.uint16], t: NDArray[np.int64], address: NDArray[np.ui
                 high, time = now, now << 12  # its TIME_LOW follows
         else:
             num_special += 1
+    state[0], state[1], state[2], state[3], state[4] = high, time, row, base, polarity
     return num_events, num_special
 
 

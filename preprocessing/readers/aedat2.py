@@ -40,6 +40,14 @@ SENSOR = aedat.DVS128.sensor
 SUFFIXES: tuple[str, ...] = (".aedat",)
 RECORD_BYTES = 8
 
+CHIPS = {
+    SENSOR: "ch.unizh.ini.jaer.chip.retina.DVS128",
+    aedat.DAVIS240.sensor: "eu.seebetter.ini.chips.davis.DAVIS240C",
+    aedat.DAVIS346.sensor: "eu.seebetter.ini.chips.davis.Davis346blue",
+    aedat.DAVIS640.sensor: "eu.seebetter.ini.chips.davis.Davis640",
+}
+"""What jAER calls the camera of a sensor in the header line ``AEChip``; of the 128×128 ones the DVS128."""
+
 _CHIP = re.compile(rb"AEChip: *(\S+)")
 
 
@@ -100,23 +108,32 @@ def encode(events: Events, comments: Iterable[str] = ()) -> bytes:
     if events["t"][0] < 0 or events["t"][-1] >= 1 << 32:
         first, last = int(events["t"][0]), int(events["t"][-1])
         raise ValueError(f"AEDAT-2.0 holds times in [0, 2**32) µs, got {first} to {last}; shift them first")
-    words = np.empty((len(events), 2), ">u4")
-    x, y = 127 - events["x"].astype(np.uint32), 127 - events["y"].astype(np.uint32)
-    words[:, 0] = y << 8 | x << 1 | ~events["p"]
-    words[:, 1] = events["t"]
-    return _header(comments) + words.tobytes()
+    return header(SENSOR, comments) + records(events, SENSOR)
 
 
-def _header(comments: Iterable[str]) -> bytes:
-    lines = [
-        "!AER-DAT2.0",
-        " AEChip: ch.unizh.ini.jaer.chip.retina.DVS128",
-        *(f" {line}" for line in comments),
-    ]
+def header(sensor: tuple[int, int], comments: Iterable[str] = ()) -> bytes:
+    """The text header of a recording of one of the sensors of ``CHIPS``, ``comments`` as further lines.
+
+    Raises:
+        ValueError: a comment that isn't one line of text.
+    """
+    lines = ["!AER-DAT2.0", f" AEChip: {CHIPS[sensor]}", *(f" {line}" for line in comments)]
     for line in lines:
         if not re.fullmatch(aedat.TEXT, line.encode()):
             raise ValueError(f"a header comment is one line of text, got {line!r}")
     return "".join(f"#{line}\r\n" for line in [*lines, "End Of ASCII Header"]).encode()
+
+
+def records(events: Events, sensor: tuple[int, int]) -> bytes:
+    """The records of events ``[N]`` that lie inside one of the sensors of ``CHIPS`` and in 32 bits of time."""
+    words = np.empty((len(events), 2), ">u4")
+    x, y = (side - 1 - events[axis].astype(np.uint32) for side, axis in zip(sensor, ("x", "y"), strict=True))
+    if sensor == SENSOR:
+        words[:, 0] = y << 8 | x << 1 | ~events["p"]
+    else:
+        words[:, 0] = y << 22 | x << 12 | events["p"].astype(np.uint32) << 11
+    words[:, 1] = events["t"]
+    return words.tobytes()
 
 
 def _end_of_header(data: bytes, source: str) -> int:

@@ -27,15 +27,20 @@ from preprocessing.readers.sensors import agreed, attributed, smallest
 SIGNATURE = aedat.SIGNATURE + b"4.0"
 SUFFIXES: tuple[str, ...] = (".aedat4",)
 
-_SIGNATURE_BYTES = len(SIGNATURE) + len("\r\n")
-_PACKET = struct.Struct("<ii")
-_EVENT_BYTES = 16
-_ITEM_BYTES = {"EVTS": _EVENT_BYTES, "IMUS": 4, "TRIG": 4}
+SIGNATURE_BYTES = len(SIGNATURE) + len("\r\n")
+"""What stands before the header of a file."""
+
+PACKET = struct.Struct("<ii")
+"""The head of a packet: the number of its stream, and its size."""
+
+EVENT_BYTES = 16
+
+_ITEM_BYTES = {"EVTS": EVENT_BYTES, "IMUS": 4, "TRIG": 4}
 """What an item of a packet takes in its vector, by the kind of stream; a packet of another kind is one item."""
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
     """Where the packets start and end, how they are compressed, and of each stream its kind and sensor."""
 
     start: int
@@ -59,11 +64,8 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
         RecordingError: a damaged header or packet, a cut packet, a missing library, no events, an event outside the
             sensor, or time running backwards.
     """
-    header = _read_header(data, source)
-    wanted = min((stream for stream, kind in header.kinds.items() if kind == "EVTS"), default=None)
-    if wanted is None:
-        kinds = ", ".join(sorted(set(header.kinds.values()))) or "none"
-        raise RecordingError(f"{source}: has no stream of events; the kinds of its streams are: {kinds}")
+    header = read_header(data, source)
+    wanted = stream_of_events(header, source)
     stated = header.sensors.get(wanted)
     known = agreed(stated, sensor, source)
     events, num_special = _decode_packets(data, header, wanted, source)
@@ -76,10 +78,21 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
     return attributed(make_recording(events, taken, "aedat4", source, num_special, how), stated, sensor)
 
 
-def _decode_packets(data: bytes, header: _Header, wanted: int, source: str) -> tuple[Events, int]:
-    """The events of the stream ``wanted``, and the number of items in the others."""
-    from preprocessing.kernels.decode import aedat4
+def stream_of_events(header: Header, source: str) -> int:
+    """The number of the stream that is read.
 
+    Raises:
+        RecordingError: there is none.
+    """
+    wanted = min((stream for stream, kind in header.kinds.items() if kind == "EVTS"), default=None)
+    if wanted is None:
+        kinds = ", ".join(sorted(set(header.kinds.values()))) or "none"
+        raise RecordingError(f"{source}: has no stream of events; the kinds of its streams are: {kinds}")
+    return wanted
+
+
+def _decode_packets(data: bytes, header: Header, wanted: int, source: str) -> tuple[Events, int]:
+    """The events of the stream ``wanted``, and the number of items in the others."""
     events = np.empty(0, EVENT_DTYPE)
     num_events = num_special = 0
     for stream, items, count in _packets(data, header, source):
@@ -88,61 +101,74 @@ def _decode_packets(data: bytes, header: _Header, wanted: int, source: str) -> t
             continue
         if num_events + count > len(events):
             events.resize(max(num_events + count, len(events) * 5 // 4), refcheck=False)  # no copy, where it is large
-        part = events[num_events : num_events + count]
-        aedat4(np.frombuffer(items, "<u8"), part["t"], part["x"], part["y"], part["p"])
+        events_of(items, events[num_events : num_events + count])
         num_events += count
     events.resize(num_events, refcheck=False)
     return events, num_special
 
 
-def _packets(data: bytes, header: _Header, source: str) -> Iterator[tuple[int, bytes, int]]:
+def _packets(data: bytes, header: Header, source: str) -> Iterator[tuple[int, bytes, int]]:
     """Of each packet the stream, the bytes of its items and their number."""
-    decompress = _decompressor(header.compression, source)
+    decompress = decompressor(header.compression, source)
     at, number = header.start, 0
     while at < min(header.end, len(data)):
         try:
             stream, body = _packet(data, at, header)
             kind = header.kinds[stream]
-            yield stream, *(_items(decompress(body), kind) if kind in _ITEM_BYTES else (b"", 1))
+            yield stream, *items_of(body, kind, decompress)
         except ValueError as error:
             raise RecordingError(f"{source}: packet {number}, at byte {at}, {error}") from error
-        at, number = at + _PACKET.size + len(body), number + 1
+        at, number = at + PACKET.size + len(body), number + 1
     if header.end > len(data):
         raise RecordingError(
             f"{source}: cut at byte {len(data)}, after {number} packets; the header says that they end at {header.end}"
         )
 
 
-def _packet(data: bytes, at: int, header: _Header) -> tuple[int, bytes]:
+def _packet(data: bytes, at: int, header: Header) -> tuple[int, bytes]:
     """The stream and the content of the packet at byte ``at``.
 
     Raises:
         ValueError: it is cut, or of no stream that the header names.
     """
-    left = min(header.end, len(data)) - at - _PACKET.size
+    left = min(header.end, len(data)) - at - PACKET.size
     if left < 0:
-        raise ValueError(f"is cut: {left + _PACKET.size} of {_PACKET.size} bytes of its head")
-    stream, size = _PACKET.unpack_from(data, at)
+        raise ValueError(f"is cut: {left + PACKET.size} of {PACKET.size} bytes of its head")
+    stream, size = PACKET.unpack_from(data, at)
     if stream not in header.kinds:
         raise ValueError(f"is of stream {stream}, which the header doesn't name; the file is damaged")
     if not 0 <= size <= left:
         raise ValueError(f"is cut or damaged: it announces {size} bytes, {left} are there")
-    return stream, data[at + _PACKET.size : at + _PACKET.size + size]
+    return stream, data[at + PACKET.size : at + PACKET.size + size]
 
 
-def _items(packet: bytes, kind: str) -> tuple[bytes, int]:
-    """The bytes of a packet's items, and their number.
+def items_of(body: bytes, kind: str, decompress: compression.Decompress) -> tuple[bytes, int]:
+    """The bytes of the items in the content of a packet, and their number; of one of unknown kind none, and 1.
 
     Raises:
         ValueError: it is of another kind, or damaged.
     """
+    if kind not in _ITEM_BYTES:
+        return b"", 1
+    packet = decompress(body)
     table = flatbuffer.root(packet, kind.encode())
     start, count = flatbuffer.vector(packet, table, 0, _ITEM_BYTES[kind])
     return packet[start : start + count * _ITEM_BYTES[kind]], count
 
 
-def _decompressor(code: int, source: str) -> compression.Decompress:
-    """What undoes the compression of that number in the header."""
+def events_of(items: bytes, events: Events) -> None:
+    """Decode the items of a packet of events into ``events``, which has room for them and no more."""
+    from preprocessing.kernels.decode import aedat4
+
+    aedat4(np.frombuffer(items, "<u8"), events["t"], events["x"], events["y"], events["p"])
+
+
+def decompressor(code: int, source: str) -> compression.Decompress:
+    """What undoes the compression of that number in the header.
+
+    Raises:
+        RecordingError: an unknown one, or one whose library is missing.
+    """
     if code == 0:
         return bytes
     if code in (1, 2):  # 2: tried harder, likewise 4
@@ -152,13 +178,18 @@ def _decompressor(code: int, source: str) -> compression.Decompress:
     raise RecordingError(f"{source}: the header gives the compression as {code}; expected 0 to 4")
 
 
-def _read_header(data: bytes, source: str) -> _Header:
+def read_header(data: bytes, source: str, signature_bytes: int = SIGNATURE_BYTES) -> Header:
+    """The header behind the signature, which a stream from a network has not.
+
+    Raises:
+        RecordingError: it is cut or damaged.
+    """
     try:
-        size = flatbuffer.number(data, flatbuffer.U32, _SIGNATURE_BYTES)
-        start = _SIGNATURE_BYTES + 4 + size
+        size = flatbuffer.number(data, flatbuffer.U32, signature_bytes)
+        start = signature_bytes + 4 + size
         if start > len(data):
             raise ValueError(f"it announces {size} bytes of {len(data) - start + size} there")
-        buffer = data[_SIGNATURE_BYTES:start]
+        buffer = data[signature_bytes:start]
         table = flatbuffer.root(buffer, b"IOHE")
         code = flatbuffer.integer(buffer, table, 0, flatbuffer.I32, default=0)
         end = flatbuffer.integer(buffer, table, 1, flatbuffer.I64, default=-1)
@@ -168,7 +199,7 @@ def _read_header(data: bytes, source: str) -> _Header:
         kinds, sensors = _streams(buffer[text : text + length].decode("utf-8", "replace"))
     except ValueError as error:
         raise RecordingError(f"{source}: the header is cut or damaged: {error}") from error
-    return _Header(start, len(data) if end == -1 else end, code, kinds, sensors)
+    return Header(start, len(data) if end == -1 else end, code, kinds, sensors)
 
 
 def _streams(description: str) -> tuple[dict[int, str], dict[int, tuple[int, int]]]:

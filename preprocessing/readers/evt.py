@@ -20,6 +20,7 @@ Sources: docs.prophesee.ai, "EVT 2.0 Format", "EVT 2.1 Format", "EVT 3.0 Format"
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +64,81 @@ def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how:
         RecordingError: another encoding, no events, a cut word, an event outside the sensor, another sensor than the
             header states, or time running backwards (other than the wrap of the clock).
     """
-    fields, start = prophesee.header(data)
-    name, options = _encoding(fields, data, source)
-    stated = _stated_sensor(fields, options, source)
-    known = agreed(stated, sensor, source)
-    events, num_special = _decode_words(_words(data, start, name, _is_legacy(fields, options, source), source), name)
+    encoding = encoding_of(data, source)
+    known = agreed(encoding.sensor, sensor, source)
+    cut = (len(data) - encoding.start) % encoding.word_bytes
+    if cut:
+        raise RecordingError(
+            f"{source}: cut in the middle of a word: {cut} of {encoding.word_bytes} bytes at byte {len(data) - cut}, "
+            f"after {(len(data) - encoding.start) // encoding.word_bytes} words"
+        )
+    events, num_special = Decoder(encoding).decode(data, encoding.start)
     if len(events) == 0:
         raise RecordingError(f"{source}: holds no events, only {num_special} special words")
     taken = known or smallest(events, SENSORS, source, how)
-    return attributed(make_recording(events, taken, name.lower(), source, num_special, how), stated, sensor)
+    recording = make_recording(events, taken, encoding.name.lower(), source, num_special, how)
+    return attributed(recording, encoding.sensor, sensor)
+
+
+class Encoding(NamedTuple):
+    """What a header says.
+
+    Attributes:
+        start: where the words begin.
+        name: ``EVT2``, ``EVT21`` or ``EVT3``.
+        is_legacy: whether the high half of an EVT 2.1 word comes first.
+        sensor: (width, height), px; None where it doesn't say it.
+    """
+
+    start: int
+    name: str
+    is_legacy: bool
+    sensor: tuple[int, int] | None
+
+    @property
+    def word_bytes(self) -> int:
+        """Bytes of a word."""
+        return _WORD_BYTES[self.name]
+
+
+def encoding_of(data: bytes, source: str) -> Encoding:
+    """What the header at the start of a file or stream says.
+
+    Raises:
+        RecordingError: it names none of the encodings, an unknown byte order, or a sensor that is none.
+    """
+    fields, start = prophesee.header(data)
+    name, options = _encoding(fields, data, source)
+    stated = _stated_sensor(fields, options, source)
+    return Encoding(start, name, _is_legacy(fields, options, source), stated)
+
+
+class Decoder:
+    """Words to events, in as many parts as they come in: what a word says holds until another says otherwise."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._state = np.full(5, -1, np.int64)
+
+    def decode(self, data: bytes, start: int = 0) -> tuple[Events, int]:
+        """The events of whole words, from byte ``start`` on, and the number of special words among these."""
+        from preprocessing.kernels import prophesee as kernels
+
+        loops: dict[str, Callable[..., tuple[np.uint64, int]]]
+        loops = {"EVT2": kernels.evt2, "EVT21": kernels.evt21, "EVT3": kernels.evt3}
+        loop, words = loops[self._encoding.name], self._words(data, start)
+        events = np.empty(0, EVENT_DTYPE)
+        num_events, num_special = loop(words, self._state.copy(), events["t"], address_words(events))
+        events = np.empty(num_events, EVENT_DTYPE)
+        loop(words, self._state, events["t"], address_words(events))
+        return events, num_special
+
+    def _words(self, data: bytes, start: int) -> NDArray[np.unsignedinteger]:
+        """The words from byte ``start`` on, ``[N]``; of EVT 2.1 ``[N, 2]``, the low half first."""
+        if self._encoding.name == "EVT21":
+            halves = np.frombuffer(data, "<u4", offset=start).reshape(-1, 2)
+            return halves[:, ::-1] if self._encoding.is_legacy else halves
+        return np.frombuffer(data, f"<u{self._encoding.word_bytes}", offset=start)
 
 
 def _encoding(fields: dict[str, str], data: bytes, source: str) -> tuple[str, dict[str, str]]:
@@ -110,32 +177,3 @@ def _system(fields: dict[str, str]) -> int:
     makers = {fields.get(f"{part}integrator_name", "Prophesee") for part in ("", "camera_", "plugin_")}
     number = fields.get("system_ID", "")
     return int(number) if makers == {"Prophesee"} and number.isdecimal() and len(number) < 10 else 0
-
-
-def _words(data: bytes, start: int, name: str, legacy: bool, source: str) -> NDArray[np.unsignedinteger]:
-    """The words from byte ``start`` on, ``[N]``; of EVT 2.1 ``[N, 2]``, the low half first."""
-    word_bytes = _WORD_BYTES[name]
-    cut = (len(data) - start) % word_bytes
-    if cut:
-        raise RecordingError(
-            f"{source}: cut in the middle of a word: {cut} of {word_bytes} bytes at byte {len(data) - cut}, after "
-            f"{(len(data) - start) // word_bytes} words"
-        )
-    if name == "EVT21":
-        halves = np.frombuffer(data, "<u4", offset=start).reshape(-1, 2)
-        return halves[:, ::-1] if legacy else halves
-    return np.frombuffer(data, f"<u{word_bytes}", offset=start)
-
-
-def _decode_words(words: NDArray[np.unsignedinteger], name: str) -> tuple[Events, int]:
-    """The events, and the number of special words; the loops count first, then fill."""
-    from preprocessing.kernels import prophesee as kernels
-
-    loops: dict[str, Callable[..., tuple[np.uint64, int]]]
-    loops = {"EVT2": kernels.evt2, "EVT21": kernels.evt21, "EVT3": kernels.evt3}
-    loop = loops[name]
-    events = np.empty(0, EVENT_DTYPE)
-    num_events, num_special = loop(words, events["t"], address_words(events))
-    events = np.empty(num_events, EVENT_DTYPE)
-    loop(words, events["t"], address_words(events))
-    return events, num_special

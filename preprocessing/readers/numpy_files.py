@@ -1,6 +1,7 @@
 """Events in NumPy's files: ``.npy`` and ``.npz``.
 
-- A structured array with fields t, x, y, p, in any order and of any integer types; or an ``.npz`` with one array each.
+- A structured array with fields t, x, y, p, in any order and of any integer types; or an ``.npz`` with one array each,
+  and perhaps the sensor as two numbers, ``width`` and ``height``.
 - A plain array ``[N, 4]`` or ``[4, N]`` of numbers, columns t x y p, x y t p or x y p t: which one is told by the
   times, that do not decrease, and the polarities. Where more than one order fits, it is refused.
 
@@ -29,7 +30,7 @@ from preprocessing import limits
 from preprocessing.events import AS_IS, Reading, Recording, RecordingError, make_recording
 from preprocessing.readers.columns import FIELDS, Packed, check_room, fields_in, is_column, is_table, order_of, pack
 from preprocessing.readers.faults import damaged
-from preprocessing.readers.sensors import USUAL, attributed, smallest
+from preprocessing.readers.sensors import USUAL, Sensor, agreed, attributed, smallest
 from preprocessing.readers.units import name_and_unit, with_doubts
 
 SUFFIXES: tuple[str, ...] = (".npy", ".npz")
@@ -58,27 +59,35 @@ def recognises(data: bytes) -> bool:
 
 
 def decode(data: bytes, source: str, sensor: tuple[int, int] | None = None, how: Reading = AS_IS) -> Recording:
-    """Decode the events of a NumPy file; without ``sensor`` it is the smallest of ``USUAL`` that holds all.
+    """Decode the events of a NumPy file; where nothing tells the sensor, it is the smallest of ``USUAL`` for them.
 
     Raises:
-        RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, or time running
-            backwards.
+        RecordingError: no events, none of the layouts, a damaged file, an event outside the sensor, another sensor
+            than the file states, or time running backwards.
     """
     with damaged(source, "a NumPy file", _OF_DAMAGE):
         read = _read_archive if data.startswith(_ZIP_SIGNATURE) else _read_array
-        packed, unit = read(data, source, how)
-    taken = sensor or smallest(packed.events, USUAL, source, how)
+        packed, unit, stated = read(data, source, how)
+    taken = agreed(stated, sensor, source) or smallest(packed.events, USUAL, source, how)
     recording = make_recording(packed.events, taken, "numpy", source, 0, how, packed.num_dropped)
     recording = with_doubts(recording, packed.unit, not (unit or how.time_unit), packed.resolution_us)
-    return attributed(recording, None, sensor)
+    return attributed(recording, stated, sensor)
 
 
-def _read_array(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
+class _Read(NamedTuple):
+    """The events of a file, and the unit of their times and the sensor, where it states them."""
+
+    packed: Packed
+    unit: str | None
+    stated: Sensor | None = None
+
+
+def _read_array(data: bytes, source: str, how: Reading) -> _Read:
     return _unpack(_open(io.BytesIO(data), len(data), source), len(data), source, how)
 
 
-def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str | None]:
-    """The events of an ``.npz``, of its four arrays, or of its only one; and the unit that names state."""
+def _read_archive(data: bytes, source: str, how: Reading) -> _Read:
+    """The events of an ``.npz``: of its four arrays, or of its only one."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         names = fields_in(members)
@@ -94,7 +103,30 @@ def _read_archive(data: bytes, source: str, how: Reading) -> tuple[Packed, str |
             return _unpack(arrays.popitem()[1], len(data), source, how)
         unit = name_and_unit(names["t"])[1]
         columns = {field: arrays[name] for field, name in names.items()}
-        return _pack_columns(columns, len(data), source, unit or how.time_unit, how), unit
+        packed = _pack_columns(columns, len(data), source, unit or how.time_unit, how)
+        return _Read(packed, unit, _stated_sensor(archive, members, source))
+
+
+def _stated_sensor(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], source: str) -> Sensor | None:
+    """The sensor that an ``.npz`` states, if it does.
+
+    Raises:
+        RecordingError: one of the two is no number of pixels.
+    """
+    if not {"width", "height"} <= members.keys():
+        return None
+    sides = []
+    for name in ("width", "height"):
+        info = members[name]
+        if problem := limits.member_problem(info):
+            raise RecordingError(f"{source}: {name} {problem}")
+        array = _open(archive.open(info), info.file_size, f"{source}: {name}")
+        number = array.dtype.kind in "iu" and prod(array.shape) == 1
+        side = int(np.frombuffer(array.file.read(array.dtype.itemsize), array.dtype)[0]) if number else 0
+        if not 0 < side <= 1 << 16:
+            raise RecordingError(f"{source}: {name} is {array.dtype} {array.shape}; expected a number of pixels")
+        sides.append(side)
+    return sides[0], sides[1]
 
 
 def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
@@ -114,14 +146,14 @@ def _open(file: IO[bytes], num_bytes: int, source: str) -> _Array:
     return _Array(file, dtype, shape, fortran)
 
 
-def _unpack(array: _Array, num_bytes: int, source: str, how: Reading) -> tuple[Packed, str | None]:
-    """The events of one array, structured or plain, and the unit that its fields state."""
+def _unpack(array: _Array, num_bytes: int, source: str, how: Reading) -> _Read:
+    """The events of one array, structured or plain."""
     fields = fields_in(array.dtype.names or ())
     if fields and len(array.shape) == 1:
         blocks = ({field: block[name] for field, name in fields.items()} for block in _blocks(array))
         unit = name_and_unit(fields["t"])[1]
         check_room(array.shape[0], num_bytes, source)
-        return pack(blocks, array.shape[0], source, unit or how.time_unit, how), unit
+        return _Read(pack(blocks, array.shape[0], source, unit or how.time_unit, how), unit)
     if array.dtype.kind in "iuf" and is_table(array.shape):
         check_room(prod(array.shape) // 4, num_bytes, source)
         values = np.frombuffer(array.file.read(), array.dtype).reshape(array.shape, order="F" if array.fortran else "C")
@@ -129,7 +161,7 @@ def _unpack(array: _Array, num_bytes: int, source: str, how: Reading) -> tuple[P
         order = order_of(values, source, how)
         starts = range(0, len(values), _BLOCK)
         blocks = (dict(zip(order, values[start : start + _BLOCK].T, strict=True)) for start in starts)
-        return pack(blocks, len(values), source, how.time_unit, how), None
+        return _Read(pack(blocks, len(values), source, how.time_unit, how), None)
     raise RecordingError(
         f"{source}: an array {array.shape} of {array.dtype}; expected fields t, x, y, p, or [N, 4] numbers: {_ADVICE}"
     )

@@ -29,6 +29,15 @@ def header(data: bytes) -> tuple[dict[str, str], int]:
     return fields, end
 
 
+def start_of_words(data: bytes) -> int | None:
+    """Where the words of a stream begin, of which these are the first bytes; None as long as its header may go on."""
+    _, end = header(data)
+    behind = data[end : end + _MAX_BYTES]
+    ended = re.search(rb"% end *\n\Z", data[max(end - 64, 0) : end])
+    may_go_on = not behind or (behind.startswith(b"%") and b"\n" not in behind and len(behind) < _MAX_BYTES)
+    return None if may_go_on and not ended else end
+
+
 def size(width: str, height: str, source: str) -> tuple[int, int]:
     """The sensor that a header states.
 

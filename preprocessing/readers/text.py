@@ -2,8 +2,8 @@
 
 The four numbers of a line stand between blanks, tabs, commas or semicolons, in the order t, x, y, p unless a line above
 them names the columns. Then there may be others, which are not read (an index that pandas writes, labels). A line
-``width height`` may stand there too, and lines that begin with ``#`` or ``%``. Numbers may be written as NumPy's
-``savetxt`` does (``1.25e+06``), and polarities as True and False.
+``width height`` may stand there too, and lines that begin with ``#`` or ``%``, of which ``# sensor: 346x260`` states
+the same. Numbers may be written as NumPy's ``savetxt`` does (``1.25e+06``), and polarities as True and False.
 
 A time is in the unit that the name of its column ends in (``t[us]``, ``t_s``, ``time (ns)``), or that the caller says.
 Without one, times are µs where they are whole numbers, else seconds. They are rounded to µs from their digits, halves
@@ -28,6 +28,8 @@ SUFFIXES: tuple[str, ...] = (".txt", ".csv")
 
 _DECIMALS = {"s": 6, "ms": 3, "us": 0, "ns": 0}  # down to µs; ns are divided behind
 _TITLE = re.compile(r"(?P<name>[a-z]+)\s*(?:[\[(]\s*(?P<unit>\w*)\s*[\])]|_(?P<tail>\w+))?")
+_SIZE = re.compile(r"([1-9]\d{0,4})[\s,;]+([1-9]\d{0,4})")
+_SENSOR = re.compile(r"# *sensor: *([1-9]\d{0,4})x([1-9]\d{0,4})")
 _BLANKS = re.compile(rb"[ \t\r\n]*")
 _MOST_LINES = 10_000  # above the events
 _BYTES_PER_EVENT = 8  # at least: four digits, three separators and the end of the line
@@ -146,7 +148,7 @@ def _read_layout(data: bytes, source: str) -> _Layout:
         line = written.strip()
         text = line.lstrip("#% ")
         named = _named(written.lstrip("#% "))
-        size = re.fullmatch(r"([1-9]\d{0,4})[\s,;]+([1-9]\d{0,4})", line)
+        size = _SIZE.fullmatch(line) or _SENSOR.fullmatch(line)
         if named:
             layout = replace(layout, order=named.order, words=named.words, unit=named.unit)
         elif size:

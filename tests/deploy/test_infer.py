@@ -3,6 +3,7 @@ import json
 import os
 import re
 import socket
+import sys
 import threading
 
 import numpy as np
@@ -13,8 +14,11 @@ import deploy.runtime
 from deploy.infer import classify, main
 from deploy.running.session import Session
 from deploy.running.sources import AddressDecoder
+from preprocessing import read_recording
 from preprocessing.events import make_events
-from preprocessing.readers import aedat2, read_recording
+from preprocessing.readers import aedat2
+from preprocessing.writers import WRITERS, aedat4
+from tests.helpers import cameras
 from tests.helpers.onnx_models import CONFIG, step_model
 
 
@@ -238,7 +242,7 @@ def test_threads_are_some(model, threads, capsys):
     assert f"expected a whole number from 1 to 1,024, got {threads!r}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("source", ["udp://127.0.0.1:8991", "-"])
+@pytest.mark.parametrize("source", ["udp://127.0.0.1:8991", "tcp://127.0.0.1:7777", "camera:", "camera:S1", "-"])
 def test_live_sources_need_to_be_streamed(model, source, capsys):
     assert main([model, source]) == 1
     assert capsys.readouterr().err == f"error: {source} is a live source; add --stream\n"
@@ -261,3 +265,83 @@ def test_streams_that_cannot_be(model, recording, exported, tmp_path, capsys):
 def test_a_provider_that_is_not_there_is_named(model, recording, capsys):
     assert main([model, str(recording), "--provider", "AbacusExecutionProvider"]) == 1
     assert "CPUExecutionProvider here, got AbacusExecutionProvider" in capsys.readouterr().err
+
+
+def plugged_in(monkeypatch, recording, **how):
+    """A camera that sends the recording in three packets."""
+    events = read_recording(recording).events
+    packets = [cameras.packet(part) for part in np.array_split(events, 3)]
+    device = cameras.Device(cameras.Name.INIVATION_DVXPLORER, packets, sensor=(128, 128), **how)
+    monkeypatch.setitem(sys.modules, "neuromorphic_drivers", cameras.library({"S1": device}))
+    return device
+
+
+@pytest.mark.parametrize("source", ["camera:", "camera:S1"])
+def test_events_of_a_camera(model, recording, capsys, monkeypatch, source):
+    device = plugged_in(monkeypatch, recording)
+    assert main([model, "--stream", source, "--idle", "0.05", "--json"]) == 0
+    live = capsys.readouterr()
+    assert live.err == f"{source}: 300 events; no event came for 0.05 s\n"
+    assert not device.is_open
+    assert main([model, "--stream", str(recording), "--json"]) == 0
+    read = answers(capsys)
+    assert [dict(json.loads(line), source=None) for line in live.out.splitlines()] == [
+        dict(line, source=None) for line in read
+    ]
+
+
+def test_a_camera_unplugged_in_the_middle_ends_with_what_was_classified(model, recording, capsys, monkeypatch):
+    device = plugged_in(monkeypatch, recording, unplugged=True)
+    device.packets.pop()  # the last third of the recording
+    assert main([model, "--stream", "camera:", "--json"]) == 1
+    printed = capsys.readouterr()
+    last = json.loads(printed.out.splitlines()[-1])
+    assert last["final"]
+    assert printed.err == (
+        f"error: camera:: the camera was lost ({cameras.UNPLUGGED}): is it still plugged in?; before that 200 events; "
+        "the answers above stand\n"
+    )
+    assert not device.is_open
+
+
+def test_a_camera_that_is_not_there(model, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "neuromorphic_drivers", cameras.library({}))
+    assert main([model, "--stream", "camera:"]) == 1
+    assert capsys.readouterr().err == "error: cannot open a camera (no device found); none is connected\n"
+
+
+@pytest.mark.parametrize("name", ["evt2", "evt3", "aedat4"])
+def test_other_formats_on_standard_input(model, recording, capsys, monkeypatch, name):
+    events = read_recording(recording).events
+    reading, writing = os.pipe()
+    os.write(writing, b"".join(WRITERS[name].encode(events, (128, 128))))
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(pipe))
+        assert main([model, "--stream", "-", "--json"]) == 0
+        printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err == "-: 300 events; the input ended\n"
+
+
+def test_events_over_tcp(model, recording, capsys):
+    """As dv-processing sends them."""
+    data = aedat4.header((128, 128)) + aedat4.packet(read_recording(recording).events)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(data)
+
+        sender = threading.Thread(target=serve)
+        sender.start()
+        source = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        try:
+            assert main([model, "--stream", source, "--idle", "10", "--json"]) == 0
+        finally:
+            sender.join(timeout=10)
+    printed = capsys.readouterr()
+    assert [json.loads(line)["step"] for line in printed.out.splitlines()] == [1, 2, 3]
+    assert printed.err == f"{source}: 300 events; the server closed the connection\n"

@@ -188,3 +188,23 @@ def raises_nothing_else(data):
         assert str(error).startswith("r.npy: ")  # noqa: PT017
     else:
         assert len(decoded.events) > 0
+
+
+@pytest.mark.parametrize(
+    ("width", "stated"), [(np.uint16(346), (346, 260)), (np.array([346]), (346, 260)), (None, None)]
+)
+def test_an_archive_may_state_its_sensor(width, stated):
+    file = io.BytesIO()
+    columns = {name: np.array([1]) for name in "txyp"}
+    np.savez(file, **columns, height=260, **({} if width is None else {"width": width}))
+    recording = decode_recording(file.getvalue(), "r.npz")
+    assert recording.sensor_from == ("file" if stated else "guess")
+    assert recording.sensor == (stated or (34, 34))
+
+
+@pytest.mark.parametrize("width", [0, -1, 1 << 17, 3.5, np.arange(3), np.array(["a"])])
+def test_a_stated_sensor_that_is_none(width):
+    file = io.BytesIO()
+    np.savez(file, **{name: np.array([1]) for name in "txyp"}, height=260, width=width)
+    with pytest.raises(RecordingError, match=r"^r\.npz: width is .*; expected a number of pixels"):
+        decode_recording(file.getvalue(), "r.npz")
