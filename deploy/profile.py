@@ -241,17 +241,17 @@ def table(cost: Cost) -> str:
     """The figures of a cost as text."""
     lines = [f"{cost.network}, T = {cost.steps}, mean of {cost.num_samples} samples", ""]
     lines.append(
-        f"{'layer':32}{'input':>8}{'active':>8}{'runs':>6}{'MACs':>12}{'accum.':>12}{'n-accum.':>12}{'µJ':>10}"
+        f"{'layer':38}{'input':>8}{'active':>8}{'runs':>6}{'MACs':>12}{'accum.':>12}{'n-accum.':>12}{'µJ':>10}"
     )
     for layer in cost.synapses:
         counts = "".join(f"{_short(count):>12}" for count in (layer.macs, layer.accumulates, layer.n_accumulates))
-        what = f"{layer.name:32}{layer.input:>8}{layer.active:>8.1%}{layer.runs:>6}"
+        what = f"{layer.name:38}{layer.input:>8}{layer.active:>8.1%}{layer.runs:>6}"
         lines.append(f"{what}{counts}{1e-6 * layer.picojoules:>10.3f}")
     if cost.neurons:
-        lines += ["", f"{'neurons':32}{'number':>8}{'rate':>8}{'multiplications':>18}{'membranes':>12}"]
+        lines += ["", f"{'neurons':38}{'number':>8}{'rate':>8}{'multiplications':>18}{'membranes':>12}"]
     for neurons in cost.neurons:
         multiplied, memory = _short(neurons.multiplications), f"{neurons.membrane_bytes / 1024:.1f} KiB"
-        lines.append(f"{neurons.name:32}{neurons.num_neurons:>8}{neurons.rate:>8.2%}{multiplied:>18}{memory:>12}")
+        lines.append(f"{neurons.name:38}{neurons.num_neurons:>8}{neurons.rate:>8.2%}{multiplied:>18}{memory:>12}")
     return "\n".join([*lines, "", *_totals(cost), "", *CONVENTION])
 
 
