@@ -14,6 +14,9 @@ NETWORKS = (
     "plif-cifar10",
     "plif-cifar10dvs",
     "plif-dvs128gesture",
+    "vggsnn",
+    "vgg11",
+    "qkformer",
 )
 """As in ``evglif.models.MODELS``."""
 

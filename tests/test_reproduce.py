@@ -4,11 +4,13 @@ import csv
 import subprocess
 import sys
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 
 from evglif.models import spec_from_dict
 from evglif.recipe import read_recipe, recipe_names, recipe_path
+from scripts.reproduce import parts
 from scripts.reproduce.__main__ import plan
 from scripts.reproduce.runs import FILES, NARROW
 from scripts.reproduce.tables import TABLES
@@ -110,3 +112,21 @@ def test_unknown_rows_are_refused():
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_says_how_its_data_are_built(name):
     assert "#   python -m preprocessing.build " in recipe_path(name).read_text()
+
+
+def test_parts_change_what_they_name_and_nothing_else():
+    recipe = read_recipe("digits")
+    for name in parts.PARTS:
+        assert parts.changed(recipe, name) != recipe, name
+    both = parts.changed(recipe, "smoothing+ema")
+    assert (both.loss.label_smoothing, both.ema) == (0.1, 0.98)
+    assert replace(both, ema=None, loss=recipe.loss) == recipe == parts.changed(recipe, parts.PLAIN)
+    with pytest.raises(ValueError, match="unknown part 'dropout'; choose of crop, tet"):
+        parts.changed(recipe, "tet+dropout")
+
+
+def test_gains_of_parts_are_those_over_the_same_seed():
+    accuracies = {parts.PLAIN: [(0.80, 0.5), (0.90, 0.6)], "tet": [(0.83, 0.7), (0.91, 0.7)]}
+    _, plain, tet = parts.table(accuracies).splitlines()
+    assert plain.split() == ["plain", "85.0", "±", "7.1", "55.0", "±", "7.1"]
+    assert tet.split() == ["tet", "87.0", "±", "5.7", "+2.0", "±", "1.0", "70.0", "±", "0.0"]

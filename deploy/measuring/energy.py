@@ -20,7 +20,9 @@ CONVENTION = (
     "The first layer on frames or images, the head and any layer with real-valued input do MACs, zeros included. The",
     "others accumulate weights: once for every input that is not zero (binary), or n times for an input of n spikes",
     "(SEW-ADD, pools). Padding counts nowhere. A neuron's multiplication costs a MAC; norms behind a convolution",
-    "are folded into it. CPUs and GPUs compute the zeros too and save nothing of this.",
+    "are folded into it. An attention's products of spikes are ANDs, and those that give 1 are accumulated: where a",
+    "key and a value fire together, where a query meets such a sum; in Q-K attention one for each query that fires",
+    "and each key that is let through. CPUs and GPUs compute the zeros too and save nothing of this.",
 )
 """What the figures mean, line by line."""
 

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from deploy.measuring.energy import CONVENTION, Cost, Neurons, Synapses
 from evglif.evaluation.firing import count_spikes
-from evglif.layers import BasicBlock, ConvNorm, MSBlock
+from evglif.layers import BasicBlock, ConvNorm, MSBlock, SpikeProducts, TokenSelection
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
 from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
+
+Products = TokenSelection | SpikeProducts
 
 _MOST_POOLINGS = 8
 """Average pools by four in a row behind which a count of spikes is still told from a real value."""
@@ -89,6 +91,35 @@ class Counter:
         return Synapses(name, kind, runs, active, macs, self.accumulates / num_samples, spikes / num_samples)
 
 
+class ProductCounter:
+    """Counts what an attention's products of spikes with spikes come to: ANDs, of which those that give 1 are added.
+
+    Args:
+        layer: the products.
+        of_values: of a network of ReLUs, which multiplies.
+    """
+
+    def __init__(self, layer: Products, of_values: bool) -> None:
+        self.layer = layer
+        self.of_values = of_values
+        self.num_inputs = self.num_active = self.macs = self.accumulates = self.num_runs = 0
+
+    def count(self, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Add one call, with inputs and output ``[T, B, C, H, W]``."""
+        self.num_inputs += sum(each.numel() for each in inputs)
+        self.num_active += sum(int(each.count_nonzero()) for each in inputs)
+        self.macs += output.numel() * self.layer.products
+        self.num_runs += output.shape[0] * output.shape[1]
+        if not self.of_values:
+            self.accumulates += self.layer.num_active(inputs, output)
+
+    def result(self, name: str, num_samples: int) -> Synapses:
+        """The means over samples."""
+        kind, accumulates = "values" if self.of_values else "spikes", self.accumulates / num_samples
+        runs, active = self.num_runs // num_samples, self.num_active / self.num_inputs
+        return Synapses(name, kind, runs, active, self.macs // num_samples, accumulates, accumulates)
+
+
 def _poolings(x: Tensor, least: int) -> int | None:
     """How many average pools by four lie between ``x`` and whole spikes; None where it holds real values."""
     for poolings in range(least, _MOST_POOLINGS + 1):
@@ -138,18 +169,30 @@ def _is_proper(factor: Tensor) -> Tensor:
 
 
 @contextmanager
-def _counted(model: Network) -> Iterator[dict[str, Counter]]:
+def _counted(model: Network) -> Iterator[dict[str, Counter | ProductCounter]]:
     """Count inside the ``with`` block; layers appear in the order in which they run."""
-    counters: dict[str, Counter] = {}
+    counters: dict[str, Counter | ProductCounter] = {}
     spiking = any(isinstance(module, SpikingNeuron) for module in model.modules())
 
     def count(name: str, layer: nn.Module, x: Tensor) -> None:
         if name not in counters:
             first = not counters and model.spec.encoder in ("frames", "direct")
             counters[name] = Counter(layer, first or not spiking or name.partition(".")[0] == "head")
-        counters[name].count(x)
+        counter = counters[name]
+        assert isinstance(counter, Counter)
+        counter.count(x)
+
+    def count_products(name: str, layer: Products, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        counter = counters.setdefault(name, ProductCounter(layer, not spiking))
+        assert isinstance(counter, ProductCounter)
+        counter.count(inputs, output)
 
     hooks = [
+        layer.register_forward_hook(lambda layer, inputs, out, name=name: count_products(name, layer, inputs, out))
+        for name, layer in model.named_modules()
+        if isinstance(layer, Products)
+    ]
+    hooks += [
         layer.register_forward_pre_hook(lambda layer, inputs, name=name: count(name, layer, inputs[0]))
         for name, layer in _summed(model)
     ]
@@ -187,17 +230,17 @@ def table(cost: Cost) -> str:
     """The figures of a cost as text."""
     lines = [f"{cost.network}, T = {cost.steps}, mean of {cost.num_samples} samples", ""]
     lines.append(
-        f"{'layer':32}{'input':>8}{'active':>8}{'runs':>6}{'MACs':>12}{'accum.':>12}{'n-accum.':>12}{'µJ':>10}"
+        f"{'layer':38}{'input':>8}{'active':>8}{'runs':>6}{'MACs':>12}{'accum.':>12}{'n-accum.':>12}{'µJ':>10}"
     )
     for layer in cost.synapses:
         counts = "".join(f"{_short(count):>12}" for count in (layer.macs, layer.accumulates, layer.n_accumulates))
-        what = f"{layer.name:32}{layer.input:>8}{layer.active:>8.1%}{layer.runs:>6}"
+        what = f"{layer.name:38}{layer.input:>8}{layer.active:>8.1%}{layer.runs:>6}"
         lines.append(f"{what}{counts}{1e-6 * layer.picojoules:>10.3f}")
     if cost.neurons:
-        lines += ["", f"{'neurons':32}{'number':>8}{'rate':>8}{'multiplications':>18}{'membranes':>12}"]
+        lines += ["", f"{'neurons':38}{'number':>8}{'rate':>8}{'multiplications':>18}{'membranes':>12}"]
     for neurons in cost.neurons:
         multiplied, memory = _short(neurons.multiplications), f"{neurons.membrane_bytes / 1024:.1f} KiB"
-        lines.append(f"{neurons.name:32}{neurons.num_neurons:>8}{neurons.rate:>8.2%}{multiplied:>18}{memory:>12}")
+        lines.append(f"{neurons.name:38}{neurons.num_neurons:>8}{neurons.rate:>8.2%}{multiplied:>18}{memory:>12}")
     return "\n".join([*lines, "", *_totals(cost), "", *CONVENTION])
 
 

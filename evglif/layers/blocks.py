@@ -63,6 +63,31 @@ class SEWBlock(nn.Module):
         return f"SEW Block (c{self.second.conv.out_channels})"
 
 
+class Downsampling(nn.Module):
+    """A smaller map by two ways whose spikes are added: units in a row, and one of kernel 1 with their whole stride.
+
+    Args:
+        path: the units.
+        shortcut: from the same input to a map of the same size.
+
+    Source: the patch embedding with deformed shortcut of QKFormer (Zhou et al., NeurIPS 2024).
+    """
+
+    def __init__(self, path: nn.Sequential, shortcut: ConvSpike) -> None:
+        super().__init__()
+        self.path = path
+        self.shortcut = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Counts of spikes ``[T, B, C, H', W']`` of spikes ``[T, B, C_in, H, W]``."""
+        return torch.add(self.path(x), self.shortcut(x))
+
+    def notation(self) -> str:
+        """The layer in the papers' notation."""
+        conv = self.shortcut.conv
+        return f"Down (c{conv.out_channels}s{conv.stride[0]})"
+
+
 class BasicBlock(nn.Module):
     """Residual block that adds currents before the last neuron: conv–BN–neuron–conv–BN + shortcut → neuron.
 

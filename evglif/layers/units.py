@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
 from evglif.layers.folding import time_folded
 from evglif.neurons import Neuron
@@ -92,6 +93,28 @@ class ConvSpike(nn.Module):
         """The unit in the papers' notation."""
         conv = self.conv
         return f"c{conv.out_channels}k{conv.kernel_size[0]}s{conv.stride[0]}-BN-{self.neuron.notation}"
+
+
+class PooledConvSpike(ConvSpike):
+    """Convolution, norm, maximum, neuron, which halve a map: ``[T, B, C_in, H, W]`` → ``[T, B, C, ⌈H/2⌉, ⌈W/2⌉]``.
+
+    The maximum is over currents, k3s2 with a padding of one, so that a neuron integrates the strongest of nine.
+
+    Args and attributes are those of ``ConvSpike``; the convolution has stride 1.
+
+    Source: the patch embeddings of QKFormer (Zhou et al., NeurIPS 2024).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spikes for the input of all time steps."""
+        pooled = time_folded(lambda folded: F.max_pool2d(self.norm(self.conv(folded)), 3, 2, 1), x)
+        spikes: Tensor = self.neuron(pooled)
+        return spikes
+
+    def notation(self) -> str:
+        """The unit in the papers' notation."""
+        conv = self.conv
+        return f"c{conv.out_channels}k{conv.kernel_size[0]}s1-BN-MPk3s2-{self.neuron.notation}"
 
 
 class LinearSpike(nn.Module):

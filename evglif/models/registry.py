@@ -11,7 +11,9 @@ from evglif.models.base import Network, NetworkSpec
 from evglif.models.cifarnet import CIFARNet, CIFARNetSpec
 from evglif.models.graph import GraphNet, GraphSpec
 from evglif.models.plifnet import PLIFNet, PLIFNetSpec
+from evglif.models.qkformer import QKFormer, QKFormerSpec
 from evglif.models.resnet import ResNet, ResNetSpec
+from evglif.models.vgg import VGG, VGGSpec
 from evglif.models.wide7b import Wide7B, Wide7BSpec
 from evglif.neurons import NeuronSpec
 from evglif.neurons.spec import neuron_origin
@@ -43,6 +45,8 @@ _IMAGENET = {"encoder": "direct", "num_classes": 1000, "size": (224, 224), "stem
 _ALL_HALVED = {"strides": (2, 2, 2, 2)}
 _PLIF = {"name": "plif"}
 _DVS = {"size": (128, 128), "steps": 20}
+_LIF = {"name": "lif", "init": "cifar"}
+_VGG11 = {"widths": (64, 128, 256, 256, 512, 512, 512, 512), "stages": (1, 1, 2, 4), "readout": "mean", "norm": "tdbn"}
 
 MODELS: dict[str, Entry] = {
     "7b-widenet": Entry(Wide7BSpec, Wide7B, "GLIF, CIFAR10-DVS"),
@@ -87,6 +91,9 @@ MODELS: dict[str, Entry] = {
     "plif-dvs128gesture": Entry(
         PLIFNetSpec, PLIFNet, "PLIF, DVS128 Gesture", {**_DVS, "num_classes": 11, "stages": (1, 1, 1, 1, 1)}, _PLIF
     ),
+    "vggsnn": Entry(VGGSpec, VGG, "TET, CIFAR10-DVS", {"steps": 10}, _LIF),
+    "vgg11": Entry(VGGSpec, VGG, "NDA, CIFAR10-DVS", {"steps": 10, **_VGG11}, _LIF),
+    "qkformer": Entry(QKFormerSpec, QKFormer, "QKFormer, CIFAR10-DVS", {"size": (128, 128), "steps": 16}, _LIF),
 }
 """Name → network."""
 

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode  # torch documents it under this name
 
+from evglif.layers import SpikeProducts, TokenSelection
 from evglif.models.base import Network
 from evglif.models.notation import layer_notation
 from evglif.neurons import ReLU, SpikingNeuron
+
+_SUMS = (nn.Conv2d, nn.Linear, TokenSelection, SpikeProducts)
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class LayerSummary:
         shape: of its output, of one sample and time step: ``(C, H, W)`` or ``(F,)``.
         num_parameters: learnt values.
         num_neurons: C·H·W of its neurons; every place of every channel is a neuron. A ReLU counts as one.
-        num_macs: multiply-accumulates of its convolutions and linear layers for one sample, all time steps together,
-            as if no input were zero. What is worked out once, not T times, is counted once.
+        num_macs: multiply-accumulates of its convolutions, linear layers and attention for one sample, all time steps
+            together, as if no input were zero. What is worked out once, not T times, is counted once.
     """
 
     name: str
@@ -111,7 +114,7 @@ def _layer(layer: nn.Module, shapes: dict[nn.Module, torch.Size]) -> LayerSummar
         shape=_of_one_step(shapes[layer]),
         num_parameters=sum(parameter.numel() for parameter in layer.parameters()),
         num_neurons=sum(prod(shapes[part][2:]) for part in parts if isinstance(part, SpikingNeuron | ReLU)),
-        num_macs=sum(shapes[part].numel() * _fan_in(part) for part in parts if isinstance(part, nn.Conv2d | nn.Linear)),
+        num_macs=sum(shapes[part].numel() * _fan_in(part) for part in parts if isinstance(part, _SUMS)),
     )
 
 
@@ -120,6 +123,9 @@ def _of_one_step(shape: torch.Size) -> tuple[int, ...]:
     return tuple(shape[-3:] if len(shape) == 5 else shape[-1:])
 
 
-def _fan_in(layer: nn.Conv2d | nn.Linear) -> int:
+def _fan_in(layer: nn.Module) -> int:
     """Products in one value of the output."""
+    if isinstance(layer, TokenSelection | SpikeProducts):
+        return layer.products
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
     return layer.weight[0].numel()

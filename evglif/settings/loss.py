@@ -17,7 +17,7 @@ class LossConfig:
         name: ``"ce"``, cross-entropy of the logits' mean over time (GLIF); ``"tet"``, the mean over time of every
             step's cross-entropy (TET); ``"mse"``, squared error of the mean output over time, which with spiking
             outputs is the firing rate (PLIF).
-        label_smoothing: share of the target that is spread evenly over the classes.
+        label_smoothing: share of the target that is spread evenly over the classes (Szegedy et al., CVPR 2016).
         tet_weight: λ, the weight of TET's regulariser.
         tet_level: φ, where the regulariser draws every logit to; the threshold.
         rate_weight: λ, the weight of a penalty on firing above ``rate_target``, for fewer operations per inference;

@@ -20,7 +20,7 @@ class OptimConfig:
         gate_lr: learning rate of the gates as a multiple of ``lr``; 0.1 on CIFAR.
         cosine_period: T_max of the cosine schedule in epochs; the rate rises again after it. None: all epochs but
             the warm-up.
-        warmup: epochs of linearly rising rate before the cosine.
+        warmup: epochs of linearly rising rate before the cosine (Goyal et al., 2017).
         clip: greatest 2-norm of all gradients together; None for no limit.
         accumulate: batches whose gradients make one step.
 

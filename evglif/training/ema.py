@@ -13,6 +13,9 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
     The first update copies. Running statistics of norms are averaged too: they belong to the weights they were
     measured with.
+
+    Source: Polyak and Juditsky, SIAM J. Control Optim. 30(4), 1992, who average evenly; exponentially, Tarvainen and
+    Valpola, NeurIPS 2017.
     """
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)

@@ -38,6 +38,10 @@ MATRIX = [
     ("plif-mnist", "plif", "onnx", {"encoder": "latency"}),
     ("plif-mnist", "glif", "onnx-step", {"encoder": "latency"}),
     ("plif-mnist", "lif", "pt2", {"steps": 2}),
+    ("qkformer", "glif", "onnx", {}),
+    ("qkformer", "plif", "onnx-step", {"steps": 2}),
+    ("qkformer", "lif", "torchscript", {"size": (9, 18)}),
+    ("vggsnn", "lif", "events", {}),
 ]
 """Every format, kind of block, encoder and way to reset; the whole matrix is exhaustive."""
 
@@ -82,6 +86,24 @@ def test_every_network_in_every_format(tmp_path, name, format):
 def test_every_neuron(tmp_path, neuron):
     for format in ("onnx", "onnx-step", "torchscript"):
         agree(tmp_path, "7b-widenet", neuron, ExportOptions(format))
+
+
+@pytest.mark.parametrize(
+    ("format", "message"),
+    [
+        (
+            "events",
+            r"features.1: a pooling of \[3, 3\] pixels has a stride of \[2, 2\], which the format events does not",
+        ),
+        ("nir", r"features.1 uses the operator aten.max_pool2d.default, for which NIR has no node; export to onnx"),
+    ],
+)
+def test_what_holds_no_overlapping_pools_refuses_qkformer_by_the_layer(tmp_path, format, message):
+    if format == "nir":
+        pytest.importorskip("nir", reason="NIR is optional: pip install 'evglif[nir]'")
+    with pytest.raises(ValueError, match=message):
+        export(saved(tmp_path / "model.pt", "qkformer", "lif"), ExportOptions(format))
+    assert not list(tmp_path.glob(f"*.{format}"))
 
 
 def test_kept_norms_give_the_same_class_too(tmp_path):

@@ -22,6 +22,9 @@ SMALL = {
     "plif-cifar10": {"size": (8, 8), "width": 4, "hidden": 16},
     "plif-cifar10dvs": {"size": (16, 16), "width": 4, "hidden": 16},
     "plif-dvs128gesture": {"size": (32, 32), "width": 4, "hidden": 16},
+    "vggsnn": {"size": (8, 8), "widths": (4, 6, 8), "stages": (2, 1)},
+    "vgg11": {"size": (8, 8), "widths": (4, 6, 8), "stages": (2, 1)},
+    "qkformer": {"size": (32, 32), "width": 16, "heads": 2},
 }
 
 
@@ -164,6 +167,47 @@ def test_sew_add_makes_counts_and_the_twin_has_the_same_macs():
     twin = profile(network("7b-widenet", steps=3, neuron="relu")[0], [frames])
     assert twin.neurons == ()
     assert twin.macs == cost.twin_macs(repeated=True)
+
+
+def sums_of_attention(query, key, value, heads):
+    """By its definition, with a loop over heads and places: where key and value fire together, and where a query meets
+    such a sum."""
+    together = meetings = 0
+    width = query.shape[2] // heads
+    for q, k, v in zip(*(each.flatten(3).flatten(0, 1) for each in (query, key, value)), strict=True):
+        for head in range(heads):
+            own = slice(head * width, (head + 1) * width)
+            for i in range(width):
+                for j in range(width):
+                    pairs = int((v[own][i] * k[own][j]).sum())
+                    together += pairs
+                    meetings += int(q[own][j].sum()) * (pairs > 0)
+    return together + meetings
+
+
+def test_attention_adds_where_spikes_meet():
+    model, frames = network("qkformer", steps=3)
+    seen = {}
+    for name in ("features.3.attention.selection", "features.5.attention.products"):
+        model.get_submodule(name).register_forward_hook(
+            lambda _, inputs, output, name=name: seen.update({name: (inputs, output)})
+        )
+    layers = {layer.name: layer for layer in profile(model, [frames]).synapses}
+    (query, key), let_through = seen["features.3.attention.selection"]
+    tokens, num_samples = 4 * 4, len(frames)
+    selection = layers["features.3.attention.selection"]
+    assert (selection.input, selection.runs, selection.macs) == ("spikes", 3, 3 * 8 * tokens)
+    assert selection.accumulates * num_samples == int(query.sum()) + int(let_through.sum()) > 0
+    assert 0 < let_through.sum() <= key.sum()
+    products = layers["features.5.attention.products"]
+    assert (products.input, products.runs, products.macs) == ("spikes", 3, 3 * 2 * 16 * 8 * 2 * 2)
+    assert products.accumulates == products.n_accumulates
+    expected = sums_of_attention(*seen["features.5.attention.products"][0], heads=2)
+    assert products.accumulates * num_samples == pytest.approx(expected)
+    assert expected > 0
+    twin = profile(network("qkformer", steps=3, neuron="relu")[0], [frames])
+    assert {layer.name: layer.macs for layer in twin.synapses} == {name: layer.macs for name, layer in layers.items()}
+    assert {layer.input for layer in twin.synapses} == {"values"}
 
 
 def test_shortcuts_of_membranes_are_values_and_their_norms_one_weight_an_input():

@@ -24,6 +24,9 @@ NARROW: dict[str, dict[str, Any]] = {
     "plif-cifar10": {**PLIFNET, "size": (8, 8)},
     "plif-cifar10dvs": {**PLIFNET, "size": (16, 16)},
     "plif-dvs128gesture": {**PLIFNET, "size": (32, 32)},
+    "vggsnn": {"widths": (4, 6, 6), "stages": (1, 2), "size": (8, 12)},
+    "vgg11": {"widths": (4, 6, 6), "stages": (1, 2), "size": (8, 12)},
+    "qkformer": {"width": 16, "heads": 2, "size": (24, 16)},
 }
 
 

@@ -19,6 +19,9 @@ NARROW = {
     "plif-cifar10": {"width": 4, "hidden": 16, "size": (8, 8), "steps": 2},
     "plif-cifar10dvs": {"width": 4, "hidden": 16, "size": (16, 16), "steps": 2},
     "plif-dvs128gesture": {"width": 4, "hidden": 16, "size": (32, 32), "steps": 2},
+    "vggsnn": {"widths": (4, 4, 8, 8), "stages": (1, 1, 2), "size": (16, 16), "steps": 2},
+    "vgg11": {"widths": (4, 4, 8, 8), "stages": (1, 1, 2), "size": (16, 16), "steps": 2},
+    "qkformer": {"width": 16, "heads": 2, "size": (16, 16), "steps": 2},
 }
 """Name → options that keep everything but depth and width."""
 

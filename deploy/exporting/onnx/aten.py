@@ -111,15 +111,21 @@ def _batch_norm(to: Translation, node: Node) -> str:
 
 def _pool(kind: str) -> Callable[[Translation, Node], str]:
     def rule(to: Translation, node: Node) -> str:
-        kernel = list(arguments(node)[1])
-        return to.graph.add(kind, to.value(arguments(node)[0]), kernel_shape=kernel, strides=kernel)
+        source, kernel, stride, padding = arguments(node, None, None, [], [0, 0])[:4]
+        options = {"kernel_shape": list(kernel), "strides": list(stride or kernel)}
+        if any(padding):
+            options["pads"] = [*padding, *padding]
+        return to.graph.add(kind, to.value(source), name=None, **options)
 
     return rule
 
 
-def _mean(to: Translation, node: Node) -> str:
-    source, dims, keep = arguments(node, None, None, False)
-    return to.graph.add("ReduceMean", to.value(source), to.graph.integers(*dims), keepdims=int(keep))
+def _reduce(kind: str) -> Callable[[Translation, Node], str]:
+    def rule(to: Translation, node: Node) -> str:
+        source, dims, keep = arguments(node, None, None, False)
+        return to.graph.add(kind, to.value(source), to.graph.integers(*dims), keepdims=int(keep))
+
+    return rule
 
 
 def _linear(to: Translation, node: Node) -> str:
@@ -195,11 +201,14 @@ RULES: dict[Any, Callable[[Translation, Node], Any]] = {
     aten.flatten.using_ints: _reshape,
     aten.view.default: _reshape,
     aten.reshape.default: _reshape,
+    aten.unflatten.int: _reshape,
     aten.conv2d.default: _conv,
     aten.batch_norm.default: _batch_norm,
     aten.avg_pool2d.default: _pool("AveragePool"),
     aten.max_pool2d.default: _pool("MaxPool"),
-    aten.mean.dim: _mean,
+    aten.mean.dim: _reduce("ReduceMean"),
+    aten.sum.dim_IntList: _reduce("ReduceSum"),
+    aten.matmul.default: _same("MatMul"),
     aten.linear.default: _linear,
     aten.repeat.default: _repeat,
     aten.unsqueeze.default: _unsqueeze,

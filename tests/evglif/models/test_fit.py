@@ -12,6 +12,8 @@ FAMILIES = {
     "resnet18": {"repeats": (1,), "widths": (8,), "strides": (1,)},
     "ms-resnet18": {},
     "cifarnet": {"width": 8},
+    "vggsnn": {},
+    "qkformer": {},
     "plif-cifar10dvs": {"dropout": 0.0, "stages": (1, 1), "size": (8, 8), "hidden": 32},
 }
 MOST_STEPS = 300

@@ -12,7 +12,11 @@ from evglif.models import MODELS, model_from_spec, spec_from_dict, spec_to_dict
 from evglif.neurons import GLIF, NEURONS, NeuronSpec, ReLU, SpikingNeuron
 from tests.helpers.networks import NARROW, awake, inputs, narrow
 
-# As published for GLIF; for PLIF by hand from Table S1: convolutions, norms, linear layers, one τ a layer.
+# As published for GLIF; for PLIF by hand from Table S1: convolutions, norms, linear layers, one τ a layer; for VGGs by
+# hand from the codes of TET and NDA, and for QKFormer from its log, without the biases of convolutions before norms.
+VGG_CONVOLUTIONS = 9 * (2 * 64 + 64 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 3 * 512 * 512)
+VGG_CHANNELS = 64 + 128 + 2 * 256 + 4 * 512
+QKFORMER_BIASES = 3 * 128 + 3 * 256  # of what mixes heads, and of the two units behind each attention
 NUM_PARAMETERS = {
     ("7b-widenet", ()): 1_302_858,
     ("7b-widenet", (("stem_kernel", 1),)): 1_236_298,
@@ -26,16 +30,22 @@ NUM_PARAMETERS = {
     ("plif-cifar10", ()): 256 * 9 * (3 + 5 * 256) + 6 * 256 * 2 + 256 * 8 * 8 * 2048 + 2048 * 100 + 8,
     ("plif-cifar10dvs", ()): 128 * 9 * (2 + 3 * 128) + 4 * 128 * 2 + 128 * 8 * 8 * 512 + 512 * 100 + 6,
     ("plif-cifar10dvs", (("hidden", 2048),)): 128 * 9 * (2 + 3 * 128) + 4 * 256 + 128 * 64 * 2048 + 2048 * 100 + 6,
+    ("vggsnn", ()): VGG_CONVOLUTIONS + 2 * VGG_CHANNELS + 512 * 3 * 3 * 10 + 10,
+    ("vgg11", ()): VGG_CONVOLUTIONS + 2 * VGG_CHANNELS + 512 * 10 + 10,
+    ("qkformer", ()): 1_504_138 - QKFORMER_BIASES,
     ("plif-dvs128gesture", ()): 128 * 9 * (2 + 4 * 128) + 5 * 128 * 2 + 128 * 4 * 4 * 512 + 512 * 110 + 7,
 }
 
-# The papers' own strings: GLIF, appendix A.2, and PLIF, Table S1.
+# The papers' own strings: GLIF, appendix A.2, and PLIF, Table S1; later networks in the same manner.
 NOTATION = {
     "7b-widenet": "c64k3s1-BN-GLIF-{SEW Block (c64)}*4-APk2s2-c128k3s1-BN-GLIF-{SEW Block (c128)-APk2s2}*3-FC10",
     "plif-mnist": "{c128k3s1-BN-PLIF-MPk2s2}*2-DP-FC2048-PLIF-DP-FC100-PLIF-APk10s10",
     "plif-cifar10": "{{c256k3s1-BN-PLIF}*3-MPk2s2}*2-DP-FC2048-PLIF-DP-FC100-PLIF-APk10s10",
     "plif-cifar10dvs": "{c128k3s1-BN-PLIF-MPk2s2}*4-DP-FC512-PLIF-DP-FC100-PLIF-APk10s10",
     "plif-dvs128gesture": "{c128k3s1-BN-PLIF-MPk2s2}*5-DP-FC512-PLIF-DP-FC110-PLIF-APk10s10",
+    "vgg11": "c64k3s1-BN-LIF-APk2s2-c128k3s1-BN-LIF-APk2s2-{c256k3s1-BN-LIF}*2-APk2s2-{c512k3s1-BN-LIF}*4-GAP-FC10",
+    "qkformer": "c16k3s1-BN-LIF-c32k3s1-BN-MPk3s2-LIF-Down (c128s4)-QKTA Block (c128)-Down (c256s2)-SSA Block (c256)"
+    "-GAP-FC10",
 }
 
 
@@ -74,7 +84,14 @@ def test_one_step_gives_logits_and_reaches_every_parameter(name):
 
 @pytest.mark.parametrize(
     ("name", "steps", "size"),
-    [("7b-widenet", 3, (33, 20)), ("resnet18", 3, (7, 4)), ("cifarnet", 3, (9, 5)), ("plif-cifar10dvs", 3, (17, 16))],
+    [
+        ("7b-widenet", 3, (33, 20)),
+        ("resnet18", 3, (7, 4)),
+        ("cifarnet", 3, (9, 5)),
+        ("plif-cifar10dvs", 3, (17, 16)),
+        ("vggsnn", 3, (17, 9)),
+        ("qkformer", 3, (33, 7)),
+    ],
 )
 def test_any_number_of_steps_and_size(name, steps, size):
     model = narrow(name, steps=steps, size=size, num_classes=4)
@@ -197,8 +214,10 @@ def test_every_norm_before_a_neuron_goes_through_norm_spike(name, monkeypatch):
     monkeypatch.setattr("evglif.layers.blocks.norm_spike", counted)
     model(inputs(model))
     neurons = [module for module in model.modules() if isinstance(module, SpikingNeuron)]
-    # A membrane shortcut's neuron follows an addition, and a voting layer's a linear layer: no norm can fold there.
-    without = sum(type(module).__name__ in ("MSBlock", "LinearSpike") for module in model.modules())
+    # A membrane shortcut's neuron follows an addition, a voting layer's a linear layer, others a maximum or an
+    # attention's sums: no norm can fold there.
+    others = ("MSBlock", "LinearSpike", "PooledConvSpike", "TokenSelection", "SelfAttention")
+    without = sum(type(module).__name__ in others for module in model.modules())
     assert len({id(neuron) for _, neuron in met}) == len(met) == len(neurons) - without
 
 
