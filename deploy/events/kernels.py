@@ -8,7 +8,8 @@ A value of spikes, or of counts of spikes, is kept in planes of bits: plane p ho
 Rows of pixels are worked on one after another. An input that is active adds its weights to the sums of all pixels of
 the row that see it: of kernels three pixels wide, ``[k_y, C_in, 3, C]``, to three neighbours at once, of others,
 ``[k_y, k_x, C_in, 1, C]``, to one after another. Few steps and channels are done together, so that their sums stay in
-the nearest caches, and membranes never leave them. Channels of outputs are padded to whole blocks.
+the nearest caches, and membranes never leave them. Of counts, the highest plane comes first, and sums are doubled
+before the next. Channels of outputs are padded to whole blocks.
 """
 
 # mypy: disable-error-code="untyped-decorator"
@@ -128,14 +129,12 @@ def _convolve(term: Any, source: Any, y: int, block: int, t0: int, t1: int, numb
     if term.joined:
         last = first + 1
     for plane in range(source.planes - 1, -1, -1):
-        times = 1 if term.apart else 1 << plane
-        if term.apart and plane < source.planes - 1:
+        if plane < source.planes - 1:
             _double(term.sum_kind, sums, (t1 - t0) * pixels * block)
         for ky in range(first, last):
             for t in range(t0, t1):
                 to = sums + (t - t0) * step_bytes
-                for _ in range(times):
-                    _add_row(term, source, to, pixel_bytes, weights + ky * slab, top, ky, plane, t, width)
+                _add_row(term, source, to, pixel_bytes, weights + ky * slab, top, ky, plane, t, width)
     return step_bytes
 
 

@@ -15,8 +15,6 @@ from deploy.events.vectors import BLOCKS, FLOAT, LANES, LONG, SHORT, TAPS, varia
 
 Floats = NDArray[np.float32]
 _KINDS = {"float32": FLOAT, "int16": SHORT, "int32": LONG}
-_MOST_REPEATED = 7
-"""Counts up to here, as sums of spikes are, are added up so many times over; larger ones plane by plane."""
 _WORD = 64
 
 
@@ -77,8 +75,7 @@ class PackedLayer:
 
     def _packed(self, term: Term, model: Model, lanes: int) -> tuple[tuple[NDArray[Any], Floats], NDArray[Any]]:
         """Weights in blocks and the scale of their sums, and the term's record."""
-        weights, shape = model.tensors[term.weights], model.shapes[term.source]
-        unit = np.float32(shape.unit or 1)
+        weights, unit = model.tensors[term.weights], np.float32(model.shapes[term.source].unit or 1)
         record = np.zeros(1, TERM)
         if weights.ndim == 1:
             scale = self._pad(weights * unit)
@@ -94,7 +91,6 @@ class PackedLayer:
             "row_bytes": taps * self.block * blocks.itemsize, "kernel_height": height, "kernel_width": width,
             "stride_y": term.stride[0], "stride_x": term.stride[1], "pad_y": term.padding[0],
             "pad_x": term.padding[1], "joined": taps > 1 and channels * height <= _WORD,
-            "apart": shape.most > _MOST_REPEATED,
         }  # fmt: skip
         for name, value in values.items():
             record[name] = value

@@ -25,6 +25,13 @@ def _bits(value: Any) -> Any:
 
 
 @_compiled
+def _lines(value: Any, y: int) -> Any:
+    """A row of them, ``[P, T · W · words]``."""
+    size = value.steps * value.width * value.words
+    return carray(at(value.bits + 8 * y * value.planes * size), (value.planes, size), np.uint64)
+
+
+@_compiled
 def _numbers(value: Any) -> Any:
     """Numbers ``[H, T, W, C]``."""
     return carray(at(value.numbers), (value.height, value.steps, value.width, value.channels), np.float32)
@@ -50,24 +57,36 @@ def joined(operation: Any, first: Any, second: Any, out: Any, y: int) -> None:
                     a, b = one[t, x, c], other[t, x, c]
                     made[t, x, c] = a + b if how == ADD else (a * b if how == AND else (1 - a) * b)
         return
-    ones, others, bits = _bits(first)[y], _bits(second)[y], _bits(out)[y]
-    total = np.empty(out.planes, np.uint64)
-    for t in range(out.steps):
-        for x in range(out.width):
-            for w in range(out.words):
-                total[:] = 0
-                mask = ones[0, t, x, w]
-                for p in range(second.planes):
-                    found = others[p, t, x, w]
-                    if how == ADD:
-                        total[p + operation.second_shift] = found
-                    else:
-                        total[p] = found & (mask if how == AND else ~mask)
-                if how == ADD:
-                    for p in range(first.planes):
-                        _add_bits(total, p + operation.shift, ones[p, t, x, w])
-                for p in range(out.planes):
-                    bits[p, t, x, w] = total[p]
+    if how == ADD:
+        _added(operation, first, second, out, y)
+        return
+    mask, others, bits = _lines(first, y)[0], _lines(second, y), _lines(out, y)
+    for p in range(out.planes):
+        for i in range(len(mask)):
+            bits[p, i] = others[p, i] & (mask[i] if how == AND else ~mask[i])
+
+
+@_compiled
+def _added(operation: Any, first: Any, second: Any, out: Any, y: int) -> None:
+    """A row of sums, plane after plane."""
+    ones, others, bits = _lines(first, y), _lines(second, y), _lines(out, y)
+    carried = np.zeros(bits.shape[1], np.uint64)
+    for p in range(out.planes):
+        to, one, other = bits[p], p - operation.shift, p - operation.second_shift
+        if 0 <= one < first.planes and 0 <= other < second.planes:
+            a, b = ones[one], others[other]
+            for i in range(len(carried)):
+                halves = a[i] ^ b[i]
+                carry = carried[i]
+                to[i], carried[i] = halves ^ carry, (a[i] & b[i]) | (halves & carry)
+        elif 0 <= one < first.planes or 0 <= other < second.planes:
+            a = ones[one] if 0 <= one < first.planes else others[other]
+            for i in range(len(carried)):
+                carry = carried[i]
+                to[i], carried[i] = a[i] ^ carry, a[i] & carry
+        else:
+            for i in range(len(carried)):
+                to[i], carried[i] = carried[i], np.uint64(0)
 
 
 @_compiled

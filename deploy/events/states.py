@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 
 from deploy.events.file import Model
 from deploy.events.packing import PackedLayer
+from deploy.events.plan import Layer
+from deploy.events.tables import OPERATION
 
 State = NDArray[np.uint8]
 """Of one sample: layer by layer membranes, fp32 ``[H, W, C]``, and spikes, bits ``[H, W, words]``."""
+
+_BOUND = ("before", "before_bits", "after", "after_bits", "gain", "num_gains")
+_COLUMNS = np.array([(OPERATION.names or ()).index(name) for name in _BOUND])
 
 
 class States:
@@ -24,7 +29,8 @@ class States:
     """
 
     def __init__(self, model: Model, layers: Mapping[str, PackedLayer]) -> None:
-        self._fires = np.array([getattr(each, "neuron", None) is not None for each in model.plan.operations])
+        rows = [at for at, each in enumerate(model.plan.operations) if isinstance(each, Layer) and each.neuron]
+        self._rows = np.array(rows, np.int64)[:, None]
         self._layers = [layer for layer in layers.values() if layer.fires]
         shapes = [model.shapes[name] for name, layer in layers.items() if layer.fires]
         pixels = [shape.height * shape.width for shape in shapes]
@@ -35,8 +41,9 @@ class States:
         ]
         ends = np.cumsum([0, *sizes])
         self._membranes, self._bits, self._size = ends[:-1:2], ends[1::2], int(ends[-1])
-        self._gains = np.array([layer.gain.ctypes.data for layer in self._layers], np.int64)
-        self._gain_bytes = np.array([4 * layer.padded * (len(layer.gain) > 1) for layer in self._layers], np.int64)
+        gains = [(layer.gain.ctypes.data, 4 * layer.padded * (len(layer.gain) > 1)) for layer in self._layers]
+        self._gains, self._gain_bytes = np.array(gains, np.int64).reshape(-1, 2).T
+        self._bound = np.ones((len(self._layers), len(_BOUND)), np.int64)
 
     def at_rest(self) -> State:
         """Before the first step."""
@@ -48,9 +55,8 @@ class States:
 
     def bind(self, operations: NDArray[Any], step: int, before: State, after: State) -> None:
         """Make a program's operations run one step, from a state to the next."""
-        layers = self._fires
-        operations["gain"][layers] = self._gains + step * self._gain_bytes
-        operations["num_gains"][layers] = 1
-        for state, membranes, bits in ((before, "before", "before_bits"), (after, "after", "after_bits")):
-            operations[membranes][layers] = state.ctypes.data + self._membranes
-            operations[bits][layers] = state.ctypes.data + self._bits
+        of_before, of_after = before.ctypes.data, after.ctypes.data
+        places = self._membranes + of_before, self._bits + of_before, self._membranes + of_after, self._bits + of_after
+        for column, place in enumerate((*places, self._gains + step * self._gain_bytes)):
+            self._bound[:, column] = place
+        operations.view(np.int64).reshape(len(operations), -1)[self._rows, _COLUMNS] = self._bound

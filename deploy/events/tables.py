@@ -26,13 +26,13 @@ VALUE = _record("counted bits numbers planes steps height width channels words",
 
 TERM = _record(
     "kind source variant sum_kind taps weights scale row_bytes kernel_height kernel_width stride_y stride_x pad_y "
-    "pad_x joined apart"
+    "pad_x joined"
 )
 """A summand of a layer's current.
 
 ``variant``, ``sum_kind``, ``taps``: see ``vectors``; ``weights``: address of ``[blocks, k_y, …, taps, block]``;
-``scale``: address of ``[C]``; ``row_bytes``: of one input's weights; ``joined``: whether an input's rows of pixels fit in
-one word together; ``apart``: whether planes of counts are added up one by one, doubling what is above.
+``scale``: address of ``[C]``; ``row_bytes``: of one input's weights; ``joined``: whether all rows of pixels that a kernel
+sees fit in one word together.
 """
 
 OPERATION = _record(
