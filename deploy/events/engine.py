@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
 
 from deploy.events.encode import Floats
 from deploy.events.file import Model
 from deploy.events.packing import packed
-from deploy.events.values import Value
 from deploy.events.states import State, States
+from deploy.events.values import Value
 from deploy.events.worker import Worker
 
 
@@ -54,9 +56,9 @@ class Engine:
         worker.run(frames, self._pool, self.threads)
         return worker.values
 
-    def seconds(self, frames: Floats) -> dict[str, float]:
-        """How long every value of one sample ``[T, C, H, W]`` takes to make, on one thread."""
-        return self._worker(0).seconds(frames)
+    def seconds(self, frames: Floats, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
+        """How long every value of one sample ``[T, C, H, W]`` takes to make, on one thread, by a clock."""
+        return self._worker(0).seconds(frames, clock)
 
     def at_rest(self) -> State:
         """The state before the first step of one sample."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from deploy.events import tables
 from deploy.events.file import Model
 from deploy.events.packing import PackedLayer
-from deploy.events.plan import INPUT, Join, Layer, Mean, Operation, Pool
+from deploy.events.plan import Join, Layer, Mean, Operation, Pool
 from deploy.events.values import Buffers, Value
 
 _HOW = {"add": tables.ADD, "and": tables.AND, "iand": tables.IAND, "mean": 0, "max": 1}
-_NEAR = 1 << 17
+_NEAR = 1 << 18
 """Bytes of currents and sums that a thread works on at a time, of a second-level cache."""
 _USUAL_ACTIVITY = 0.2
 

@@ -31,8 +31,8 @@ TERM = _record(
 """A summand of a layer's current.
 
 ``variant``, ``sum_kind``, ``taps``: see ``vectors``; ``weights``: address of ``[blocks, k_y, …, taps, block]``;
-``scale``: address of ``[C]``; ``row_bytes``: of one input's weights; ``joined``: whether all rows of pixels that a kernel
-sees fit in one word together.
+``scale``: address of ``[C]``; ``row_bytes``: of one input's weights; ``joined``: whether all rows of pixels that a
+kernel sees fit in one word together.
 """
 
 OPERATION = _record(
@@ -43,6 +43,6 @@ OPERATION = _record(
 
 ``height``, ``width``: of a window that is pooled; ``shift``, ``second_shift``: by how many planes a joined value is
 moved up; ``first_term``, ``num_terms``: of a layer; ``block``: channels done together; ``steps_at_once``: time steps
-done together; addresses of coefficients, ``[5, C]`` of a, b, r, d, v, gain ``[T, C]``, resting membranes ``[C]``, and of
-the membranes ``[H, W, C]`` and bits ``[H, W, words]`` before and after a run of one step, nought for rest.
+done together; addresses of coefficients, ``[5, C]`` of a, b, r, d, v, gain ``[T, C]``, resting membranes ``[C]``, and
+of the membranes ``[H, W, C]`` and bits ``[H, W, words]`` before and after a run of one step, nought for rest.
 """

@@ -87,4 +87,3 @@ def sources(operation: Operation) -> list[str]:
     if isinstance(operation, Layer):
         return [term.source for term in operation.terms]
     return [operation.first, operation.second] if isinstance(operation, Join) else [operation.source]
-

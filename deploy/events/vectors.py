@@ -165,7 +165,7 @@ def _add_active(_: Any, number: Any, sums: Any, weights: Any, word: Any) -> Any:
 
 
 add_active: Any = intrinsic(_add_active)
-"""``add_active(variant, sums, weights, word)``: sums[:] += weights[i] for every bit i that is set in a word, not nought.
+"""``add_active(variant, sums, weights, word)``: sums[:] += weights[i] for every bit i set in a word, which is not 0.
 
 Addresses of: the sums of neighbouring pixels ``[taps, block]``; weights ``[inputs, taps, block]``.
 """
@@ -261,7 +261,7 @@ def _fire(_: Any, coefficients: Any, stride: Any, gain: Any, current: Any, u: An
 
 
 fire: Any = intrinsic(_fire)
-"""``fire(coefficients, stride, gain, current, u, to, spikes, strict)``: a step of ``GROUP`` neurons; who fires, in bits.
+"""``fire(coefficients, stride, gain, current, u, to, spikes, strict)``: a step of ``GROUP`` neurons; their spikes.
 
 The neurons fire at U > v, or where strict is 0 at U ≥ v. Operations come in the order of the recurrence's reference and
 are never fused. Addresses of: a in rows a, b, r, d, v, so many bytes apart; g; X; U of the step before; the new U. The
