@@ -12,7 +12,7 @@ the nearest caches, and membranes never leave them. Of counts, the highest plane
 before the next. Channels of outputs are padded to whole blocks.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, attr-defined"
 
 from __future__ import annotations
 

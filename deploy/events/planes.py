@@ -1,6 +1,6 @@
 """Counts of spikes in planes of bits, joined, pooled and averaged a row at a time; numbers, where they are none."""
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, attr-defined"
 
 from __future__ import annotations
 
