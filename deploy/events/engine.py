@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 
 import numpy as np
 
 from deploy.events.encode import Floats
 from deploy.events.file import Model
 from deploy.events.packing import packed
+from deploy.events.states import State, States
 from deploy.events.values import Value
-from deploy.events.worker import State, Worker
+from deploy.events.worker import Worker
 
 
 class Engine:
@@ -27,6 +30,7 @@ class Engine:
         self.model = model
         self.threads = threads or _processors()
         self._layers = packed(model, lanes)
+        self._states = States(model, self._layers)
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
         self._workers: list[Worker] = []
         self._stepper: Worker | None = None
@@ -52,20 +56,27 @@ class Engine:
         worker.run(frames, self._pool, self.threads)
         return worker.values
 
-    def seconds(self, frames: Floats) -> dict[str, float]:
-        """How long every value of one sample ``[T, C, H, W]`` takes to make, on one thread."""
-        return self._worker(0).seconds(frames)
+    def seconds(self, frames: Floats, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
+        """How long every value of one sample ``[T, C, H, W]`` takes to make, on one thread, by a clock."""
+        return self._worker(0).seconds(frames, clock)
 
     def at_rest(self) -> State:
         """The state before the first step of one sample."""
-        shapes = self.model.shapes
-        return [layer.at_rest(shapes[name]) for name, layer in self._layers.items() if layer.fires]
+        return self._states.at_rest()
 
-    def step(self, frame: Floats, step: int, state: State) -> tuple[Floats, State]:
-        """One time step of one sample: logits ``[K]`` of a frame ``[C, H, W]``, and the next state."""
+    def step(self, frame: Floats, step: int, state: State, after: State | None = None) -> tuple[Floats, State]:
+        """One time step of one sample: logits ``[K]`` of a frame ``[C, H, W]``, and the next state.
+
+        Args:
+            frame: of this step.
+            step: its number.
+            state: before it, which stays as it is.
+            after: memory for the next; new by default.
+        """
         if self._stepper is None:
             self._stepper = Worker(self.model, self._layers, 1)
-        return self._stepper.step(frame, step, state, self._pool, self.threads)
+        after = np.empty_like(state) if after is None else after
+        return self._stepper.step(frame, step, state, after, self._pool, self.threads), after
 
     def _worker(self, number: int) -> Worker:
         while len(self._workers) <= number:

@@ -1,353 +1,295 @@
-"""The layers of a spiking network as compiled loops over its events.
+"""A spiking network as compiled loops over what is active in it.
 
-A value of spikes, or of counts of spikes, is kept in planes of bits: plane p holds what counts 2^p. Rows of pixels are
-worked on one after another, and inside a row all time steps of a pixel together, so that its sums and membranes stay
-in registers and the nearest cache. Dimensions:
+A value of spikes, or of counts of spikes, is kept in planes of bits: plane p holds what counts 2^p.
 
     bits     uint64  [H, P, T, W, C/64]   bit c % 64 of word c // 64: channel c of a pixel, in plane P of step T
-    events   uint32  [H, L, T, …]         x·C + c of all that have fired, pixel by pixel, from the front
-    ends     int32   [H, L, T, W + 1]     where the events of pixel x begin, and those of x + 1
     numbers  float32 [H, T, W, C]         values that are no counts
 
-The events that a kernel of k pixels sees in one row of the input lie one after another, so that one loop adds their
-rows of weights ``[k, C_in, C_out]``. Small counts are in one list (L = 1), each so many times over. Large ones have a
-list a plane (L = P), of which the highest comes first, and sums are doubled before the next. Channels of outputs are
-padded to whole blocks.
+Rows of pixels are worked on one after another. An input that is active adds its weights to the sums of all pixels of
+the row that see it: of kernels three pixels wide, ``[k_y, C_in, 3, C]``, to three neighbours at once, of others,
+``[k_y, k_x, C_in, 1, C]``, to one after another. Few steps and channels are done together, so that their sums stay in
+the nearest caches, and membranes never leave them. Of counts, the highest plane comes first, and sums are doubled
+before the next. Channels of outputs are padded to whole blocks.
 """
 
-# mypy: disable-error-code="untyped-decorator"
+# mypy: disable-error-code="untyped-decorator, attr-defined"
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import carray, njit
 
-from deploy.events.vectors import FLOAT, GROUP, SHORT, add_products, add_rows, fire, lowest
+from deploy.events.planes import joined, mean, pooled, pooled_numbers
+from deploy.events.tables import CONV, JOIN, LAYER, MEAN
+from deploy.events.vectors import FLOAT, GROUP, SHORT, add_active, add_products, add_scaled, at, fire
 from preprocessing.compiled import keep_somewhere
-from preprocessing.counting import take
+from preprocessing.counting import look, take
 
 keep_somewhere(__file__)
 _compiled: Any = njit(nogil=True, cache=True, error_model="numpy")
 
-CONV, SCALE = 0, 1
-ADD, AND, IAND = 0, 1, 2
-KIND, VARIANT, NUMBER_KIND, BLOCK, NUM_BLOCKS, WEIGHTS, ROW_BYTES = range(7)
-COUNTED, EVENTS, ENDS, NUMBERS, LISTS, LIST_SIZE, STEPS, HEIGHT, WIDTH, CHANNELS = range(7, 17)
-KERNEL_HEIGHT, KERNEL_WIDTH, STRIDE_Y, STRIDE_X, PAD_Y, PAD_X, NUM_FIELDS = range(17, 24)
-"""Fields of a term, int64: what it does with its source, and where that and its weights lie in memory."""
 
-
-def _end_of(_: Any, address: Any, position: Any) -> Any:
-    """The int32 at a position behind an address."""
-
-    def build(_context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], ir.IntType(32).as_pointer())
-        return builder.sext(builder.load(builder.gep(pointer, [arguments[1]])), ir.IntType(64))
-
-    return types.int64(types.int64, types.int64), build
-
-
-end_of: Any = intrinsic(_end_of)
-
-
-def _number_at(_: Any, address: Any, position: Any) -> Any:
-    """The float32 at a position behind an address."""
-
-    def build(_context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], ir.FloatType().as_pointer())
-        return builder.load(builder.gep(pointer, [arguments[1]]))
-
-    return types.float32(types.int64, types.int64), build
-
-
-number_at: Any = intrinsic(_number_at)
+@_compiled
+def _words(address: int, count: int) -> Any:
+    return carray(at(address), (count,), np.uint64)
 
 
 @_compiled
-def _begin(kind: int, sums: Any, shorts: Any, longs: Any, size: int) -> int:
-    """Sums of nought, and their address."""
-    num = np.uint64(size)  # loops, because an assignment to a slice costs more than what it does
+def _floats(address: int, count: int) -> Any:
+    return carray(at(address), (count,), np.float32)
+
+
+@_compiled
+def _clear(address: int, num_bytes: int) -> None:
+    values = carray(at(address), (num_bytes // 4,), np.float32)
+    for i in range(np.uint64(len(values))):
+        values[i] = 0
+
+
+@_compiled
+def _double(kind: int, address: int, count: int) -> None:
     if kind == FLOAT:
-        for i in range(num):
-            sums[i] = 0
-        return int(sums.ctypes.data)
-    if kind == SHORT:
-        for i in range(num):
-            shorts[i] = 0
-        return int(shorts.ctypes.data)
-    for i in range(num):
-        longs[i] = 0
-    return int(longs.ctypes.data)
-
-
-@_compiled
-def _double(kind: int, sums: Any, shorts: Any, longs: Any, size: int) -> None:
-    for i in range(np.uint64(size)):
-        if kind == FLOAT:
-            sums[i] += sums[i]
-        elif kind == SHORT:
+        floats = carray(at(address), (count,), np.float32)
+        for i in range(np.uint64(count)):
+            floats[i] += floats[i]
+    elif kind == SHORT:
+        shorts = carray(at(address), (count,), np.int16)
+        for i in range(np.uint64(count)):
             shorts[i] += shorts[i]
-        else:
+    else:
+        longs = carray(at(address), (count,), np.int32)
+        for i in range(np.uint64(count)):
             longs[i] += longs[i]
 
 
 @_compiled
-def _spread(of: Any, scale: Any, current: Any, steps: int, block: int, first: int) -> None:
-    """Current += scale · sums, of all steps; sums of one step are those of every step."""
-    size, begin = np.uint64(block), np.uint64(first)
-    for t in range(np.uint64(len(current))):
-        start = t * size if steps > 1 else np.uint64(0)
-        for c in range(size):
-            current[t, begin + c] += scale[begin + c] * np.float32(of[start + c])
+def _add_row(term: Any, source: Any, sums: int, pixel_bytes: int, weights: int, y: int, ky: int, plane: int, t: int,
+             width: int) -> None:  # fmt: skip
+    """Add one plane of one row of the source, or of all rows that the kernel sees together, to a row of sums."""
+    words, channels, number = source.words, source.channels, term.variant
+    line = source.steps * source.width * words
+    below = source.planes * line
+    row = _words(source.bits + 8 * ((y + ky) * below + plane * line + t * source.width * words), line)
+    if term.taps > 1:
+        num_rows = min(term.kernel_height, source.height - y) - ky if term.joined else 1
+        for x in range(source.width):
+            for w in range(words):
+                word = row[x * words + w]
+                for k in range(1, num_rows):
+                    word |= row[k * below + x] << np.uint64(k * channels)
+                if word:
+                    add_active(number, sums + x * pixel_bytes, weights + w * 64 * term.row_bytes, word)
+        return
+    for x in range(width):
+        left = x * term.stride_x - term.pad_x
+        for kx in range(max(-left, 0), min(term.kernel_width, source.width - left)):
+            for w in range(words):
+                word = row[(left + kx) * words + w]
+                if word:
+                    behind = weights + (kx * channels + w * 64) * term.row_bytes
+                    add_active(number, sums + x * pixel_bytes, behind, word)
 
 
 @_compiled
-def _convolve(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any, shorts: Any, longs: Any) -> None:
-    """Add what one convolution gives a pixel to its current ``[T, C]``."""
-    kind, number, block, counted = f[NUMBER_KIND], f[VARIANT], f[BLOCK], f[COUNTED]
-    lists, steps, height, width, channels = f[LISTS], f[STEPS], f[HEIGHT], f[WIDTH], f[CHANNELS]
-    kernel_height, row_bytes, all_events, all_ends = f[KERNEL_HEIGHT], f[ROW_BYTES], f[EVENTS], f[ENDS]
-    sum_bytes = block * (2 if kind == SHORT else 4)
-    top, left = y * f[STRIDE_Y] - f[PAD_Y], x * f[STRIDE_X] - f[PAD_X]
-    lo, hi = max(left, 0), min(left + f[KERNEL_WIDTH], width)
-    slab = f[KERNEL_WIDTH] * channels * row_bytes
-    for b in range(f[NUM_BLOCKS]):
-        address = _begin(kind, sums, shorts, longs, steps * block)
-        for each in range(lists - 1, -1, -1):
-            if each < lists - 1:
-                _double(kind, sums, shorts, longs, steps * block)
-            for ky in range(max(-top, 0), min(kernel_height, height - top)):
-                weights = f[WEIGHTS] + (b * kernel_height + ky) * slab
-                for t in range(steps):
-                    if counted:
-                        line = ((top + ky) * lists + each) * steps + t
-                        ends = all_ends + line * (width + 1) * 4
-                        base, rows = weights - left * channels * row_bytes, all_events + line * f[LIST_SIZE] * 4
-                        start, stop = end_of(ends, lo), end_of(ends, hi)
-                        if start < stop:
-                            add_rows(number, address + t * sum_bytes, base, rows, start, stop)
-                    else:
-                        line = ((top + ky) * steps + t) * width
-                        base = weights + (lo - left) * channels * row_bytes
-                        start, stop = (line + lo) * channels, (line + hi) * channels
-                        add_products(number, address + t * sum_bytes, base, f[NUMBERS], start, stop)
-        if kind == FLOAT:
-            _spread(sums, scale, current, steps, block, b * block)
-        elif kind == SHORT:
-            _spread(shorts, scale, current, steps, block, b * block)
-        else:
-            _spread(longs, scale, current, steps, block, b * block)
+def _add_numbers(term: Any, source: Any, sums: int, pixel_bytes: int, weights: int, y: int, t: int, width: int) -> None:
+    """The same of a row of numbers."""
+    channels, number = source.channels, term.variant
+    row = source.numbers + 4 * (y * source.steps + t) * source.width * channels
+    if term.taps > 1:
+        for x in range(source.width):
+            add_products(number, sums + x * pixel_bytes, weights, row + 4 * x * channels, channels)
+        return
+    for x in range(width):
+        left = x * term.stride_x - term.pad_x
+        lo, hi = max(-left, 0), min(term.kernel_width, source.width - left)
+        behind = weights + lo * channels * term.row_bytes
+        add_products(number, sums + x * pixel_bytes, behind, row + 4 * (left + lo) * channels, (hi - lo) * channels)
 
 
 @_compiled
-def _add_scaled(f: Any, y: int, x: int, scale: Any, current: Any, sums: Any) -> None:
-    """Add a value's own channels, each times a number of its own, to the current ``[T, C]`` of a pixel."""
-    channels, steps = f[CHANNELS], f[STEPS]
-    for t in range(len(current)):
-        step = min(t, steps - 1)
-        if f[COUNTED]:
-            sums[:channels] = 0
-            for each in range(f[LISTS]):
-                line = (y * f[LISTS] + each) * steps + step
-                ends, events = f[ENDS] + line * (f[WIDTH] + 1) * 4, f[EVENTS] + line * f[LIST_SIZE] * 4
-                for i in range(end_of(ends, x), end_of(ends, x + 1)):
-                    sums[end_of(events, i) - x * channels] += np.float32(1 << each)
-        else:
-            first = ((y * steps + step) * f[WIDTH] + x) * channels
-            for c in range(channels):
-                sums[c] = number_at(f[NUMBERS], first + c)
-        for c in range(np.uint64(channels)):
-            current[t, c] += scale[c] * sums[c]
+def _convolve(term: Any, source: Any, y: int, block: int, t0: int, t1: int, number: int, sums: int, width: int) -> int:
+    """Sums ``[T, W, block]`` of a row of pixels, from step t0 to t1; the bytes of a step."""
+    kernel_height, pixel_bytes = term.kernel_height, block * (2 if term.sum_kind == SHORT else 4)
+    pixels = source.width + 2 if term.taps > 1 else width
+    step_bytes, slab = pixels * pixel_bytes, term.row_bytes * source.channels
+    if term.taps == 1:
+        slab *= term.kernel_width
+    weights = term.weights + number * kernel_height * slab
+    top = y * term.stride_y - term.pad_y
+    first, last = max(-top, 0), min(kernel_height, source.height - top)
+    _clear(sums, (t1 - t0) * step_bytes)
+    if not source.counted:
+        for ky in range(first, last):
+            for t in range(t0, t1):
+                to = sums + (t - t0) * step_bytes
+                _add_numbers(term, source, to, pixel_bytes, weights + ky * slab, top + ky, t, width)
+        return step_bytes
+    if term.joined:
+        last = first + 1
+    for plane in range(source.planes - 1, -1, -1):
+        if plane < source.planes - 1:
+            _double(term.sum_kind, sums, (t1 - t0) * pixels * block)
+        for ky in range(first, last):
+            for t in range(t0, t1):
+                to = sums + (t - t0) * step_bytes
+                _add_row(term, source, to, pixel_bytes, weights + ky * slab, top, ky, plane, t, width)
+    return step_bytes
 
 
 @_compiled
-def _fire_pixel(current: Any, coefficients: Any, gain: Any, strict: int, u: Any, s: Any, bits: Any, x: int) -> None:
-    """Run the neurons of a pixel over its current ``[T, C]``; what fires goes to ``bits`` ``[T, W, words]``."""
-    num_steps, channels = current.shape
-    stride = 4 * channels
-    at, of_gain, of_current = coefficients.ctypes.data, gain.ctypes.data, current.ctypes.data
-    of_u, of_s = u.ctypes.data, s.ctypes.data
-    for t in range(num_steps):
-        of_row = of_gain + min(t, len(gain) - 1) * stride
-        for w in range(bits.shape[2]):
-            word = np.uint64(0)
-            for c in range(w * 64, min(channels, (w + 1) * 64), GROUP):
-                i = 4 * c
-                found = fire(at + i, stride, of_row + i, of_current + t * stride + i, of_u + i, of_s + i, strict)
-                word |= found << np.uint64(c % 64)
-            bits[t, x, w] = word
+def _add_channels(term: Any, source: Any, y: int, t: int, first: int, block: int, current: int, base: int,
+                  base_bytes: int) -> None:  # fmt: skip
+    """Current = base + scale · value, of a row of pixels at one step and a block of channels."""
+    scale = _floats(term.scale, first + block)
+    for x in range(source.width):
+        to, before = _floats(current + 4 * x * block, block), _floats(base + x * base_bytes, block)
+        for c in range(block):
+            value = np.float32(0)
+            channel = first + c
+            if channel < source.channels and source.counted:
+                for p in range(source.planes):
+                    line = ((y * source.planes + p) * source.steps + t) * source.width + x
+                    word = _words(source.bits + 8 * (line * source.words + channel // 64), 1)[0]
+                    value += np.float32(((word >> np.uint64(channel % 64)) & np.uint64(1)) << np.uint64(p))
+            elif channel < source.channels:
+                line = (y * source.steps + t) * source.width + x
+                value = _floats(source.numbers + 4 * (line * source.channels + channel), 1)[0]
+            to[c] = before[c] + scale[channel] * value
 
 
 @_compiled
-def _list_row(bits: Any, channels: int, events: Any, ends: Any) -> None:
-    """The events of a row: bits ``[P, T, W, words]`` → events and where those of a pixel end, see above."""
-    num_planes, num_steps, width, num_words = bits.shape
-    num_lists = len(events)
-    for p in range(num_lists):
-        for t in range(num_steps):
-            n = np.uint64(0)
-            ends[p, t, 0] = 0
+def _current(operation: Any, terms: Any, values: Any, y: int, number: int, t0: int, t1: int, current: int,
+             sums: int) -> None:  # fmt: skip
+    """The current ``[T, W, block]`` of a row of pixels, from step t0 to t1: the bias and all terms."""
+    block, width = operation.block, values[operation.out].width
+    first = number * block
+    base, base_bytes = operation.bias + 4 * first, 0
+    for i in range(operation.first_term, operation.first_term + operation.num_terms):
+        term, source = terms[i], values[terms[i].source]
+        # a source of one step is the same at all of them
+        start, stop = (t0, t1) if source.steps > 1 else (0, 1)
+        step_bytes, pixel_bytes, skipped = 0, 0, 0
+        if term.kind == CONV:
+            step_bytes = _convolve(term, source, y, block, start, stop, number, sums, width)
+            sum_bytes = 2 if term.sum_kind == SHORT else 4
+            pixel_bytes = block * sum_bytes
+            skipped = (2 - term.pad_x) * pixel_bytes if term.taps > 1 else 0
+        for t in range(t0, t1):
+            seen = t - t0 if source.steps > 1 else 0
+            row = current + 4 * (t - t0) * width * block
+            if i > operation.first_term:
+                base, base_bytes = row, 4 * block
+            if term.kind != CONV:
+                _add_channels(term, source, y, start + seen, first, block, row, base, base_bytes)
+                continue
+            of = sums + seen * step_bytes + skipped
             for x in range(width):
-                for w in range(num_words):
-                    first = np.uint64(x * channels + w * 64)
-                    for plane in range(p, p + 1 if num_lists > 1 else num_planes):
-                        times = np.uint64(1 if num_lists > 1 else 1 << plane)
-                        left = bits[plane, t, x, w]
-                        while left:
-                            for _ in range(times):
-                                events[p, t, n] = np.uint32(first + lowest(left))
-                                n += np.uint64(1)
-                            left &= left - np.uint64(1)
-                ends[p, t, x + 1] = n
+                for c in range(0, block, GROUP):
+                    add_scaled(
+                        term.sum_kind, row + 4 * (x * block + c), base + x * base_bytes + 4 * c,
+                        term.scale + 4 * (first + c), of + x * pixel_bytes + c * sum_bytes,
+                    )  # fmt: skip
 
 
 @_compiled
-def layer(
-    counter: Any,
-    terms: Any,
-    scales: Any,
-    bias: Any,
-    coefficients: Any,
-    gain: Any,
-    rest: Any,
-    strict: int,
-    rectify: int,
-    channels: int,
-    before: Any,
-    after: Any,
-    bits: Any,
-    events: Any,
-    ends: Any,
-    numbers: Any,
-) -> None:
-    """Current of a layer, and what its neurons make of it, row by row.
+def _fire(operation: Any, out: Any, y: int, number: int, t: int, current: int, membranes: int) -> None:
+    """One step of a row of neurons, a block of channels of them; what fires goes to the bits of ``out``."""
+    block, padded, width, words = operation.block, operation.padded, out.width, out.words
+    first, stride = number * block, 4 * operation.padded
+    gain = operation.gain + min(t, operation.num_gains - 1) * stride
+    place, shift = first // 64, np.uint64(first % 64)
+    bits = out.bits + 8 * ((y * out.steps + t) * width * words + place)
+    before_bits, before, before_bytes = bits - 8 * width * words, membranes, 4 * block
+    after, after_bytes = membranes, 4 * block
+    if t == 0:
+        before, before_bytes, before_bits = operation.rest + 4 * first, 0, 0
+    if operation.after:
+        before, before_bytes = operation.before + 4 * (y * width * padded + first), stride
+        before_bits = operation.before_bits + 8 * (y * width * words + place)
+        after, after_bytes = operation.after + 4 * (y * width * padded + first), stride
+    for x in range(width):
+        spikes, found, old = np.uint64(0), np.uint64(0), np.uint64(0)
+        word = _words(bits + 8 * x * words, 1)
+        if before_bits:
+            spikes = _words(before_bits + 8 * x * words, 1)[0] >> shift
+        if shift:
+            old = word[0] & ((np.uint64(1) << shift) - np.uint64(1))
+        for c in range(0, block, GROUP):
+            i = 4 * c
+            fired = fire(
+                operation.coefficients + 4 * first + i, stride, gain + 4 * first + i, current + 4 * x * block + i,
+                before + x * before_bytes + i, after + x * after_bytes + i, spikes >> np.uint64(c), operation.strict,
+            )  # fmt: skip
+            found |= fired << np.uint64(c)
+        word[0] = old | (found << shift)
+        if operation.after:
+            _words(operation.after_bits + 8 * ((y * width + x) * words + place), 1)[0] = word[0]
 
-    Args:
-        counter: number of the next row, int64 ``[1]``, the same for all threads.
-        terms: what adds up to the current, ``[N, NUM_FIELDS]``.
-        scales: of the sums of each term, ``[N, C]``; C is padded here and below.
-        bias: of the current, ``[C]``.
-        coefficients: a, b, r, d, v, ``[5, C]``.
-        gain: g, ``[T, C]`` or ``[1, C]``.
-        rest: membrane before the first step.
-        strict: fire at U > v, otherwise at U ≥ v.
-        rectify: where there are no neurons, whether the output is max(0, current).
-        channels: C of the output.
-        before: U and S before the first step, ``[H, W, 2, C]``; H = 0 for rest.
-        after: output, the same after the last step; H = 0 if not wanted.
-        bits: output ``[H, 1, T, W, words]``; H = 0 for no neurons.
-        events, ends: output, of these bits; H = 0 if not wanted.
-        numbers: output ``[H, T, W, C]`` where there are no neurons; C as it is.
-    """
-    spiking = len(bits) > 0
-    num_rows, width = (bits.shape[0], bits.shape[3]) if spiking else (numbers.shape[0], numbers.shape[2])
-    num_steps, padded = bits.shape[2] if spiking else numbers.shape[1], len(bias)
-    current = np.empty((num_steps, padded), np.float32)
-    size = max(num_steps * 64, max(terms[:, CHANNELS]) if len(terms) else 0)
-    sums, shorts, longs = np.empty(size, np.float32), np.empty(size, np.int16), np.empty(size, np.int32)
-    u, s, kept = np.empty(padded, np.float32), np.empty(padded, np.float32), len(before) > 0
-    y = take(counter)
-    while y < num_rows:
-        for x in range(width):
-            for t in range(np.uint64(num_steps)):
-                for c in range(np.uint64(padded)):
-                    current[t, c] = bias[c]
-            for i in range(len(terms)):
-                if terms[i, KIND] == CONV:
-                    _convolve(terms[i], y, x, scales[i], current, sums, shorts, longs)
+
+@_compiled
+def _write(operation: Any, out: Any, y: int, number: int, t: int, current: int) -> None:
+    """One step of a row of numbers."""
+    block, first = operation.block, number * operation.block
+    num = min(block, out.channels - first)
+    for x in range(out.width):
+        given = _floats(current + 4 * x * block, block)
+        made = _floats(out.numbers + 4 * (((y * out.steps + t) * out.width + x) * out.channels + first), num)
+        for c in range(num):
+            made[c] = max(given[c], np.float32(0)) if operation.rectify else given[c]
+
+
+@_compiled
+def _layer(operation: Any, terms: Any, values: Any, y: int, room: int) -> None:
+    """One row of a layer, a block of channels after another, all steps."""
+    out, block = values[operation.out], operation.block
+    membranes = room
+    current = membranes + 4 * out.width * block
+    sums = current + 4 * operation.steps_at_once * out.width * block
+    for number in range(operation.padded // block):
+        for t0 in range(0, out.steps, operation.steps_at_once):
+            t1 = min(t0 + operation.steps_at_once, out.steps)
+            _current(operation, terms, values, y, number, t0, t1, current, sums)
+            for t in range(t0, t1):
+                row = current + 4 * (t - t0) * out.width * block
+                if operation.fires:
+                    _fire(operation, out, y, number, t, row, membranes)
                 else:
-                    _add_scaled(terms[i], y, x, scales[i], current, sums)
-            if spiking:
-                for c in range(np.uint64(padded)):
-                    u[c] = before[y, x, 0, c] if kept else rest
-                    s[c] = before[y, x, 1, c] if kept else np.float32(0)
-                _fire_pixel(current, coefficients, gain, strict, u, s, bits[y, 0], x)
-                if len(after):
-                    for c in range(np.uint64(padded)):
-                        after[y, x, 0, c], after[y, x, 1, c] = u[c], s[c]
-            else:
-                for t in range(num_steps):
-                    for c in range(channels):
-                        value = current[t, c]
-                        numbers[y, t, x, c] = max(value, np.float32(0)) if rectify else value
-        if len(events):
-            _list_row(bits[y], channels, events[y], ends[y])
-        y = take(counter)
+                    _write(operation, out, y, number, t, row)
 
 
 @_compiled
-def _add_bits(total: Any, plane: int, carry: Any) -> None:
-    """Add one bit of worth 2^plane to a number of each channel, in planes ``[P]`` of one word."""
-    while carry and plane < len(total):
-        total[plane], carry = total[plane] ^ carry, total[plane] & carry
-        plane += 1
+def run(operations: Any, terms: Any, values: Any, counters: Any, room_bytes: int) -> None:
+    """All operations, one after another; threads that run this with the same counters share out the rows.
 
-
-@_compiled
-def join(
-    counter: Any, how: int, first: Any, shift: int, second: Any, second_shift: int, channels: int, bits: Any,
-    events: Any, ends: Any,
-) -> None:  # fmt: skip
-    """Counts of two values joined: first + second, or second where first fires, or second where it does not.
+    A thread goes on when all rows are done, so that one that comes late holds up nobody.
 
     Args:
-        counter: as in ``layer``, and so the last three.
-        how: ``ADD``, ``AND`` or ``IAND``.
-        first, second: bits ``[H, P, T, W, words]``; ``first`` has one plane unless it is added.
-        shift, second_shift: by how many planes each is moved up; only for ``ADD``.
-        channels: C.
+        operations, terms, values: of ``tables``.
+        counters: rows that are taken and that are done, nought, int64 ``[2, operations, 1]``.
+        room_bytes: memory that a thread needs of its own.
     """
-    num_rows, num_planes, num_steps, width, num_words = bits.shape
-    total = np.empty(num_planes, np.uint64)
-    y = take(counter)
-    while y < num_rows:
-        for t in range(num_steps):
-            for x in range(width):
-                for w in range(num_words):
-                    total[:] = 0
-                    mask = first[y, 0, t, x, w]
-                    for p in range(second.shape[1]):
-                        found = second[y, p, t, x, w]
-                        if how == ADD:
-                            total[p + second_shift] = found
-                        else:
-                            total[p] = found & (mask if how == AND else ~mask)
-                    if how == ADD:
-                        for p in range(first.shape[1]):
-                            _add_bits(total, p + shift, first[y, p, t, x, w])
-                    for p in range(num_planes):
-                        bits[y, p, t, x, w] = total[p]
-        if len(events):
-            _list_row(bits[y], channels, events[y], ends[y])
-        y = take(counter)
-
-
-@_compiled
-def pool(
-    counter: Any, largest: int, source: Any, height: int, width: int, channels: int, bits: Any, events: Any, ends: Any
-) -> None:
-    """Counts of windows of pixels added up, or for spikes their largest; the rest as in ``join``."""
-    num_rows, num_planes, num_steps, num_columns, num_words = bits.shape
-    total = np.empty(num_planes, np.uint64)
-    y = take(counter)
-    while y < num_rows:
-        for t in range(num_steps):
-            for x in range(num_columns):
-                for w in range(num_words):
-                    total[:] = 0
-                    for yy in range(y * height, (y + 1) * height):
-                        for xx in range(x * width, (x + 1) * width):
-                            for p in range(source.shape[1]):
-                                if largest:
-                                    total[p] |= source[yy, p, t, xx, w]
-                                else:
-                                    _add_bits(total, p, source[yy, p, t, xx, w])
-                    for p in range(num_planes):
-                        bits[y, p, t, x, w] = total[p]
-        if len(events):
-            _list_row(bits[y], channels, events[y], ends[y])
-        y = take(counter)
+    room = np.empty(room_bytes // 8 + 8, np.uint64)
+    begin = (room.ctypes.data + 63) // 64 * 64
+    for i in range(len(operations)):
+        operation = operations[i]
+        out = values[operation.out]
+        first, second = values[operation.first], values[operation.second]
+        y = take(counters[0, i])
+        while y < out.height:
+            if operation.kind == LAYER:
+                _layer(operation, terms, values, y, begin)
+            elif operation.kind == MEAN:
+                mean(first, out, y)
+            elif operation.kind == JOIN:
+                joined(operation, first, second, out, y)
+            elif first.counted:
+                pooled(operation, first, out, y)
+            else:
+                pooled_numbers(operation, first, out, y)
+            take(counters[1, i])
+            y = take(counters[0, i])
+        while look(counters[1, i]) < out.height:
+            pass
+    room[0] = 0  # numba lets go of an array after its last mention, whoever knows its address

@@ -1,25 +1,21 @@
-"""Weights and coefficients of a layer as the compiled loops take them: in blocks of channels, padded, in tables."""
+"""Weights and coefficients of a layer as the compiled loops take them: in blocks of channels, padded."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.events import kernels
 from deploy.events.file import Model
 from deploy.events.plan import COEFFICIENTS, Layer, Term
-from deploy.events.shapes import Shape
-from deploy.events.values import Value
-from deploy.events.vectors import BLOCKS, FLOAT, LANES, LONG, SHORT, variant
+from deploy.events.tables import CONV, SCALE, TERM
+from deploy.events.vectors import BLOCKS, FLOAT, LANES, LONG, SHORT, TAPS, variant, widest_block
 
 Floats = NDArray[np.float32]
 _KINDS = {"float32": FLOAT, "int16": SHORT, "int32": LONG}
-_USUAL_BLOCK = 32
-"""Channels of fp32 weights that are summed together: three times 64 rows of them stay in a first-level cache."""
+_WORD = 64
 
 
 class PackedLayer:
@@ -31,98 +27,89 @@ class PackedLayer:
         lanes: width of a vector.
 
     Attributes:
-        bias, coefficients, gain, rest, strict, scales: as of ``kernels.layer``.
+        padded: channels, in whole blocks.
+        block: channels that are done together.
+        bias: fp32 ``[C]``, padded as all that follow.
+        coefficients: a, b, r, d, v, ``[5, C]``.
+        gain: g, ``[T, C]`` or ``[1, C]``.
+        rest: membranes before the first step, ``[C]``.
+        strict: fire at U > v, otherwise at U ≥ v.
         fires: whether it has neurons.
+        terms: records of ``tables.TERM``, but for their sources.
         additions: of one output of one step, if all channels were active.
     """
 
     def __init__(self, model: Model, layer: Layer, lanes: int) -> None:
-        self._terms = layer.terms
-        channels = model.shapes[layer.out].channels
-        self._padded = padded_channels(channels)
-        tensors = model.tensors
+        channels, tensors = model.shapes[layer.out].channels, model.tensors
+        self.padded = padded_channels(channels)
         self.bias = self._pad(tensors[layer.bias])
-        self.rest, self.strict, self.fires = np.float32(0), 0, layer.neuron is not None
-        self.coefficients, self.gain = np.zeros((5, self._padded), np.float32), np.zeros((1, self._padded), np.float32)
+        self.strict, self.fires = 0, layer.neuron is not None
+        self.coefficients, self.gain = np.zeros((5, self.padded), np.float32), np.zeros((1, self.padded), np.float32)
+        self.rest = np.zeros(self.padded, np.float32)
         if layer.neuron:
             values = [self._pad(self._whole(tensors[getattr(layer.neuron, name)], channels)) for name in COEFFICIENTS]
             a, b, g, r, d, v = values
             v[..., channels:] = np.inf  # padded channels never fire
-            self.coefficients, self.gain = np.stack([a, b, r, d, v]), np.atleast_2d(g)
-            self.rest, self.strict = np.float32(layer.neuron.rest), int(layer.neuron.strict)
+            self.coefficients, self.gain = np.stack([a, b, r, d, v]), np.ascontiguousarray(np.atleast_2d(g))
+            self.rest[:], self.strict = layer.neuron.rest, int(layer.neuron.strict)
+        self.block = min(self._widest(term, model, lanes) for term in layer.terms)
         packed = [self._packed(term, model, lanes) for term in layer.terms]
-        self._weights = [weights for weights, _, _ in packed]  # the table names their addresses
-        self.scales = np.stack([scale for _, scale, _ in packed])
-        self._fields = np.stack([fields for _, _, fields in packed])
-        self.additions = sum(model.tensors[term.weights].size for term in layer.terms) / channels
-
-    def at_rest(self, shape: Shape) -> Floats:
-        """Membranes and spikes of the layer before the first step, ``[H, W, 2, C]``."""
-        state = np.zeros((shape.height, shape.width, 2, self._padded), np.float32)
-        state[:, :, 0] = self.rest
-        return state
-
-    def table(self, sources: Sequence[Value]) -> NDArray[np.int64]:
-        """The terms with the addresses of their sources, which have to stay where they are."""
-        table = self._fields.copy()
-        for fields, source in zip(table, sources, strict=True):
-            shape = source.shape
-            fields[kernels.COUNTED : kernels.KERNEL_HEIGHT] = (
-                shape.unit is not None,
-                source.events.ctypes.data,
-                source.ends.ctypes.data,
-                source.numbers.ctypes.data,
-                max(source.events.shape[1], 1),
-                source.events.shape[3],
-                source.steps,
-                shape.height,
-                shape.width,
-                shape.channels,
-            )
-        return table
+        self._kept = [arrays for arrays, _ in packed]  # the records name their addresses
+        self.terms = np.concatenate([record for _, record in packed])
+        self.additions = sum(tensors[term.weights].size for term in layer.terms) / channels
 
     def _pad(self, values: NDArray[Any]) -> Floats:
         return np.concatenate(
-            [values, np.zeros((*values.shape[:-1], self._padded - values.shape[-1]), np.float32)], -1, dtype=np.float32
+            [values, np.zeros((*values.shape[:-1], self.padded - values.shape[-1]), np.float32)], -1, dtype=np.float32
         )
 
     @staticmethod
     def _whole(values: NDArray[Any], channels: int) -> NDArray[Any]:
         return np.broadcast_to(values, (*values.shape[:-1], channels))
 
-    def _packed(self, term: Term, model: Model, lanes: int) -> tuple[NDArray[Any], Floats, NDArray[np.int64]]:
-        """Weights in blocks, the scale of their sums, and what does not depend on where the source lies."""
+    def _widest(self, term: Term, model: Model, lanes: int) -> int:
+        """The widest block that a term can be done in."""
+        weights = model.tensors[term.weights]
+        most = max(BLOCKS) if weights.ndim == 1 else widest_block(_KINDS[term.sums], lanes, _taps(term, weights))
+        return max(block for block in BLOCKS if self.padded % block == 0 and block <= most)
+
+    def _packed(self, term: Term, model: Model, lanes: int) -> tuple[tuple[NDArray[Any], Floats], NDArray[Any]]:
+        """Weights in blocks and the scale of their sums, and the term's record."""
         weights, unit = model.tensors[term.weights], np.float32(model.shapes[term.source].unit or 1)
-        fields = np.zeros(kernels.NUM_FIELDS, np.int64)
+        record = np.zeros(1, TERM)
         if weights.ndim == 1:
-            fields[kernels.KIND] = kernels.SCALE
-            return weights, self._pad(weights * unit), fields
-        kind = _KINDS[term.sums]
-        block = self._block(kind, lanes)
-        scale = np.full(weights.shape[3], unit, np.float32)
-        if kind != FLOAT:
-            scale = model.tensors[term.scales] * unit
-        blocks = _blocks(weights, self._padded, block)
-        height, width = weights.shape[:2]
-        geometry = (height, width, *term.stride, *term.padding)
-        fields[: kernels.COUNTED] = (
-            kernels.CONV, variant(kind, block, lanes), kind, block, len(blocks), blocks.ctypes.data,
-            block * blocks.itemsize,
-        )  # fmt: skip
-        fields[kernels.KERNEL_HEIGHT :] = geometry
-        return blocks, self._pad(scale), fields
+            scale = self._pad(weights * unit)
+            record["kind"], record["scale"] = SCALE, scale.ctypes.data
+            return (weights, scale), record
+        kind, taps = _KINDS[term.sums], _taps(term, weights)
+        factors = np.ones(weights.shape[3], np.float32) if kind == FLOAT else model.tensors[term.scales]
+        scale, blocks = self._pad(factors * unit), self._blocks(weights, taps)
+        height, width, channels, _ = weights.shape
+        values = {
+            "kind": CONV, "variant": variant(kind, self.block, lanes, taps), "sum_kind": kind, "taps": taps,
+            "weights": blocks.ctypes.data, "scale": scale.ctypes.data,
+            "row_bytes": taps * self.block * blocks.itemsize, "kernel_height": height, "kernel_width": width,
+            "stride_y": term.stride[0], "stride_x": term.stride[1], "pad_y": term.padding[0],
+            "pad_x": term.padding[1], "joined": taps > 1 and channels * height <= _WORD,
+        }  # fmt: skip
+        for name, value in values.items():
+            record[name] = value
+        return (blocks, scale), record
 
-    def _block(self, kind: int, lanes: int) -> int:
-        most = _USUAL_BLOCK * lanes // 8 if kind == FLOAT else max(BLOCKS)
-        return max(block for block in BLOCKS if self._padded % block == 0 and (block <= max(most, BLOCKS[0])))
+    def _blocks(self, weights: NDArray[Any], taps: int) -> NDArray[Any]:
+        """``[k_y, k_x, C_in, C]`` → ``[C / block, k_y, C_in, 3, block]``, last neighbour first, or with k_x before."""
+        height, width, channels, features = weights.shape
+        whole = np.zeros((height, width, channels, self.padded), weights.dtype)
+        whole[..., :features] = weights
+        parts = whole.reshape(height, width, channels, -1, self.block)
+        if taps > 1:
+            return np.ascontiguousarray(parts[:, ::-1].transpose(3, 0, 2, 1, 4))
+        return np.ascontiguousarray(parts.transpose(3, 0, 1, 2, 4))
 
 
-def _blocks(weights: NDArray[Any], padded: int, block: int) -> NDArray[Any]:
-    """``[k_y, k_x, C_in, C]`` → ``[C / block, k_y, k_x, C_in, block]``."""
-    height, width, channels, features = weights.shape
-    whole = np.zeros((height, width, channels, padded), weights.dtype)
-    whole[..., :features] = weights
-    return np.ascontiguousarray(whole.reshape(height, width, channels, -1, block).transpose(3, 0, 1, 2, 4))
+def _taps(term: Term, weights: NDArray[Any]) -> int:
+    """Pixels that an input is added to at once."""
+    return max(TAPS) if weights.shape[1] == max(TAPS) and term.stride[1] == 1 else 1
 
 
 def padded_channels(channels: int) -> int:

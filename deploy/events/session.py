@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deploy.events.engine import Engine
 from deploy.events.file import is_events_file, read
@@ -48,16 +50,16 @@ class EventsSession(ModelSession):
         """
         return self._engine.logits(self.checked(frames))
 
-    def at_rest(self, batch: int = 1) -> list[Floats]:
-        """Membranes and spikes before the first step, ``[B, H, W, 2, C]`` of every layer of neurons."""
-        return [np.stack([layer] * batch) for layer in self._engine.at_rest()]
+    def at_rest(self, batch: int = 1) -> list[NDArray[Any]]:
+        """What all neurons are before the first step, in one array ``[B, bytes]``."""
+        return [np.stack([self._engine.at_rest()] * batch)]
 
-    def step(self, frame: Floats, step: int, membranes: list[Floats]) -> tuple[Floats, list[Floats]]:
+    def step(self, frame: Floats, step: int, membranes: list[NDArray[Any]]) -> tuple[Floats, list[NDArray[Any]]]:
         """One time step: logits ``[B, K]`` of frames ``[B, C, H, W]``, and what ``at_rest`` gives, after it."""
-        states = [[layer[sample] for layer in membranes] for sample in range(len(frame))]
-        made = [self._engine.step(*each) for each in zip(frame, [step] * len(frame), states, strict=True)]
-        logits, following = np.stack([each for each, _ in made]), zip(*(state for _, state in made), strict=True)
-        return logits, [np.stack(layer) for layer in following]
+        (states,) = membranes
+        after = np.empty_like(states)
+        logits = [self._engine.step(each, step, *both)[0] for each, *both in zip(frame, states, after, strict=True)]
+        return np.stack(logits), [after]
 
 
 def open_session(

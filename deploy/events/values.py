@@ -1,4 +1,4 @@
-"""The values of a network in memory: planes of bits and lists of their events, or plain numbers."""
+"""The values of a network in memory: planes of bits, or plain numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from deploy.events.plan import INPUT, Join, Layer, Operation
 from deploy.events.shapes import Shape
 
 Floats = NDArray[np.float32]
-_MOST_REPEATED = 7
-"""Sums of spikes, most of which are 1, are quickest as one list; means of pixels, which are large, plane by plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,15 +23,13 @@ class Value:
     Attributes:
         shape: what it is like.
         steps: T, or 1 where there is only one.
-        bits, events, ends: of counts.
+        bits: of counts.
         numbers: of what is no count.
     """
 
     shape: Shape
     steps: int
     bits: NDArray[np.uint64]
-    events: NDArray[np.uint32]
-    ends: NDArray[np.int32]
     numbers: Floats
 
     def counts(self) -> Floats:
@@ -43,15 +39,6 @@ class Value:
         worth = (1 << np.arange(self.shape.planes)).astype(np.float32)
         counts: Floats = np.einsum("hptwc,p->tchw", planes, worth, dtype=np.float32)
         return counts
-
-    def mean_over_time(self) -> Floats:
-        """In true units, ``[H, W, C]``."""
-        if self.shape.unit is None:
-            total: Floats = self.numbers.sum(1)
-        else:
-            total = self.counts().sum(0).transpose(1, 2, 0) * np.float32(self.shape.unit)
-        mean: Floats = total / np.float32(self.steps)
-        return mean
 
 
 class Buffers:
@@ -71,37 +58,27 @@ class Buffers:
         self._free: dict[tuple[Any, ...], list[NDArray[Any]]] = defaultdict(list)
         self.values: dict[str, Value] = {}
         last = {name: at for at, each in enumerate(model.plan.operations) for name in sources(each)}
-        heard = _heard(model)
-        self.values[INPUT] = self._value(model.shapes[INPUT], False)
+        self.values[INPUT] = self._value(model.shapes[INPUT])
         for at, operation in enumerate(model.plan.operations):
-            self.values[operation.out] = self._value(model.shapes[operation.out], operation.out in heard)
+            self.values[operation.out] = self._value(model.shapes[operation.out])
             done = [name for name in sources(operation) if last[name] == at and name != INPUT]
             for name in dict.fromkeys([] if keep else done):
                 self._release(self.values[name])
 
-    def _value(self, shape: Shape, heard: bool) -> Value:
+    def _value(self, shape: Shape) -> Value:
         steps = min(shape.steps, self._steps)
         height, width, channels, planes = shape.height, shape.width, shape.channels, shape.planes
         bits, numbers = (0, 0, 0, 0, 0), (height, steps, width, channels)
         if shape.unit is not None:
             bits, numbers = (height, planes, steps, width, -(-channels // 64)), (0, 0, 0, 0)
-        lists, most = (1, shape.most) if shape.most <= _MOST_REPEATED else (planes, 1)
-        listed = (height, lists, steps) if heard and shape.unit is not None else None
-        return Value(
-            shape,
-            steps,
-            self._array(bits, np.uint64),
-            self._array((*listed, width * channels * most) if listed else (0,) * 4, np.uint32),
-            self._array((*listed, width + 1) if listed else (0,) * 4, np.int32),
-            self._array(numbers, np.float32),
-        )
+        return Value(shape, steps, self._array(bits, np.uint64), self._array(numbers, np.float32))
 
     def _array(self, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         free = self._free[shape, dtype]
         return free.pop() if free else np.empty(shape, dtype)
 
     def _release(self, value: Value) -> None:
-        for array in (value.bits, value.events, value.ends, value.numbers):
+        for array in (value.bits, value.numbers):
             self._free[array.shape, array.dtype.type].append(array)
 
 
@@ -110,8 +87,3 @@ def sources(operation: Operation) -> list[str]:
     if isinstance(operation, Layer):
         return [term.source for term in operation.terms]
     return [operation.first, operation.second] if isinstance(operation, Join) else [operation.source]
-
-
-def _heard(model: Model) -> set[str]:
-    """The values whose events are gone through, one by one."""
-    return {term.source for each in model.plan.operations if isinstance(each, Layer) for term in each.terms}

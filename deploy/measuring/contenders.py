@@ -218,8 +218,16 @@ def _exported(path: Path, threads: int, by_steps: bool) -> Opened:
     if session.metadata.form != "step" and not by_steps:
         return _whole(session.frames_shape, session.logits)
 
+    place, membranes = 0, session.at_rest()
+
     def one_step(frames: Floats) -> Floats:
-        return session.step(frames[:, 0], 0, session.at_rest(len(frames)))[0]
+        """The next step of a stream, as those behind the first are seldom as silent."""
+        nonlocal place, membranes
+        if place == 0 or len(membranes[0]) != len(frames):
+            place, membranes = 0, session.at_rest(len(frames))
+        logits, membranes = session.step(frames[:, min(place, frames.shape[1] - 1)], place, membranes)
+        place = (place + 1) % session.metadata.steps
+        return logits
 
     return Opened(session.frames_shape, session.logits, one_step, (1, session.metadata.steps))
 

@@ -36,10 +36,12 @@ def timed_warm(job: Callable[[], object]) -> float:
     return timed(job)
 
 
-def in_turns(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+def in_turns(
+    jobs: Mapping[str, Callable[[], float]], repeats: int, of: Callable[[list[float]], float] = median
+) -> dict[str, float]:
     """Medians of what the jobs say they took; they take turns, so that a busy machine slows all. The first warms up."""
     turns = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)][1:]
-    return {name: median(turn[name] for turn in turns) for name in jobs}
+    return {name: of([turn[name] for turn in turns]) for name in jobs}
 
 
 def machine(*packages: str) -> str:
