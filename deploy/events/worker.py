@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -71,7 +72,7 @@ class Worker:
         counters = np.zeros((2, len(program.operations), 1), np.int64)
         job = program.operations, program.terms, program.values, counters, program.room_bytes
         num_others = min(num_threads, 1 + sum(program.work) // _LEAST_WORK) - 1
-        others = [threads.submit(kernels.run, *job) for _ in range(num_others)] if threads else []
+        others = [threads.submit(partial(kernels.run, *job)) for _ in range(num_others)] if threads else []
         kernels.run(*job)
         for other in others:
             if not other.cancel():

@@ -94,7 +94,7 @@ def of_the_layer(engine: Engine, frames: NDArray[np.float32]) -> float:
     return engine.seconds(frames, thread_time)["fired"]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit
 def _adds(number: int, sums: Any, weights: Any, word: Any, times: int) -> None:
     for _ in range(times):
         add_active(number, sums.ctypes.data, weights.ctypes.data, word)
