@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from evglif import neurons
-from evglif.recurrence import State, Stored, choose_backend, spiking_recurrence
+from evglif.recurrence import State, Stored, choose_backend, spiking_step
 from evglif.recurrence.coefficients import state_dtype
 from evglif.recurrence.packing import packed
 from evglif.surrogate import Surrogate, spike
@@ -46,6 +46,7 @@ class _Shared(NamedTuple):
     """Coefficients that steps share: of each, or of all where none has its own; the values that they are of."""
 
     versions: Versions
+    has_graph: bool
     steps: int | None
     each: tuple[Stored, ...]
 
@@ -147,17 +148,16 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
             self.step = torch.zeros(1, dtype=torch.long, device=current.device)
             self._past.step, self._past.num_steps = self.step, 0
         coefficients = self._coefficients_now(mem, current)
-        trace = spiking_recurrence(
-            current[None],
+        neuron = self.neuron
+        mem, spikes = spiking_step(
+            current,
             coefficients,
             self._surrogate,
-            self.neuron.strict,
-            self.neuron.detach_reset,
-            self.neuron.backend,
-            initial=self.neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
-            trace=True,
+            neuron.strict,
+            neuron.detach_reset,
+            neuron.backend,
+            neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
         )
-        mem, spikes = trace.state
         if not isinstance(self.spike_grad, Surrogate):
             spikes = self._fire(mem, coefficients).to(current.dtype)
         self.step, self._past.last = self.step + 1, (mem, spikes)
@@ -213,12 +213,13 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         have without this. Values that have changed meanwhile are seen.
         """
         versions = [(value, value._version) for value in self.neuron.stored_values()]
-        goes_on = self._past.last is not None and self._past.last[0] is mem and mem.requires_grad
+        goes_on = self._past.last is not None and self._past.last[0] is mem
         shared = self._past.shared
-        if shared is None or not goes_on or not _same(versions, shared.versions):
+        lives_on = shared is not None and goes_on and (mem.requires_grad or not shared.has_graph)
+        if shared is None or not lives_on or not _same(versions, shared.versions):
             backend = choose_backend(self.neuron.backend, current)
             whole = packed(self.neuron.parameterisation(), backend, state_dtype(current))
-            shared = self._past.shared = _Shared(versions, whole.steps, whole.by_step())
+            shared = self._past.shared = _Shared(versions, any(value.requires_grad for value in whole.values), whole.steps, whole.by_step())
         return shared
 
     def _fire(self, mem: Tensor, coefficients: Stored) -> Tensor:

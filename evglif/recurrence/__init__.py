@@ -16,9 +16,10 @@ from evglif.recurrence import (
     threads,  # noqa: F401 (it notes the process that loads it, which must not be a forked one)
 )
 from evglif.recurrence.coefficients import Coefficients, Stored, state_dtype
+from evglif.recurrence.one_step import OneStep
 from evglif.surrogate import Surrogate, spike
 
-__all__ = ["BACKENDS", "Coefficients", "State", "Stored", "Trace", "choose_backend", "spiking_recurrence"]
+__all__ = ["BACKENDS", "Coefficients", "State", "Stored", "Trace", "choose_backend", "spiking_recurrence", "spiking_step"]
 
 BACKENDS = ("reference", "cpu", "triton")
 """Plain torch on any device, numba on processors, Triton on GPUs. ``"auto"`` picks the fastest that fits the tensor."""
@@ -152,6 +153,33 @@ def spiking_recurrence(
     return spikes, _final_state(_last(membranes), threshold, surrogate, strict, current.dtype)
 
 
+def spiking_step(
+    current: Tensor,
+    coefficients: Coefficients | Stored,
+    surrogate: Surrogate,
+    strict: bool,
+    detach_reset: bool,
+    backend: str,
+    initial: State | float,
+) -> State:
+    """Run one time step: the state after a current ``[B, C, …]``; arguments and errors as of ``spiking_recurrence``.
+
+    The numbers and gradients are those of a run of that step alone, which takes longer.
+    """
+    one = current.unsqueeze(0)
+    options = surrogate, strict, detach_reset
+    recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if recorded or choose_backend(backend, current) == "reference":
+        return spiking_recurrence(one, coefficients, *options, backend, initial=initial, trace=True).state
+    _check(one, coefficients)
+    form, values = _stored(coefficients, one)
+    current = _laid_out(current, 1)
+    start, rest = _start(initial, current, values)
+    all_options = form, rest, strict, detach_reset, surrogate.name, surrogate.width
+    spikes, membrane = OneStep.apply(all_options, choose_backend(backend, current), current, *start, *values)
+    return State(membrane, spikes)
+
+
 def _last(steps: Tensor) -> Tensor:
     """The last step; of one alone a view whose gradient is not padded with zeros."""
     return steps.squeeze(0) if len(steps) == 1 else steps[-1]
@@ -241,27 +269,39 @@ def _run_operator(
     trace: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    if not (current.is_contiguous() or current.movedim(2, -1).is_contiguous()):
-        current = current.contiguous()
-    start: list[Tensor] | list[None] = [None, None]
-    if isinstance(initial, State):
-        start = [_as_state(part, current) for part in initial]
-    for tensor in (*values, *start):
-        if tensor is not None and tensor.device != current.device:
-            raise ValueError(
-                f"the current is on {current.device}, a value or state of the neuron on {tensor.device}; "
-                "move both to one device with .to()"
-            )
-    rest = 0.0 if isinstance(initial, State) else float(initial)
+    current = _laid_out(current, 2)
+    start, rest = _start(initial, current[0], values)
     options = (form, rest, strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
     spikes, membranes = operator.recurrence(current, values, *start, *options)
     return spikes, membranes
 
 
-def _as_state(part: Tensor, current: Tensor) -> Tensor:
+def _laid_out(current: Tensor, channels: int) -> Tensor:
+    """A current as compiled backends take it: contiguous, or with its dimension of channels last in memory."""
+    fits = current.is_contiguous() or current.movedim(channels, -1).is_contiguous()
+    return current if fits else current.contiguous()
+
+
+def _start(
+    initial: State | float, step: Tensor, values: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor | None, Tensor | None], float]:
+    """Membranes and spikes before the first step, like a step of the current; or none, and where membranes rest."""
+    start: tuple[Tensor | None, Tensor | None] = (None, None)
+    if isinstance(initial, State):
+        start = _as_state(initial.membrane, step), _as_state(initial.spikes, step)
+    for tensor in (*values, *start):
+        if tensor is not None and tensor.device != step.device:
+            raise ValueError(
+                f"the current is on {step.device}, a value or state of the neuron on {tensor.device}; "
+                "move both to one device with .to()"
+            )
+    return start, 0.0 if isinstance(initial, State) else float(initial)
+
+
+def _as_state(part: Tensor, step: Tensor) -> Tensor:
     """Membranes or spikes in the shape and dtype of a current's state; nothing is done to those that are."""
-    part = part.to(state_dtype(current))
-    return part if part.shape == current.shape[1:] else part.expand(current.shape[1:])
+    part = part.to(state_dtype(step))
+    return part if part.shape == step.shape else part.expand(step.shape)
 
 
 def _check(current: Tensor, coefficients: Coefficients | Stored) -> None:

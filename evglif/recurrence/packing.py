@@ -39,7 +39,7 @@ def packed(given: Coefficients | Stored, backend: str, dtype: torch.dtype) -> St
     per_step = given.values[-1].dim() == 2
     if backend == "reference" or not per_step or not given.fits(steps, channels, dtype):
         return given.plain().packed()
-    return as_packed(*coefficients(given.values, given.form, steps, channels, backend))
+    return as_packed(*_Packing.apply((given.form, steps, channels, backend), *given.values))
 
 
 def _forward(values: Sequence[Tensor], form: str, steps: int, channels: int, backend: str) -> tuple[Tensor, Tensor]:
@@ -56,28 +56,18 @@ class _Packing(torch.autograd.Function):
     """The operator and its derivative, as a node of autograd's graph."""
 
     @staticmethod
-    def forward(ctx: Any, keys: Any, options: tuple[Any, ...], *values: Tensor) -> Any:
+    def forward(ctx: Any, options: tuple[Any, ...], *values: Tensor) -> Any:
         ctx.save_for_backward(*values)
         ctx.form, ctx.backend = options[0], options[-1]
-        return _below_autograd(keys, values, *options)
+        with torch._C._AutoDispatchBelowAutograd():
+            return coefficients(values, *options)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_coefficients: Tensor, of_gain: Tensor) -> tuple[Any, ...]:
         found = coefficients_backward(of_coefficients, of_gain, ctx.saved_tensors, ctx.form, ctx.backend)
-        needed = zip(found, ctx.needs_input_grad[2:], strict=True)
-        return None, None, *(gradient if need else None for gradient, need in needed)
-
-
-def _below_autograd(keys: Any, *arguments: Any) -> Any:
-    with torch._C._AutoDispatchBelowAutograd():
-        return coefficients.redispatch(keys & torch._C._after_autograd_keyset, *arguments)
-
-
-def _with_autograd(keys: Any, values: Sequence[Tensor], *options: Any) -> Any:
-    if torch.is_grad_enabled() and any(value.requires_grad for value in values):
-        return _Packing.apply(keys, options, *values)
-    return _below_autograd(keys, values, *options)
+        needed = zip(found, ctx.needs_input_grad[1:], strict=True)
+        return None, *(gradient if need else None for gradient, need in needed)
 
 
 def _forward_without_data(
@@ -91,7 +81,6 @@ def _backward_without_data(_of_five: Tensor, _of_gain: Tensor, values: Sequence[
 
 
 _library.impl("coefficients", _forward, "CompositeExplicitAutograd")
-_library.impl("coefficients", _with_autograd, "Autograd", with_keyset=True)
 _library.impl("coefficients_backward", _backward, "CompositeExplicitAutograd")
 torch.library.register_fake("evglif::coefficients", _forward_without_data, lib=_library)
 torch.library.register_fake("evglif::coefficients_backward", _backward_without_data, lib=_library)
