@@ -141,8 +141,7 @@ class SpikingNeuron(nn.Module, ABC):
 
     def stored_values(self) -> list[Tensor]:
         """All values as they are stored and learnt."""
-        found = attrgetter(*(value.path for value in self._values.values()))(self)
-        return [found] if len(self._values) == 1 else list(found)
+        return list(map(self._stored, self._values))
 
     def natural(self, name: str) -> Tensor:
         """A declared value in natural units, differentiable."""

@@ -219,7 +219,9 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         if shared is None or not lives_on or not _same(versions, shared.versions):
             backend = choose_backend(self.neuron.backend, current)
             whole = packed(self.neuron.parameterisation(), backend, state_dtype(current))
-            shared = self._past.shared = _Shared(versions, any(value.requires_grad for value in whole.values), whole.steps, whole.by_step())
+            shared = self._past.shared = _Shared(
+                versions, any(value.requires_grad for value in whole.values), whole.steps, whole.by_step()
+            )
         return shared
 
     def _fire(self, mem: Tensor, coefficients: Stored) -> Tensor:

@@ -16,8 +16,8 @@ from torch.autograd.function import once_differentiable
 from evglif.recurrence.operator import recurrence, recurrence_backward
 
 
-class OneStep(torch.autograd.Function):
-    """Spikes and membranes ``[B, C, …]`` of a step; arguments as those of ``operator.recurrence``."""
+class _OneStep(torch.autograd.Function):
+    """The operator and its derivative for ``one_step``."""
 
     @staticmethod
     def forward(
@@ -50,3 +50,14 @@ class OneStep(torch.autograd.Function):
             )
         gradients = of_current.squeeze_(0), *from_start, *from_values
         return None, None, *(gradient if need else None for gradient, need in zip(gradients, needed[2:], strict=True))
+
+
+def one_step(
+    options: tuple[Any, ...],
+    backend: str,
+    current: Tensor,
+    start: tuple[Tensor | None, Tensor | None],
+    values: tuple[Tensor, ...],
+) -> tuple[Tensor, Tensor]:
+    """Spikes and membranes ``[B, C, …]`` of a step; arguments as those of ``operator.recurrence``."""
+    return _OneStep.apply(options, backend, current, *start, *values)  # type: ignore[no-any-return]
