@@ -369,14 +369,14 @@ def test_compiled_and_eager_steps_may_take_turns(current):
         neuron(current[0])
 
 
-def test_values_that_change_in_mid_sequence_are_seen(current):
-    one, other = step.LIF(0.9, 0.5), step.LIF(0.9, 0.5)
-    for x in current[:3].detach():
-        _, mem = one(x, one.mem)
-    one.neuron.set_values(v_th=0.25)
-    other.neuron.set_values(v_th=0.25)
-    assert torch.equal(one(current[3], mem)[1], other(current[3], mem)[1])
-    assert torch.equal(one(current[4], mem)[0], other(current[4], mem)[0])
+@pytest.mark.parametrize("learning", [True, False])
+def test_a_threshold_that_changes_in_mid_sequence_is_seen(learning, current):
+    neuron = step.LIF(0.9, 0.5)
+    mem = neuron.reset_mem()
+    for x, threshold in zip(current.requires_grad_(learning), (0.5, 0.5, 1.5, 1.5, 0.2, 0.2, 0.2), strict=True):
+        neuron.neuron.set_values(v_th=threshold)
+        spk, mem = neuron(x, mem)
+        assert torch.equal(spk, (mem > threshold).float())
 
 
 @pytest.mark.parametrize(("sharing", "columns"), [("channel", 3), ("layer", 1)])
