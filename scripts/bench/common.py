@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -19,7 +19,7 @@ def parser(document: str | None, repeats: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--repeats", type=int, default=repeats, help="runs of each, of which the median counts")
+    made.add_argument("--repeats", type=int, default=repeats, help="runs of each")
     return made
 
 
@@ -36,10 +36,15 @@ def timed_warm(job: Callable[[], object]) -> float:
     return timed(job)
 
 
-def in_turns(jobs: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Medians of what the jobs say they took; they take turns, so that a busy machine slows all. The first warms up."""
+def in_turns(
+    jobs: Mapping[str, Callable[[], float]], repeats: int, choose: Callable[[Iterable[float]], float] = median
+) -> dict[str, float]:
+    """Medians of what the jobs say they took, or other choices; they take turns, so that a busy machine slows all.
+
+    The first turn warms up.
+    """
     turns = [{name: job() for name, job in jobs.items()} for _ in range(repeats + 1)][1:]
-    return {name: median(turn[name] for turn in turns) for name in jobs}
+    return {name: choose(turn[name] for turn in turns) for name in jobs}
 
 
 def machine(*packages: str) -> str:
