@@ -17,7 +17,7 @@ import torch
 
 from scripts.gpu import day, everything, kit, summary
 from scripts.gpu.__main__ import main
-from scripts.gpu.tables import Table, left_out, read, work_off
+from scripts.gpu.tables import Table, exit_code, left_out, read, work_off
 from tests.helpers import ROOT
 
 
@@ -79,7 +79,7 @@ def test_a_table_is_on_the_disk_after_every_row(tmp_path):
     assert (tmp_path / "table.md").read_text() == expected
 
 
-def test_what_fails_stops_no_other_and_what_did_not_fit_is_named(tmp_path):
+def test_what_fails_stops_no_other_and_what_did_not_fit_is_named(tmp_path, capsys):
     table, done = tmp_path / "table.csv", []
 
     def fail():
@@ -89,7 +89,10 @@ def test_what_fails_stops_no_other_and_what_did_not_fit_is_named(tmp_path):
     assert work_off(jobs, table, 0.3) == ["two: RuntimeError: out of memory"]
     assert done == [1]
     assert left_out(table) == ["four", "five"]
-    assert work_off({"one": lambda: None}, table, 1) == []
+    assert exit_code(["two: no memory", "four: no kernel"]) == 1
+    assert capsys.readouterr().out.endswith("\nfailed: two: no memory; four: no kernel\n")
+    assert exit_code(work_off({"one": lambda: None}, table, 1)) == 0
+    assert not capsys.readouterr().out
     assert left_out(table) == []
 
 

@@ -20,14 +20,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import snntorch as snn
 import torch
 from torch import Tensor, nn
 
 from evglif import neurons
-from evglif.recurrence import State, Stored, spiking_recurrence
+from evglif.recurrence import State, Stored, choose_backend, spiking_step
+from evglif.recurrence.coefficients import state_dtype
+from evglif.recurrence.packing import packed
 from evglif.surrogate import Surrogate, spike
 
 __all__ = ["GLIF", "IF", "LIF", "PLIF", "GLIFf", "SpikeGrad", "StepNeuron", "detach", "reset"]
@@ -40,19 +42,30 @@ Versions = list[tuple[Tensor, int]]
 """Tensors, and how often each has been written to."""
 
 
+class _Shared(NamedTuple):
+    """Coefficients that steps share: of each, or of all where none has its own; the values that they are of."""
+
+    versions: Versions
+    has_graph: bool
+    steps: int | None
+    each: tuple[Stored, ...]
+
+
 @dataclass
 class _Past:
     """What a neuron remembers of its last step, beside the state; not in the module, where setting costs more.
 
     Attributes:
-        num_steps: how many were run in eager mode.
+        step: the counter as eager code left it.
+        num_steps: the number in it.
         last: the membrane that was returned, and its spikes.
-        whole: coefficients of all steps, and the values that they are of.
+        shared: coefficients of the sequence that goes on.
     """
 
+    step: Tensor | None = None
     num_steps: int = 0
     last: tuple[Tensor, Tensor] | None = None
-    whole: tuple[Versions, Stored] | None = None
+    shared: _Shared | None = None
 
 
 class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no types
@@ -98,7 +111,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
 
     def reset_mem(self) -> Tensor:
         """Go back to rest and to the first step; any batch size may follow. Returns the membrane for the first call."""
-        self.mem, self._past = self.mem.new_zeros(0), _Past(self._past.num_steps)
+        self.mem, self._past = self.mem.new_zeros(0), _Past()
         return self.mem
 
     def train(self, mode: bool = True) -> StepNeuron:
@@ -132,22 +145,24 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         _check_shapes(current, mem)
         at_rest = mem.shape == (0,)
         if at_rest:
-            self.step, self._past.num_steps = torch.zeros(1, dtype=torch.long, device=current.device), 0
-        coefficients = self._coefficients_now(mem)
-        trace = spiking_recurrence(
-            current[None],
+            self.step = torch.zeros(1, dtype=torch.long, device=current.device)
+            self._past.step, self._past.num_steps = self.step, 0
+        coefficients = self._coefficients_now(mem, current)
+        neuron = self.neuron
+        mem, spikes = spiking_step(
+            current,
             coefficients,
             self._surrogate,
-            self.neuron.strict,
-            self.neuron.detach_reset,
-            self.neuron.backend,
-            initial=self.neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
-            trace=True,
+            neuron.strict,
+            neuron.detach_reset,
+            neuron.backend,
+            neuron.rest if at_rest else State(mem, self._spikes_of(mem, coefficients)),
         )
-        mem, spikes = trace.state
         if not isinstance(self.spike_grad, Surrogate):
             spikes = self._fire(mem, coefficients).to(current.dtype)
         self.step, self._past.last = self.step + 1, (mem, spikes)
+        if not torch.compiler.is_compiling():
+            self._past.step, self._past.num_steps = self.step, self._past.num_steps + 1
         return spikes, mem
 
     @property
@@ -160,36 +175,54 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
             return self._past.last[1]
         return self._fire(mem, coefficients)
 
-    def _coefficients_now(self, mem: Tensor) -> Stored:
+    def _coefficients_now(self, mem: Tensor, current: Tensor) -> Stored:
         """The coefficients of this step: what has a row per time step gives one row."""
-        whole = self._whole_for(mem)
-        steps = whole.values[-1].shape[0] if whole.values[-1].dim() == 2 else None
         # A number in Python would make torch.compile build a graph per step; reading the tensor would wait for the GPU.
-        if not torch.compiler.is_compiling():
-            self._past.num_steps += 1
-            if steps is not None and self._past.num_steps > steps:
-                raise ValueError(
-                    f"step {self._past.num_steps} of a neuron with {steps} time steps: call reset(net) or reset_mem() "
-                    "before each sequence, or build the neuron with the number of steps of the data"
-                )
-        step = self.step
-        return whole.rows(lambda value: value.index_select(0, step))
+        if torch.compiler.is_compiling():
+            step = self.step
+            return self._given().rows(lambda value: value.index_select(0, step))
+        if not torch.is_grad_enabled():
+            self._past.shared = None
+            given = self._given()
+            done = self._steps_done(given.steps)
+            return given.rows(lambda value: value[done : done + 1])
+        shared = self._shared_by_steps(mem, current)
+        return shared.each[self._steps_done(shared.steps)]
 
-    def _whole_for(self, mem: Tensor) -> Stored:
+    def _steps_done(self, steps: int | None) -> int:
+        """How many of so many steps were run since rest; nought for a neuron that doesn't count them."""
+        if steps is None:
+            return 0
+        if self._past.step is not self.step:  # compiled code has moved it, or this is a copy
+            self._past.step, self._past.num_steps = self.step, int(self.step)
+        if self._past.num_steps >= steps:
+            raise ValueError(
+                f"step {self._past.num_steps + 1} of a neuron with {steps} time steps: call reset(net) or reset_mem() "
+                "before each sequence, or build the neuron with the number of steps of the data"
+            )
+        return self._past.num_steps
+
+    def _given(self) -> Stored:
+        given = self.neuron.parameterisation()
+        return given if isinstance(given, Stored) else given.packed()
+
+    def _shared_by_steps(self, mem: Tensor, current: Tensor) -> _Shared:
         """The coefficients of all steps, worked out once for as long as the graph behind the membrane goes on.
 
         A backward pass takes that graph with it as a whole, so that nobody finds a part of it missing who would not
         have without this. Values that have changed meanwhile are seen.
         """
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            self._past.whole = None
-            given = self.neuron.parameterisation()
-            return given if isinstance(given, Stored) else given.packed()
         versions = [(value, value._version) for value in self.neuron.stored_values()]
-        goes_on = self._past.last is not None and self._past.last[0] is mem and mem.requires_grad
-        if self._past.whole is None or not goes_on or not _same(versions, self._past.whole[0]):
-            self._past.whole = versions, self.neuron.coefficients().packed()
-        return self._past.whole[1]
+        goes_on = self._past.last is not None and self._past.last[0] is mem
+        shared = self._past.shared
+        lives_on = shared is not None and goes_on and (mem.requires_grad or not shared.has_graph)
+        if shared is None or not lives_on or not _same(versions, shared.versions):
+            backend = choose_backend(self.neuron.backend, current)
+            whole = packed(self.neuron.parameterisation(), backend, state_dtype(current))
+            shared = self._past.shared = _Shared(
+                versions, any(value.requires_grad for value in whole.values), whole.steps, whole.by_step()
+            )
+        return shared
 
     def _fire(self, mem: Tensor, coefficients: Stored) -> Tensor:
         distance = mem - coefficients.threshold.to(mem.dtype).view(-1, *(1,) * (mem.dim() - 2))
@@ -202,7 +235,7 @@ class StepNeuron(snn.SpikingNeuron):  # type: ignore[misc]  # snnTorch has no ty
         # A copy carries the state without the graph behind it, which can't be copied.
         state = cast("dict[str, Any]", super().__getstate__())
         buffers = {name: buffer.detach() for name, buffer in self._buffers.items()}
-        return state | {"_buffers": buffers, "_past": _Past(self._past.num_steps)}
+        return state | {"_buffers": buffers, "_past": _Past()}
 
 
 class GLIF(StepNeuron):

@@ -16,9 +16,19 @@ from evglif.recurrence import (
     threads,  # noqa: F401 (it notes the process that loads it, which must not be a forked one)
 )
 from evglif.recurrence.coefficients import Coefficients, Stored, state_dtype
+from evglif.recurrence.one_step import one_step
 from evglif.surrogate import Surrogate, spike
 
-__all__ = ["BACKENDS", "Coefficients", "State", "Stored", "Trace", "choose_backend", "spiking_recurrence"]
+__all__ = [
+    "BACKENDS",
+    "Coefficients",
+    "State",
+    "Stored",
+    "Trace",
+    "choose_backend",
+    "spiking_recurrence",
+    "spiking_step",
+]
 
 BACKENDS = ("reference", "cpu", "triton")
 """Plain torch on any device, numba on processors, Triton on GPUs. ``"auto"`` picks the fastest that fits the tensor."""
@@ -131,16 +141,17 @@ def spiking_recurrence(
         ValueError: for a current that has fewer than three dimensions, no time step or no floating-point dtype, for
             coefficients that don't fit it, for an unknown backend, and for gradients in forward mode.
     """
-    _check(current, coefficients)
+    _check(current, coefficients, "[T, B, C, …]")
+    of_current = current.shape[0], current.shape[2], state_dtype(current)
     surrogate = Surrogate(surrogate) if isinstance(surrogate, str) else surrogate
     backend = choose_backend(backend, current)
     if final and isinstance(coefficients, Stored):
         coefficients = coefficients.plain()  # whose threshold tells the last spikes
     if backend == "reference":
-        six = _six(coefficients, current)
+        six = _six(coefficients, *of_current)
         spikes, membranes = _run_reference(current, six, surrogate, strict, detach_reset, initial)
     else:
-        form, values = _stored(coefficients, current)
+        form, values = _stored(coefficients, *of_current)
         spikes, membranes = _run_operator(
             current, form, values, surrogate, strict, detach_reset, initial, trace, backend
         )
@@ -148,8 +159,34 @@ def spiking_recurrence(
         return Trace(spikes, membranes, State(_last(membranes), _last(spikes)))
     if not final:
         return spikes
-    threshold = _six(coefficients, current).threshold
+    threshold = _six(coefficients, *of_current).threshold
     return spikes, _final_state(_last(membranes), threshold, surrogate, strict, current.dtype)
+
+
+def spiking_step(
+    current: Tensor,
+    coefficients: Coefficients | Stored,
+    surrogate: Surrogate,
+    strict: bool,
+    detach_reset: bool,
+    backend: str,
+    initial: State | float,
+) -> State:
+    """Run one time step: the state after a current ``[B, C, …]``; arguments and errors as of ``spiking_recurrence``.
+
+    The numbers and gradients are those of a run of that step alone, which takes longer.
+    """
+    backend = choose_backend(backend, current)
+    if backend == "reference" or torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        options = surrogate, strict, detach_reset, backend
+        return spiking_recurrence(current[None], coefficients, *options, initial=initial, trace=True).state
+    _check(current, coefficients, "[B, C, …]")
+    form, values = _stored(coefficients, 1, current.shape[1], state_dtype(current))
+    current = _laid_out(current, 1)
+    start, rest = _start(initial, current, values)
+    settings = form, rest, strict, detach_reset, surrogate.name, surrogate.width
+    spikes, membrane = one_step(settings, backend, current, start, values)
+    return State(membrane, spikes)
 
 
 def _last(steps: Tensor) -> Tensor:
@@ -157,18 +194,20 @@ def _last(steps: Tensor) -> Tensor:
     return steps.squeeze(0) if len(steps) == 1 else steps[-1]
 
 
-def _six(coefficients: Coefficients | Stored, current: Tensor) -> Coefficients:
-    """The coefficients of a current, in the dtype of its state."""
+def _six(coefficients: Coefficients | Stored, steps: int, channels: int, dtype: torch.dtype) -> Coefficients:
+    """The coefficients of a current of so many steps and channels, in the dtype of its state."""
     six = coefficients.plain() if isinstance(coefficients, Stored) else coefficients
-    six.check(current.shape[0], current.shape[2])
-    return six.to(state_dtype(current))
+    six.check(steps, channels)
+    return six.to(dtype)
 
 
-def _stored(coefficients: Coefficients | Stored, current: Tensor) -> tuple[str, tuple[Tensor, ...]]:
-    """What the operator takes for a current, and its form: values as they are stored, or else the six."""
-    if isinstance(coefficients, Stored) and coefficients.fits(current.shape[0], current.shape[2], state_dtype(current)):
+def _stored(
+    coefficients: Coefficients | Stored, steps: int, channels: int, dtype: torch.dtype
+) -> tuple[str, tuple[Tensor, ...]]:
+    """What the operator takes for such a current, and its form: values as they are stored, or else the six."""
+    if isinstance(coefficients, Stored) and coefficients.fits(steps, channels, dtype):
         return coefficients.form, coefficients.values
-    return "coefficients", _six(coefficients, current).values
+    return "coefficients", _six(coefficients, steps, channels, dtype).values
 
 
 def _final_state(u: Tensor, threshold: Tensor, surrogate: Surrogate, strict: bool, dtype: torch.dtype) -> State:
@@ -187,8 +226,8 @@ def choose_backend(backend: str, current: Tensor) -> str:
         ModuleNotFoundError: for ``"cpu"`` without numba, and ``"triton"`` without Triton.
     """
     device = current.device.type
-    if backend == "auto":
-        backend = os.environ.get("EVGLIF_BACKEND", "auto")
+    if backend == "auto" and "EVGLIF_BACKEND" in os.environ:  # by get, one that isn't set costs a caught exception
+        backend = os.environ["EVGLIF_BACKEND"]
     if backend == "auto":
         if device == "cuda" and _TRITON_IS_THERE:
             return "triton"
@@ -241,32 +280,48 @@ def _run_operator(
     trace: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    if not (current.is_contiguous() or current.movedim(2, -1).is_contiguous()):
-        current = current.contiguous()
-    start: list[Tensor] | list[None] = [None, None]
-    if isinstance(initial, State):
-        start = [_as_state(part, current) for part in initial]
-    for tensor in (*values, *start):
-        if tensor is not None and tensor.device != current.device:
-            raise ValueError(
-                f"the current is on {current.device}, a value or state of the neuron on {tensor.device}; "
-                "move both to one device with .to()"
-            )
-    rest = 0.0 if isinstance(initial, State) else float(initial)
+    current = _laid_out(current, 2)
+    start, rest = _start(initial, current[0], values)
     options = (form, rest, strict, detach_reset, surrogate.name, surrogate.width, trace, backend)
     spikes, membranes = operator.recurrence(current, values, *start, *options)
     return spikes, membranes
 
 
-def _as_state(part: Tensor, current: Tensor) -> Tensor:
+def _laid_out(current: Tensor, channels: int) -> Tensor:
+    """A current as compiled backends take it: contiguous, or with its dimension of channels last in memory."""
+    fits = current.is_contiguous() or current.movedim(channels, -1).is_contiguous()
+    return current if fits else current.contiguous()
+
+
+def _start(
+    initial: State | float, step: Tensor, values: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor | None, Tensor | None], float]:
+    """Membranes and spikes before the first step, like a step of the current; or none, and where membranes rest."""
+    start: tuple[Tensor | None, Tensor | None] = (None, None)
+    if isinstance(initial, State):
+        start = _as_state(initial.membrane, step), _as_state(initial.spikes, step)
+    device = step.device
+    for tensor in (*values, *start):
+        if tensor is not None and tensor.device != device:
+            raise ValueError(
+                f"the current is on {device}, a value or state of the neuron on {tensor.device}; "
+                "move both to one device with .to()"
+            )
+    return start, 0.0 if isinstance(initial, State) else float(initial)
+
+
+def _as_state(part: Tensor, step: Tensor) -> Tensor:
     """Membranes or spikes in the shape and dtype of a current's state; nothing is done to those that are."""
-    part = part.to(state_dtype(current))
-    return part if part.shape == current.shape[1:] else part.expand(current.shape[1:])
+    dtype, shape = state_dtype(step), step.shape
+    part = part if part.dtype == dtype else part.to(dtype)
+    return part if part.shape == shape else part.expand(shape)
 
 
-def _check(current: Tensor, coefficients: Coefficients | Stored) -> None:
-    if current.dim() < 3 or current.shape[0] < 1:
-        raise ValueError(f"current must be [T, B, C, …] with T ≥ 1, got shape {tuple(current.shape)}")
+def _check(current: Tensor, coefficients: Coefficients | Stored, shape: str) -> None:
+    timed = shape.startswith("[T")
+    if current.dim() < 2 + timed or (timed and current.shape[0] < 1):
+        at_least = " with T ≥ 1" if timed else ""
+        raise ValueError(f"current must be {shape}{at_least}, got shape {tuple(current.shape)}")
     if not current.is_floating_point():
         raise ValueError(f"current must be floating point, got {current.dtype}; convert it with .float()")
     if not torch.compiler.is_compiling() and _has_tangent(current, *coefficients.values):

@@ -79,7 +79,7 @@ class Coefficients:
         """The same as two tensors, a, b, r, d, v ``[5, C]`` or ``[5, 1]`` and g, which many calls may share."""
         five = [value for name, value in zip(NAMES, self.values, strict=True) if name != "gain"]
         channels = max(len(value) for value in five)
-        return Stored("packed", (torch.stack([value.expand(channels) for value in five]), self.gain), lambda: self)
+        return as_packed(torch.stack([value.expand(channels) for value in five]), self.gain)
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,12 @@ class Stored:
         """v, in plain torch."""
         return self.plain().threshold
 
+    @property
+    def steps(self) -> int | None:
+        """T where a value has one row per time step."""
+        last = self.values[-1]
+        return len(last) if last.dim() == 2 else None
+
     def rows(self, choose: Callable[[Tensor], Tensor]) -> Stored:
         """The same with some of the rows of what has one per time step."""
         *others, last = self.values
@@ -108,12 +114,27 @@ class Stored:
             return self
         return Stored(self.form, (*others, choose(last)), lambda: self.plain().rows(choose))
 
+    def by_step(self) -> tuple[Stored, ...]:
+        """Of packed ones, those of each time step by itself; one alone where all steps share it."""
+        five, gain = self.values
+        return (self,) if gain.dim() == 1 else tuple(as_packed(five, row) for row in gain.unsqueeze(1).unbind(0))
+
     def fits(self, steps: int, channels: int, dtype: torch.dtype) -> bool:
         """Whether the values are those of a current of so many steps and channels, with a state of that dtype."""
         per_step = self.values[-1]
         return (per_step.dim() == 1 or per_step.shape[0] == steps) and all(
             value.dtype == dtype and value.shape[-1] in (1, channels) for value in self.values
         )
+
+
+def as_packed(five: Tensor, gain: Tensor) -> Stored:
+    """Coefficients as two tensors: a, b, r, d, v ``[5, C]`` or ``[5, 1]``, and g."""
+
+    def plain() -> Coefficients:
+        decay, leak, *others = five.unbind(0)
+        return Coefficients(decay, leak, gain, *others)
+
+    return Stored("packed", (five, gain), plain)
 
 
 def state_dtype(current: Tensor) -> torch.dtype:

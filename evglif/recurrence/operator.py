@@ -65,7 +65,7 @@ def _forward(
     backend: str,
 ) -> tuple[Tensor, Tensor]:
     start = _start(backend, start_membrane, start_spikes, rest)
-    packed = _forms(backend).pack(form, values, len(current), current.shape[2])
+    packed = forms(backend).pack(form, values, len(current), current.shape[2])
     return _module(backend).forward(current, *packed, start, strict, keep_trace)  # type: ignore[no-any-return]
 
 
@@ -88,7 +88,7 @@ def _backward(
 ) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(current)
-    packed = _forms(backend).pack(form, values, len(current), current.shape[2])
+    packed = forms(backend).pack(form, values, len(current), current.shape[2])
     start = _start(backend, start_membrane, start_spikes, rest)
     arguments = grad_spikes, grad_membranes, current, *packed, start, strict, detach_reset, surrogate, width
     of_current, *of_packed, of_states = _module(backend).backward(*arguments, of_values, of_start)
@@ -96,7 +96,7 @@ def _backward(
         of_states = [torch.empty(0, dtype=state_dtype(current), device=current.device) for _ in range(2)]
     if not of_values:
         return of_current, [torch.zeros_like(value) for value in values], *of_states
-    return of_current, _forms(backend).unpack(form, values, *of_packed), *of_states
+    return of_current, forms(backend).unpack(form, values, *of_packed), *of_states
 
 
 @cache
@@ -105,7 +105,8 @@ def _module(backend: str) -> ModuleType:
 
 
 @cache
-def _forms(backend: str) -> ModuleType:
+def forms(backend: str) -> ModuleType:
+    """A backend's ways from stored values to coefficients and back."""
     return import_module(f"evglif.recurrence.{backend}_forms")
 
 

@@ -19,7 +19,7 @@ def parser(document: str | None, repeats: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--repeats", type=int, default=repeats, help="runs of each, of which the median counts")
+    made.add_argument("--repeats", type=int, default=repeats, help="runs of each")
     return made
 
 

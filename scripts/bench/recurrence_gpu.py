@@ -39,7 +39,7 @@ from scripts.bench.neuron_peers import (
     peak_megabytes,
     spikingjelly,
 )
-from scripts.gpu.tables import Table, work_off
+from scripts.gpu.tables import Table, exit_code, work_off
 
 CHANNELS = 64
 STEPS = (1, 2, 4, 8, 16, 32, 64)
@@ -62,9 +62,7 @@ def main() -> int:
         print(INSTALL)
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else options.device
     print(f"{name}, batch {options.batch}; {machine('torch')}, median of {options.repeats}")
-    if failed:
-        print(f"failed: {'; '.join(failed)}")
-    return 1 if failed else 0
+    return exit_code(failed)
 
 
 def jobs(options: argparse.Namespace, table: Table) -> dict[str, Callable[[], None]]:

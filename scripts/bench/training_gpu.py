@@ -37,7 +37,7 @@ from preprocessing.commands import command
 from scripts.bench.common import parser
 from scripts.bench.neuron_peers import DTYPES, INSTALL, spikingjelly
 from scripts.gpu.agreement import training_step
-from scripts.gpu.tables import Table, work_off
+from scripts.gpu.tables import Table, exit_code, work_off
 
 COLUMNS = ("network", "precision", "layout", "contender", "ms", "host ms", "times the twin", "samples/s", "peak MB")
 TWIN, EAGER, GRAPH = "ReLU twin", "GLIF, eager loop", ", graph"
@@ -92,9 +92,7 @@ def main() -> int:
     failed = work_off(jobs, options.csv, options.seconds)
     if not spikingjelly(1, options.device):
         print(INSTALL)
-    if failed:
-        print(f"failed: {'; '.join(failed)}")
-    return 1 if failed else 0
+    return exit_code(failed)
 
 
 def parse_options() -> argparse.Namespace:

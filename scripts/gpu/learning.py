@@ -35,7 +35,7 @@ from preprocessing.commands import command
 from preprocessing.datasets.stills.mnist import MNIST, FashionMNIST
 from scripts.bench.common import parser
 from scripts.gpu.kit import PICTURES
-from scripts.gpu.tables import Table, work_off
+from scripts.gpu.tables import Table, exit_code, work_off
 
 COLUMNS = (
     "data", "network", "epochs", "seconds", "test % at best validation", "best test %", "last test %", "paper %"
@@ -79,9 +79,7 @@ def main() -> int:
         day = Trainings(options, folder, table, recording)
         failed = work_off(day.jobs(), options.csv, options.seconds)
         recording.stop()
-    if failed:
-        print(f"failed: {'; '.join(failed)}")
-    return 1 if failed else 0
+    return exit_code(failed)
 
 
 def parse_options() -> argparse.Namespace:

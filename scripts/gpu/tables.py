@@ -70,6 +70,13 @@ def work_off(jobs: Mapping[str, Callable[[], object]], table: Path, seconds: flo
     return failed
 
 
+def exit_code(failed: Sequence[str]) -> int:
+    """1 if something went wrong, which the last line then says: it is what the day's table quotes; else 0."""
+    if failed:
+        print(f"failed: {'; '.join(failed)}")
+    return 1 if failed else 0
+
+
 def left_out(table: Path) -> list[str]:
     """What was not begun, or not ended when the process was; see ``work_off``."""
     path = table.with_suffix(LEFT)

@@ -15,6 +15,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from evglif import neurons
 from evglif.neurons import snntorch as step
 from evglif.recurrence import Coefficients
+from evglif.recurrence.packing import packed
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", "The module snntorch.backprop will be deprecated", DeprecationWarning)
@@ -353,6 +354,50 @@ def test_compiled_code_does_not_pass_the_last_conductance_either(current):
             compiled(x)
         with pytest.raises(IndexError):
             compiled(current[-1])
+
+
+@traced
+def test_compiled_and_eager_steps_may_take_turns(current):
+    torch._dynamo.reset()
+    torch.manual_seed(0)
+    neuron = step.GLIF(3, STEPS, init="cifar", init_hidden=True)
+    compiled = torch.compile(neuron, backend="aot_eager", fullgraph=True)
+    turns = (compiled, neuron, neuron, compiled, compiled, neuron, neuron)
+    spikes = torch.stack([run(x) for run, x in zip(turns, current, strict=True)])
+    assert torch.equal(spikes, neuron.neuron(current))
+    with pytest.raises(ValueError, match="step 8 of a neuron with 7 time steps"):
+        neuron(current[0])
+
+
+@pytest.mark.parametrize("learning", [True, False])
+def test_a_threshold_that_changes_in_mid_sequence_is_seen(learning, current):
+    neuron = step.LIF(0.9, 0.5)
+    mem = neuron.reset_mem()
+    for x, threshold in zip(current.requires_grad_(learning), (0.5, 0.5, 1.5, 1.5, 0.2, 0.2, 0.2), strict=True):
+        neuron.neuron.set_values(v_th=threshold)
+        spk, mem = neuron(x, mem)
+        assert torch.equal(spk, (mem > threshold).float())
+
+
+@pytest.mark.parametrize(("sharing", "columns"), [("channel", 3), ("layer", 1)])
+def test_coefficients_in_one_call_are_those_of_plain_torch(sharing, columns):
+    torch.manual_seed(0)
+    neuron = neurons.GLIF(3, STEPS, sharing=sharing, init="cifar")
+    weights, found = (torch.randn(5, columns), torch.randn(STEPS, columns)), []
+    for backend in ("reference", "cpu"):
+        values = packed(neuron.parameterisation(), backend, torch.float32).values
+        found.append([*values, *torch.autograd.grad(values, list(neuron.parameters()), weights)])
+    assert all(torch.equal(*pair) for pair in zip(found[0][:2], found[1][:2], strict=True))
+    for ours, theirs in zip(found[1][2:], found[0][2:], strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_step_is_one_node_of_the_graph(current):
+    neuron = step.GLIF(3, STEPS)
+    _, mem = neuron(current[0], neuron.reset_mem())
+    spk, after = neuron(current[1], mem)
+    assert spk.grad_fn is after.grad_fn
+    assert [node for node, _ in spk.grad_fn.next_functions[1:3]] == [mem.grad_fn] * 2
 
 
 def test_the_rest_of_the_package_needs_no_snntorch():
