@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"{run.folder} is not finished ({len(run.history)} of {run.recipe.epochs} epochs)")
     groups = [
         Group(name, tuple(judged(run, options) for run in members))
-        for name, members in grouped(runs, [full_name(name) for name in options.by]).items()
+        for name, members in grouped(runs, [name if name == "data" else full_name(name) for name in options.by]).items()
     ]
     others = [against(groups[0], group) for group in groups[1:]]
     print(f"{options.split}: {len(runs)} runs in {len(groups)} settings, weights of best validation\n")

@@ -46,7 +46,10 @@ class Run(SphinxDirective):
         if self.config.evglif_run:
             place = self.options.get("in", self.env.docname.replace("/", "-"))
             folder = Path(self.env.srcdir) / WORK / place
-            output = _output(folder, language, code, "fails" in self.options, self.get_location())
+            try:
+                output = _output(folder, language, code, "fails" in self.options)
+            except RuntimeError as error:
+                raise self.error(str(error)) from error
             if output and "quiet" not in self.options:
                 shown.append(_block(_shortened(output, self.options), "text", "output"))
         return shown
@@ -72,17 +75,15 @@ class Made(SphinxDirective):
 
 
 class Help(SphinxDirective):
-    """``{help} evglif.train``: what ``python -m evglif.train --help`` prints."""
+    """``{help} train``: what ``evglif train --help`` prints."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        module = self.arguments[0]
-        done = subprocess.run(
-            [sys.executable, "-m", module, "--help"], capture_output=True, text=True, env=_environment(), check=False
-        )
+        line = ["evglif", self.arguments[0], "--help"]
+        done = subprocess.run(line, capture_output=True, text=True, env=_environment(), check=False)
         if done.returncode:
-            raise self.error(f"python -m {module} --help ended with {done.returncode}: {done.stderr[-500:]}")
+            raise self.error(f"{' '.join(line)} ended with {done.returncode}: {done.stderr[-500:]}")
         return [_block(done.stdout.rstrip(), "text")]
 
 
@@ -93,7 +94,7 @@ def _block(text: str, language: str, kind: str = "") -> nodes.literal_block:
     return block
 
 
-def _output(folder: Path, language: str, code: str, may_fail: bool, where: str) -> str:
+def _output(folder: Path, language: str, code: str, may_fail: bool) -> str:
     """What the code prints, run once in a folder.
 
     Raises:
@@ -118,7 +119,7 @@ def _output(folder: Path, language: str, code: str, may_fail: bool, where: str) 
     )
     _LOG.info("ran %s in %.0f s", " ".join(code.split())[:70], time.monotonic() - started)
     if (done.returncode != 0) != may_fail:
-        raise RuntimeError(f"{where}: ended with {done.returncode}:\n{code}\n{done.stdout[-3000:]}")
+        raise RuntimeError(f"ended with {done.returncode}:\n{code}\n{done.stdout[-3000:]}")
     _done[key] = _plain(done.stdout, folder)
     return _done[key]
 
