@@ -83,6 +83,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
 
     return recipe, {
         **{name: chosen[name] for name in ("data", "out", "overwrite")},
+        **({"seeds": chosen["seeds"]} if chosen["seeds"] else {}),
         "progress": not chosen["quiet"],
         "start": Start(chosen["init_from"], chosen["init_neurons"], tuple(chosen["freeze"])),
         "machine": Machine(**{field.name: chosen[field.name] for field in fields(Machine)}),
@@ -123,6 +124,7 @@ def _parser() -> Any:
     parser.add_argument("--init-from", type=_path, help=f"weights to begin with: {FORMS}")
     parser.add_argument("--init-neurons", default="taken", help=f"their neurons' values: {' or '.join(INIT_NEURONS)}")
     parser.add_argument("--freeze", nargs="+", default=[], help="layers that stay as they are, such as features.0")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="a run of each in OUT/seed-N, and their mean")
     parser.add_argument("--overwrite", action="store_true", help="begin anew where --out holds a run")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no printed results")
     parser.add_argument("--print-config", action="store_true", help="print the recipe with all its values, and end")
@@ -174,10 +176,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; errors a user can mend end in one line."""
     words = sys.argv[1:] if arguments is None else arguments
     recipe, rest = parse_arguments(words)
+    seeds = rest.pop("seeds", [])
+    from evglif.studies.seeds import train_seeds
     from evglif.training.session import train
 
     try:
-        train(recipe, **rest)
+        if seeds:
+            train_seeds(recipe, seeds, **rest)
+        else:
+            train(recipe, **rest)
     except KeyboardInterrupt as interruption:
         if str(interruption) or any(word.partition("=")[0] == "--out" for word in words):
             raise

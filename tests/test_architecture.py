@@ -94,13 +94,13 @@ ROOMS = {
         "preprocessing.options preprocessing.own_code preprocessing.terminal",
         "plots.__main__": "checkpoint data evaluation plots preprocessing.arguments preprocessing.cache "
         "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
-        "train": "training.session choosing names recipe settings training preprocessing.cache preprocessing.calling "
-        "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
-        "preprocessing.terminal",
-        "place": "preprocessing.cache preprocessing.readers",
         "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
         "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
         "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers",
+        "train": "studies training.session choosing names recipe settings training preprocessing.cache "
+        "preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
+        "preprocessing.terminal",
+        "place": "preprocessing.cache preprocessing.readers",
         "runs": "studies preprocessing.commands preprocessing.options",
         "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
         "preprocessing.own_code",
