@@ -100,7 +100,7 @@ ROOMS = {
         "place": "preprocessing.cache preprocessing.readers",
         "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
         "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
-        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers",
+        "preprocessing.files preprocessing.plain preprocessing.progress preprocessing.terminal preprocessing.workers",
         "runs": "studies preprocessing.commands preprocessing.options",
         "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
         "preprocessing.own_code",

@@ -2,6 +2,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,17 @@ def test_runs_are_compared_over_seeds_and_samples(study, capsys, tmp_path):
     assert "± " in capsys.readouterr().out
 
 
+def test_runs_in_any_order_keep_their_figures(study, tmp_path):
+    given = sorted((study / "out" / "runs").glob("*seed=[01]"), key=lambda folder: folder.name[::-1])
+    assert [folder.name[-1] for folder in given] == ["0", "0", "1", "1"]  # settings take turns
+    assert compare([*map(str, given), "--by", "lr", "--out", str(tmp_path)]) == 0
+    for row in rows(tmp_path / "comparison.csv"):
+        results = json.loads((Path(row["run"]) / "results.json").read_text())
+        assert f"{row['setting']}," in row["run"]
+        assert float(row["accuracy"]) == pytest.approx(results["best"]["test"]["accuracy"])
+        assert float(row["loss"]) == pytest.approx(results["best"]["test"]["loss"], rel=1e-4)
+
+
 def test_a_seed_that_stands_twice_is_no_group(study, capsys):
     assert compare([str(study / "out"), "--by", "neuron"]) == 1
     assert "seed 0 stands twice in model.neuron=glif" in capsys.readouterr().err
@@ -143,6 +155,24 @@ def test_a_setting_that_diverges_is_left_out_and_not_tried_again(cache_path, tmp
         assert "diverged" in printed
         assert "chosen by validation: optim.lr=0.02" in printed
     assert tried.count(5.0) == 1
+
+
+def test_seeds_of_a_recipe_as_it_is_are_told_without_a_picture(study, cache_path, tmp_path, capsys):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--out", str(tmp_path / "out")]
+    assert sweep([*known, "--seeds", "0", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 setting, 2 runs of each;")
+    assert "sweep.png" not in printed
+    assert not (tmp_path / "out" / "sweep.png").exists()
+
+
+def test_one_run_has_no_deviation_to_tell(study, cache_path, tmp_path, capsys):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--out", str(tmp_path / "out")]
+    assert sweep([*known, "--set", "lr=0.02", "--set", "epochs=1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 setting, 1 run of each;")
+    assert "%, of one run\n" in printed
+    assert "±" not in printed
 
 
 @pytest.mark.parametrize(
