@@ -11,9 +11,10 @@ import pytest
 
 from evglif.models import spec_from_dict
 from evglif.recipe import read_recipe, recipe_names, recipe_path
+from evglif.studies.paired import spread
 from evglif.studies.runs import find_runs
 from evglif.studies.space import parse_dimension, with_settings
-from scripts.reproduce import parts, study
+from scripts.reproduce import activity, parts, study
 from scripts.reproduce.__main__ import plan
 from scripts.reproduce.runs import FILES, NARROW
 from scripts.reproduce.tables import TABLES
@@ -150,6 +151,24 @@ def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_
         reached = {run.recipe.optim.lr: run.best["validation_accuracy"] for run in tuned}
         assert reached[lr] == max(reached.values())
     assert capsys.readouterr().out.count("chosen by validation") == 4
+
+
+@pytest.mark.exhaustive
+def test_settings_of_a_study_are_counted_and_timed(tmp_path, cache_path, capsys, monkeypatch):
+    monkeypatch.setattr(study, "NETWORK", {**study.NETWORK, "widths": (4, 4), "stages": (1, 1)})
+    arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "lif", "--epochs", "1"]
+    assert study.main([*arguments, "--seeds", "0", "1", "--lr", "0.02"]) == 0
+    capsys.readouterr()
+    assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--repeats", "2"]) == 0
+    head, row, *_ = capsys.readouterr().out.splitlines()
+    assert head.startswith("setting  seeds   accuracy, %")
+    found = [run.test["accuracy"] for run in find_runs([tmp_path / "lif"])]
+    assert row.startswith("lif")
+    assert f" {spread(found)}  " in row
+    events, onnx, ratio = map(float, row.split()[-3:])
+    assert ratio == pytest.approx(events / onnx, rel=0.1)
+    assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--seeds", "0", "7"]) == 1
+    assert "has 1 runs of these seeds" in capsys.readouterr().err
 
 
 def test_every_setting_of_the_study_can_be_trained():

@@ -20,7 +20,7 @@ from pathlib import Path
 from evglif import compare, sweep
 from evglif.augment import AugmentConfig
 from evglif.recipe import Recipe, read_recipe, to_yaml
-from evglif.studies.runs import find_runs
+from evglif.studies.runs import FoundRun, find_runs
 from evglif.studies.sweeping import BEST
 from evglif.tensor_files import replace_file
 from preprocessing.commands import command
@@ -73,10 +73,19 @@ def trained(name: str, options: argparse.Namespace) -> list[str]:
     tries = [f"lr={','.join(map(str, options.lr))}"], options.seeds[:1]
     if _sweep(name, *tries, options):
         return []
-    lr = read_recipe(str(out / BEST)).optim.lr
-    if _sweep(name, [f"lr={lr}"], options.seeds, options):
+    if _sweep(name, [f"lr={_chosen_rate(out)}"], options.seeds, options):
         return []
-    return [str(run.folder) for run in find_runs([out]) if run.recipe.optim.lr == lr]
+    return [str(run.folder) for run in chosen_runs(out)]
+
+
+def chosen_runs(folder: Path) -> list[FoundRun]:
+    """A setting's runs at its chosen learning rate, in the order of their names."""
+    rate = _chosen_rate(folder)
+    return [run for run in find_runs([folder]) if run.recipe.optim.lr == rate]
+
+
+def _chosen_rate(folder: Path) -> float:
+    return read_recipe(str(folder / BEST)).optim.lr
 
 
 def _sweep(name: str, more: Sequence[str], seeds: Sequence[int], options: argparse.Namespace) -> int:
@@ -96,7 +105,13 @@ def _parser() -> argparse.ArgumentParser:
     told = f"the first is what others are compared with; of {', '.join(SETTINGS)}; default: the first four"
     add("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS)[:4], metavar="NAME", help=told)
     add("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="one run each; default: 0 to 4")
-    add("--lr", type=float, nargs="+", default=[0.01, 0.03, 0.1], help="tried with the first seed; default: 0.01 0.03 0.1")
+    add(
+        "--lr",
+        type=float,
+        nargs="+",
+        default=[0.01, 0.03, 0.1],
+        help="tried with the first seed; default: 0.01 0.03 0.1",
+    )
     add("--epochs", type=int, default=24, help="default: 24")
     return parser
 

@@ -11,6 +11,7 @@ from evglif.evaluation.report import write_json
 from evglif.recipe import read_recipe, to_yaml
 from evglif.runs import main as runs
 from evglif.studies import trials
+from evglif.studies.runs import read_run
 from evglif.sweep import main as sweep
 from tests.helpers.spots import small_recipe
 
@@ -110,6 +111,12 @@ def test_runs_in_any_order_keep_their_figures(study, tmp_path):
         assert f"{row['setting']}," in row["run"]
         assert float(row["accuracy"]) == pytest.approx(results["best"]["test"]["accuracy"])
         assert float(row["loss"]) == pytest.approx(results["best"]["test"]["loss"], rel=1e-4)
+
+
+def test_settings_begin_with_the_neuron(study):
+    names = list(read_run(study / "out" / "runs" / "optim.lr=0.02,model.width=4,seed=0").settings)
+    assert names[:2] == ["data", "model.neuron"]
+    assert {"model.width", "optim.lr"} <= set(names[2:])
 
 
 def test_a_seed_that_stands_twice_is_no_group(study, capsys):
