@@ -136,9 +136,9 @@ def test_gains_of_parts_are_those_over_the_same_seed():
     assert tet.split() == ["tet", "87.0", "±", "5.7", "+2.0", "±", "1.0", "70.0", "±", "0.0"]
 
 
-def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_path, cache_path, capsys, monkeypatch):
-    monkeypatch.setattr(study, "NETWORK", {**study.NETWORK, "widths": (4,), "stages": (1,)})
+def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_path, cache_path, capsys):
     arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "glif", "lif", "--epochs", "1"]
+    arguments += ["--widths", "4", "4", "4"]
     assert study.main([*arguments, "--seeds", "0", "1", "--lr", "0.0001", "0.02"]) == 0
     found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["settings"]
     assert ["glif" in found[0]["setting"], "lif" in found[1]["setting"]] == [True, True]
@@ -154,9 +154,9 @@ def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_
 
 
 @pytest.mark.exhaustive
-def test_settings_of_a_study_are_counted_and_timed(tmp_path, cache_path, capsys, monkeypatch):
-    monkeypatch.setattr(study, "NETWORK", {**study.NETWORK, "widths": (4, 4), "stages": (1, 1)})
+def test_settings_of_a_study_are_counted_and_timed(tmp_path, cache_path, capsys):
     arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "lif", "--epochs", "1"]
+    arguments += ["--widths", "4", "4", "4"]
     assert study.main([*arguments, "--seeds", "0", "1", "--lr", "0.02"]) == 0
     capsys.readouterr()
     assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--repeats", "2"]) == 0

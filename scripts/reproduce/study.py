@@ -25,7 +25,8 @@ from evglif.studies.sweeping import BEST
 from evglif.tensor_files import replace_file
 from preprocessing.commands import command
 
-NETWORK = {"name": "vggsnn", "widths": (8, 16, 16), "stages": (1, 1, 1), "sharing": "channel", "init": "cifar"}
+WIDTHS = (8, 16, 16)
+NETWORK = {"name": "vggsnn", "stages": (1, 1, 1), "sharing": "channel", "init": "cifar"}
 
 SPARSE = ("rate_weight=30", "rate_target=0.05")
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     options.recipe = options.out / "study.yaml"
-    replace_file(options.recipe, to_yaml(recipe(options.epochs)).encode())
+    replace_file(options.recipe, to_yaml(recipe(options.epochs, options.widths)).encode())
     folders: list[str] = []
     for name in options.settings:
         print(f"\n{name}", flush=True)
@@ -60,11 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return compare.main([*folders, "--out", str(options.out / "comparison"), "--threads", "1"])
 
 
-def recipe(epochs: int) -> Recipe:
-    """A recipe for small data: a narrow VGG, no augmentation, a fifth to choose by."""
+def recipe(epochs: int, widths: Sequence[int] = WIDTHS) -> Recipe:
+    """A recipe for small data: a VGG of three layers, no augmentation, a fifth to choose by."""
     base = read_recipe("nmnist-small")
     loader = replace(base.loader, batch_size=32, validation=0.2)
-    return replace(base, model=NETWORK, loader=loader, augment=AugmentConfig(), epochs=epochs)
+    return replace(
+        base, model={**NETWORK, "widths": tuple(widths)}, loader=loader, augment=AugmentConfig(), epochs=epochs
+    )
 
 
 def trained(name: str, options: argparse.Namespace) -> list[str]:
@@ -112,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[0.01, 0.03, 0.1],
         help="tried with the first seed; default: 0.01 0.03 0.1",
     )
+    add("--widths", type=int, nargs=3, default=WIDTHS, metavar="C", help="channels of its layers; default: 8 16 16")
     add("--epochs", type=int, default=24, help="default: 24")
     return parser
 
