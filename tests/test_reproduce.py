@@ -139,7 +139,7 @@ def test_gains_of_parts_are_those_over_the_same_seed():
 def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_path, cache_path, capsys):
     arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "glif", "lif", "--epochs", "1"]
     arguments += ["--widths", "4", "4", "4"]
-    assert study.main([*arguments, "--seeds", "0", "1", "--lr", "0.0001", "0.02"]) == 0
+    assert study.main([*arguments, "--seeds", "0", "1", "--tune-by", "1", "--lr", "0.0001", "0.02"]) == 0
     found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["settings"]
     assert ["glif" in found[0]["setting"], "lif" in found[1]["setting"]] == [True, True]
     for name, setting in zip(("glif", "lif"), found, strict=True):
