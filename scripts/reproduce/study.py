@@ -40,6 +40,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "glif-f": ("neuron=glif-f",),
     "glif-slow-gates": ("neuron=glif", "gate_lr=0.1"),
     "glif-cifar10dvs": ("neuron=glif", "model.init=cifar10dvs"),
+    "glif-arctan": ("neuron=glif", "model.surrogate=arctan"),
     "glif-sparse": ("neuron=glif", *SPARSE),
     "plif-sparse": ("neuron=plif", *SPARSE),
     "lif-sparse": ("neuron=lif", *SPARSE),
