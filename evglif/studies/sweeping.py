@@ -106,16 +106,19 @@ def _suggested(options: argparse.Namespace, dimensions: Sequence[Dimension], mac
     for asked, settings in suggestions:
         trial = _trial(options, settings)
         check_trials([trial], options.data)
-        place = f"[{asked.number + 1}] "
-        outcome = run_trial(trial, options.data, machine, partial(_say, place=place))
+        outcome = run_trial(trial, options.data, machine, partial(_say_of_suggested, asked.number + 1))
         if not outcome.diverged and len(outcome.validation) < len(trial.folders):
             raise ValueError(f"{trial.folders[0]}: another process trains there; wait until it ends")
         suggestions.tell(asked, outcome.score)
     return [outcome_of(_trial(options, settings)) for settings in suggestions.tried()]
 
 
-def _say(text: str, place: str = "") -> None:
-    print(place + shown(text), flush=True)
+def _say(text: str) -> None:
+    print(shown(text), flush=True)
+
+
+def _say_of_suggested(suggestion: int, _: int, text: str) -> None:
+    _say(f"[{suggestion}] {text}")
 
 
 def _conclude(options: argparse.Namespace, dimensions: Sequence[Dimension], outcomes: Sequence[Outcome]) -> int:
