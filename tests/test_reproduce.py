@@ -151,6 +151,9 @@ def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_
         reached = {run.recipe.optim.lr: run.best["validation_accuracy"] for run in tuned}
         assert reached[lr] == max(reached.values())
     assert capsys.readouterr().out.count("chosen by validation") == 4
+    assert study.main([*arguments, "--seeds", "0", "--lr", "0.0001", "0.02"]) == 0  # fewer than are there
+    again = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["settings"]
+    assert [list(setting["accuracy_by_seed"]) for setting in again] == [["0"], ["0"]]
 
 
 @pytest.mark.exhaustive

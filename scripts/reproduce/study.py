@@ -81,7 +81,7 @@ def trained(name: str, options: argparse.Namespace) -> list[str]:
         return []
     if _sweep(name, [f"lr={_chosen_rate(out)}"], options.seeds, options):
         return []
-    return [str(run.folder) for run in chosen_runs(out)]
+    return [str(run.folder) for run in chosen_runs(out) if run.recipe.seed in options.seeds]
 
 
 def chosen_runs(folder: Path) -> list[FoundRun]:
