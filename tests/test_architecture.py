@@ -96,7 +96,7 @@ ROOMS = {
         "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
         "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
         "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
-        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers",
+        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress",
         "train": "studies training.session choosing names recipe settings training preprocessing.cache "
         "preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",

@@ -1,6 +1,7 @@
 """The commands that train what stands in the papers' tables."""
 
 import csv
+import json
 import subprocess
 import sys
 from argparse import Namespace
@@ -10,7 +11,10 @@ import pytest
 
 from evglif.models import spec_from_dict
 from evglif.recipe import read_recipe, recipe_names, recipe_path
-from scripts.reproduce import parts
+from evglif.studies.paired import spread
+from evglif.studies.runs import find_runs
+from evglif.studies.space import parse_dimension, with_settings
+from scripts.reproduce import activity, parts, study
 from scripts.reproduce.__main__ import plan
 from scripts.reproduce.runs import FILES, NARROW
 from scripts.reproduce.tables import TABLES
@@ -130,3 +134,49 @@ def test_gains_of_parts_are_those_over_the_same_seed():
     _, plain, tet = parts.table(accuracies).splitlines()
     assert plain.split() == ["plain", "85.0", "±", "7.1", "55.0", "±", "7.1"]
     assert tet.split() == ["tet", "87.0", "±", "5.7", "+2.0", "±", "1.0", "70.0", "±", "0.0"]
+
+
+def test_a_study_tunes_every_setting_alike_and_compares_them_at_their_rates(tmp_path, cache_path, capsys):
+    arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "glif", "lif", "--epochs", "1"]
+    arguments += ["--widths", "4", "4", "4"]
+    assert study.main([*arguments, "--seeds", "0", "1", "--tune-by", "1", "--lr", "0.0001", "0.02"]) == 0
+    found = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["settings"]
+    assert ["glif" in found[0]["setting"], "lif" in found[1]["setting"]] == [True, True]
+    for name, setting in zip(("glif", "lif"), found, strict=True):
+        assert sorted(setting["accuracy_by_seed"]) == ["0", "1"]
+        lr = read_recipe(str(tmp_path / name / "best.yaml")).optim.lr
+        assert all(f"lr={lr:g}," in folder for folder in setting["runs"])
+        tuned = [run for run in find_runs([tmp_path / name]) if run.recipe.seed == 0]
+        assert sorted(run.recipe.optim.lr for run in tuned) == [0.0001, 0.02]
+        reached = {run.recipe.optim.lr: run.best["validation_accuracy"] for run in tuned}
+        assert reached[lr] == max(reached.values())
+    assert capsys.readouterr().out.count("chosen by validation") == 4
+    assert study.main([*arguments, "--seeds", "0", "--lr", "0.0001", "0.02"]) == 0  # fewer than are there
+    again = json.loads((tmp_path / "comparison" / "comparison.json").read_text())["settings"]
+    assert [list(setting["accuracy_by_seed"]) for setting in again] == [["0"], ["0"]]
+
+
+@pytest.mark.exhaustive
+def test_settings_of_a_study_are_counted_and_timed(tmp_path, cache_path, capsys):
+    arguments = ["--data", str(cache_path), "--out", str(tmp_path), "--settings", "lif", "--epochs", "1"]
+    arguments += ["--widths", "4", "4", "4"]
+    assert study.main([*arguments, "--seeds", "0", "1", "--lr", "0.02"]) == 0
+    capsys.readouterr()
+    assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--repeats", "2"]) == 0
+    head, row, *_ = capsys.readouterr().out.splitlines()
+    assert head.startswith("setting  seeds   accuracy, %")
+    found = [run.test["accuracy"] for run in find_runs([tmp_path / "lif"])]
+    assert row.startswith("lif")
+    assert f" {spread(found)}  " in row
+    events, onnx, ratio = map(float, row.split()[-3:])
+    assert ratio == pytest.approx(events / onnx, rel=0.1)
+    assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--seeds", "0", "7"]) == 1
+    assert "has 1 runs of these seeds" in capsys.readouterr().err
+
+
+def test_every_setting_of_the_study_can_be_trained():
+    plain = study.recipe(1)
+    for name, values in study.SETTINGS.items():
+        settings = {each.name: each.values[0] for each in map(parse_dimension, values)}
+        spec = spec_from_dict({**with_settings(plain, settings).model, "size": (16, 16), "steps": 2})
+        assert name.startswith(spec.neuron.name), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
 
 from evglif.checkpoint import read_checkpoint
@@ -14,10 +15,11 @@ from evglif.studies.groups import Against, Group, Judged, against, grouped, to_d
 from evglif.studies.paired import spread
 from evglif.studies.runs import FoundRun, find_runs
 from evglif.studies.space import full_name
-from evglif.studies.tables import table
+from evglif.studies.tables import counted, table
 from evglif.threads import choose_threads, use_threads
 from preprocessing.cache import FrameCache
 from preprocessing.drawing import optional_picture
+from preprocessing.progress import progress
 from preprocessing.terminal import paragraph, shown, tell
 
 COMPARED = ("difference", "95 % interval", "p over seeds", "p over samples")
@@ -34,12 +36,14 @@ def run(options: argparse.Namespace) -> int:
     for run in runs:
         if run.results is None:
             raise ValueError(f"{run.folder} is not finished ({len(run.history)} of {run.recipe.epochs} epochs)")
-    groups = [
-        Group(name, tuple(judged(run, options) for run in members))
-        for name, members in grouped(runs, [name if name == "data" else full_name(name) for name in options.by]).items()
-    ]
+    by = [name if name == "data" else full_name(name) for name in options.by]
+    members = grouped(runs, by)
+    ordered = [run for each in members.values() for run in each]
+    found = (judged(run, options) for run in progress(ordered, len(ordered), "compare", "runs"))
+    groups = [Group(name, tuple(islice(found, len(each)))) for name, each in members.items()]
     others = [against(groups[0], group) for group in groups[1:]]
-    print(f"{options.split}: {len(runs)} runs in {len(groups)} settings, weights of best validation\n")
+    counts = f"{counted(len(runs), 'run')} in {counted(len(groups), 'setting')}"
+    print(f"{options.split}: {counts}, weights of best validation\n")
     print(comparison_table(groups, others))
     if options.out:
         write(options.out, groups, others)

@@ -73,8 +73,9 @@ class FoundRun:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that makes it what it is but the seed, by dotted names."""
-        values = flat(self.recipe.to_dict()) | {"model.neuron": self.neuron}
+        """All that makes it what it is but the seed, by dotted names: the data and the neuron first."""
+        neuron = {"model.neuron": self.neuron}
+        values = neuron | flat(self.recipe.to_dict()) | neuron
         data = {} if self.data is None else {"data": self.data.stem}
         return data | {name: value for name, value in values.items() if name not in UNSAID}
 

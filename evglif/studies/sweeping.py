@@ -14,7 +14,7 @@ from evglif.recipe import read_recipe, to_yaml
 from evglif.studies.paired import mean_and_deviation, spread
 from evglif.studies.space import Dimension, draws, grid, parse_dimension, said
 from evglif.studies.suggest import Suggestions
-from evglif.studies.tables import table
+from evglif.studies.tables import counted, table
 from evglif.studies.trials import Outcome, Trial, check_trials, chosen, outcome_of, run_trial, run_trials
 from evglif.tensor_files import replace_file
 from evglif.training.machine import Machine
@@ -74,7 +74,7 @@ def _tried(
         _work_together(options, given)
     else:
         if not options.worker:
-            told = f"{len(trials)} settings, {len(options.seeds)} runs of each"
+            told = f"{counted(len(trials), 'setting')}, {counted(len(options.seeds), 'run')} of each"
             _say(f"{told}; how far they are: python -m evglif.runs {options.out}")
         run_trials(trials, options.data, machine, _say)
     return [outcome_of(trial) for trial in trials]
@@ -106,16 +106,19 @@ def _suggested(options: argparse.Namespace, dimensions: Sequence[Dimension], mac
     for asked, settings in suggestions:
         trial = _trial(options, settings)
         check_trials([trial], options.data)
-        place = f"[{asked.number + 1}] "
-        outcome = run_trial(trial, options.data, machine, partial(_say, place=place))
+        outcome = run_trial(trial, options.data, machine, partial(_say_of_suggested, asked.number + 1))
         if not outcome.diverged and len(outcome.validation) < len(trial.folders):
             raise ValueError(f"{trial.folders[0]}: another process trains there; wait until it ends")
         suggestions.tell(asked, outcome.score)
     return [outcome_of(_trial(options, settings)) for settings in suggestions.tried()]
 
 
-def _say(text: str, place: str = "") -> None:
-    print(place + shown(text), flush=True)
+def _say(text: str) -> None:
+    print(shown(text), flush=True)
+
+
+def _say_of_suggested(suggestion: int, _: int, text: str) -> None:
+    _say(f"[{suggestion}] {text}")
 
 
 def _conclude(options: argparse.Namespace, dimensions: Sequence[Dimension], outcomes: Sequence[Outcome]) -> int:
@@ -129,7 +132,8 @@ def _conclude(options: argparse.Namespace, dimensions: Sequence[Dimension], outc
     print()
     print(paragraph([f"chosen by validation: {said(best.trial.settings) or 'the recipe as it is'}", _test_of(best)]))
     _write(options.out, dimensions, outcomes, best)
-    print(paragraph([f"written to {options.out}: sweep.csv, sweep.png and {BEST}", _next(options)]))
+    files = f"sweep.csv, sweep.png and {BEST}" if dimensions else f"sweep.csv and {BEST}"
+    print(paragraph([f"written to {options.out}: {files}", _next(options)]))
     return 0
 
 
@@ -145,7 +149,8 @@ def _next(options: argparse.Namespace) -> str:
 def _test_of(best: Outcome) -> str:
     if not best.test:
         return "the data have no test split"
-    return f"its test accuracy: {spread(best.test)} % (mean ± standard deviation of {len(best.test)} runs)"
+    of_several = f" (mean ± standard deviation of {len(best.test)} runs)" if len(best.test) > 1 else ", of one run"
+    return f"its test accuracy: {spread(best.test)} %{of_several}"
 
 
 def outcome_table(outcomes: Sequence[Outcome], names: Sequence[str]) -> str:

@@ -122,17 +122,27 @@ def check_trials(trials: Sequence[Trial], data: Path) -> None:
 
 def run_trials(trials: Sequence[Trial], data: Path, machine: Machine, tell: Callable[[str], None]) -> None:
     """Train what is not yet trained, in their order; runs that another process is at are left to it."""
-    for number, trial in enumerate(trials, 1):
-        run_trial(trial, data, machine, partial(_numbered, tell, f"[{number}/{len(trials)}]"))
+    total = sum(len(trial.folders) for trial in trials)
+    before = 0
+    for trial in trials:
+        run_trial(trial, data, machine, partial(_numbered, tell, before, total))
+        before += len(trial.folders)
 
 
-def _numbered(tell: Callable[[str], None], place: str, text: str) -> None:
-    tell(f"{place} {text}")
+def _numbered(tell: Callable[[str], None], before: int, total: int, number: int, text: str) -> None:
+    tell(f"[{before + number}/{total}] {text}")
 
 
-def run_trial(trial: Trial, data: Path, machine: Machine, tell: Callable[[str], None]) -> Outcome:
-    """Train a trial's runs, as far as no other process is at them, and tell what each that ended here came to."""
-    for recipe, folder in zip(trial.recipes, trial.folders, strict=True):
+def run_trial(trial: Trial, data: Path, machine: Machine, tell: Callable[[int, str], None]) -> Outcome:
+    """Train a trial's runs, as far as no other process is at them.
+
+    Args:
+        trial: which.
+        data: cache.
+        machine: where to do it.
+        tell: called with the number of a run that ended here, from 1 in this trial, and with what it came to.
+    """
+    for number, (recipe, folder) in enumerate(zip(trial.recipes, trial.folders, strict=True), 1):
         name = f"{said(trial.settings) or 'as it is'}, seed {recipe.seed}"
         if (folder / DIVERGED).is_file():
             continue
@@ -142,11 +152,11 @@ def run_trial(trial: Trial, data: Path, machine: Machine, tell: Callable[[str], 
         except BusyError:
             continue
         except FloatingPointError as error:
-            tell(f"{name}: left out, {error}")
+            tell(number, f"{name}: left out, {error}")
             replace_file(folder / DIVERGED, f"{error}\n".encode())
         else:
             if not former:
-                tell(f"{name}: {_reached(results)}")
+                tell(number, f"{name}: {_reached(results)}")
     return outcome_of(trial)
 
 

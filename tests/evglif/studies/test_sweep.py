@@ -2,6 +2,7 @@ import csv
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from evglif.evaluation.report import write_json
 from evglif.recipe import read_recipe, to_yaml
 from evglif.runs import main as runs
 from evglif.studies import trials
+from evglif.studies.runs import read_run
 from evglif.sweep import main as sweep
 from tests.helpers.spots import small_recipe
 
@@ -64,7 +66,8 @@ def test_what_is_finished_is_not_trained_again_and_more_seeds_add_to_it(study, c
     assert sweep([*arguments[: arguments.index("--seeds")], "--seeds", "0", "1", "2"]) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert sum(new for new in trained) == 2
-    assert capsys.readouterr().out.count("seed 2: validation") == 2
+    told = [line for line in capsys.readouterr().out.splitlines() if "seed 2: validation" in line]
+    assert [line.partition(" ")[0] for line in told] == ["[3/6]", "[6/6]"]  # runs are counted, not settings
 
 
 def recording(train, trained):
@@ -98,6 +101,23 @@ def test_runs_are_compared_over_seeds_and_samples(study, capsys, tmp_path):
         second["setting"],
     }
     assert "± " in capsys.readouterr().out
+
+
+def test_runs_in_any_order_keep_their_figures(study, tmp_path):
+    given = sorted((study / "out" / "runs").glob("*seed=[01]"), key=lambda folder: folder.name[::-1])
+    assert [folder.name[-1] for folder in given] == ["0", "0", "1", "1"]  # settings take turns
+    assert compare([*map(str, given), "--by", "lr", "--out", str(tmp_path)]) == 0
+    for row in rows(tmp_path / "comparison.csv"):
+        results = json.loads((Path(row["run"]) / "results.json").read_text())
+        assert f"{row['setting']}," in row["run"]
+        assert float(row["accuracy"]) == pytest.approx(results["best"]["test"]["accuracy"])
+        assert float(row["loss"]) == pytest.approx(results["best"]["test"]["loss"], rel=1e-4)
+
+
+def test_settings_begin_with_the_neuron(study):
+    names = list(read_run(study / "out" / "runs" / "optim.lr=0.02,model.width=4,seed=0").settings)
+    assert names[:2] == ["data", "model.neuron"]
+    assert {"model.width", "optim.lr"} <= set(names[2:])
 
 
 def test_a_seed_that_stands_twice_is_no_group(study, capsys):
@@ -143,6 +163,24 @@ def test_a_setting_that_diverges_is_left_out_and_not_tried_again(cache_path, tmp
         assert "diverged" in printed
         assert "chosen by validation: optim.lr=0.02" in printed
     assert tried.count(5.0) == 1
+
+
+def test_seeds_of_a_recipe_as_it_is_are_told_without_a_picture(study, cache_path, tmp_path, capsys):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--out", str(tmp_path / "out")]
+    assert sweep([*known, "--seeds", "0", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 setting, 2 runs of each;")
+    assert "sweep.png" not in printed
+    assert not (tmp_path / "out" / "sweep.png").exists()
+
+
+def test_one_run_has_no_deviation_to_tell(study, cache_path, tmp_path, capsys):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--out", str(tmp_path / "out")]
+    assert sweep([*known, "--set", "lr=0.02", "--set", "epochs=1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 setting, 1 run of each;")
+    assert "%, of one run\n" in printed
+    assert "±" not in printed
 
 
 @pytest.mark.parametrize(
