@@ -92,7 +92,7 @@ def twin(events: Events, parts: int | None = None) -> NDArray[np.float64]:
     weights = down.weights[0][y] * across.weights[0][x]
     num = STEPS * frame
     own, later = np.bincount(bins, weights * (1 - share), num), np.bincount(bins + frame, weights * share, num)
-    return (own + later).reshape(STEPS, 2, height, width)
+    return np.asarray(own + later, np.float64).reshape(STEPS, 2, height, width)
 
 
 def compare(ours: NDArray[np.float32], events: Events) -> None:
