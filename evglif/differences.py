@@ -67,7 +67,7 @@ def _settings(here: DataSpec, learnt: DataSpec) -> Iterator[Setting]:
         return
     yield "sensor", here.sensor, learnt.sensor, "{0[0]}×{0[1]}".format
     ours, theirs = (FrameSettings.from_config(config) for config in configs)
-    yield "slicing", ours.slicing, theirs.slicing, _slicing
+    yield "slicing", ours.slicing, theirs.slicing, lambda text: str(Slicing.parse(text))
     for name in ("value", "resize", "transpose", "half_turn"):
         yield name, getattr(ours, name), getattr(theirs, name), str
     editions = [config.get("options", {}).get("edition") for config in configs]
@@ -85,10 +85,3 @@ def _known(name: str, configs: tuple[dict[str, Any], dict[str, Any]]) -> bool:
 
 def _setting(name: str, configs: tuple[dict[str, Any], dict[str, Any]], say: Callable[[Any], str]) -> Setting:
     return name, configs[0][name], configs[1][name], say
-
-
-def _slicing(text: str) -> str:
-    """The text of a slicing, equal ones alike: 50ms is 0.05s."""
-    slicing = Slicing.parse(text)
-    unit = {"duration": "us", "events": ""}.get(slicing.kind)
-    return slicing.kind if unit is None else f"{slicing.kind}:{slicing.each}{unit}"

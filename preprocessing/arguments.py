@@ -99,7 +99,13 @@ def add_frame_options(parser: ArgumentParser) -> None:
     add("--size", type=size, default="48", metavar="W[xH]", help="width and height of a frame, px")
     add("--slicing", type=slicing, default="count", metavar="HOW", help=f"how time is cut: {', '.join(SLICINGS)}")
     add("--resize", choices=RESIZES, default="bilinear", help="how the sensor is brought to the frame's size")
-    add("--value", choices=VALUES, default="count", help="what a bin holds: events, whether any, or ON − OFF")
+    add(
+        "--value",
+        choices=VALUES,
+        default="count",
+        help="what a bin holds: events, whether any, ON − OFF, or events shared between the two bins that they lie "
+        "between in time (voxel; with --slicing time or duration:…)",
+    )
     add(
         "--filter",
         action="append",

@@ -18,8 +18,10 @@ COMMANDS = {
     "export --calibration": (export.main, ["--out", "m.onnx", "--precision", "int8", "--calibration"]),
     "profile": (profile.main, ["--data"]),
 }
+VOXEL = "scale 0.00390625 here, 0.25 there; slicing time here, count there; value voxel here, count there"
 MADE = {
     "value": ({"value": "binary"}, "value binary here, count there"),
+    "value, voxel": ({"value": "voxel", "slicing": "time"}, VOXEL),
     "value, signed": ({"value": "signed"}, "value signed here, count there"),
     "slicing": ({"slicing": "time"}, "slicing time here, count there"),
     "resize": ({"resize": "area"}, "scale 0.015625 here, 0.25 there; resize area here, bilinear there"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from deploy.running.consistency import LONGEST_US
 from preprocessing.events import Events
-from preprocessing.events.slicing import Slicing
+from preprocessing.events.slicing import Slicing, check_in_time
 from preprocessing.frames.rasterize import Rasterizer
 
 
@@ -52,11 +52,12 @@ def live_slicing(asked: str | None, config: Mapping[str, Any]) -> Slicing:
         raise ValueError(f"a slice is at most {LONGEST_US:,} µs or events, got {asked or config['slicing']!r}")
     if slicing.each:
         return slicing
-    window_us, steps = config.get("window_us"), config["steps"]
-    example, why = (f"{window_us // steps}us", f" ({window_us} µs in {steps})") if window_us else ("50ms", "")
+    in_time = config.get("value") == "voxel"
+    window_us, num = config.get("window_us"), max(config["steps"] - in_time, 1)
+    example, why = (f"{window_us // num}us", f" ({window_us} µs in {num})") if window_us else ("50ms", "")
     raise ValueError(
         f"slices by {slicing.kind} share out a whole recording, which a live stream never is; say how long a slice "
-        f"is, about as in the training data{why}: --slice {example}, or --slice events:2000"
+        f"is, about as in the training data{why}: --slice {example}{'' if in_time else ', or --slice events:2000'}"
     )
 
 
@@ -64,16 +65,24 @@ class Slicer:
     """Adds events to the bins of the slice at hand as they come; its memory does not grow with their number.
 
     The first slice begins with the first event. T slices are a window. A window in which nothing happens is left
-    out, so that a long silence costs nothing; the others have all their slices, empty ones too.
+    out, so that a long silence costs nothing; the others have all their slices, empty ones too. Of a voxel grid, what
+    the events of a slice add to the next one is kept for it, as long as it is of the same window and the stream lasts.
 
     Args:
         rasterizer: makes the frames; its slicing and steps do not matter.
         slicing: "duration" or "events".
         steps: T.
+
+    Raises:
+        ValueError: a number of events for a voxel grid, whose slices are cut by time.
     """
 
     def __init__(self, rasterizer: Rasterizer, slicing: Slicing, steps: int) -> None:
-        self._rasterizer = replace(rasterizer, steps=1, slicing="count")
+        if rasterizer.value == "voxel":
+            check_in_time(str(slicing))
+        width, height = rasterizer.size
+        self._rasterizer = rasterizer
+        self._weights = np.zeros((2, 2, height, width), np.uint64)  # of the slice at hand and the next one
         self._slicing = slicing
         self._steps = steps
         self._start: int | None = None
@@ -81,8 +90,9 @@ class Slicer:
         self._begin_slice()
 
     def _begin_slice(self) -> None:
-        width, height = self._rasterizer.size
-        self._weights = np.zeros((1, 2, height, width), np.uint64)
+        """Go on to the next slice; the first one of a window is given nothing by the one before."""
+        self._weights[0] = self._weights[1] if self._index % self._steps else 0
+        self._weights[1] = 0
         self._num_events = self._first = self._last = 0
 
     def feed(self, events: Events, past_us: int) -> Iterator[Slice]:
@@ -138,7 +148,8 @@ class Slicer:
 
     def _add(self, events: Events) -> None:
         if len(events):
-            self._weights += self._rasterizer.weights(events)
+            start = self._edge(self._index) if self._slicing.kind == "duration" else 0
+            self._weights += self._rasterizer.weights_of_slice(events, start, self._slicing.each)
             self._first = self._first if self._num_events else int(events["t"][0])
             self._last = int(events["t"][-1])
             self._num_events += len(events)
@@ -146,7 +157,7 @@ class Slicer:
     def _done(self) -> Slice:
         by_events = self._slicing.kind == "events"
         edges = (self._first, self._last) if by_events else (self._edge(self._index), self._edge(self._index + 1))
-        frame = self._rasterizer.frames_of(self._weights)[0]
+        frame = self._rasterizer.frames_of(self._weights[:1])[0]
         done = Slice(self._index % self._steps, *edges, self._num_events, frame)
         self._index += 1
         self._begin_slice()

@@ -165,13 +165,14 @@ class RecordTimes:
         return np.asarray(self.records[part].t)
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.int64]:
+        from preprocessing.kernels.raster import times
+
         known, clock = self.records.known_times, self.records.layout.clock
         if known is not None:
             return known
         assert clock is not None
-        words = self.records.words.byteswap() if clock.swapped else self.records.words
-        times: NDArray[np.int64] = (words >> np.uint64(clock.bits.shift) & np.uint64(clock.bits.mask)).astype(np.int64)
-        return times
+        found: NDArray[np.int64] = times(self.records.words, clock.swapped, clock.bits.shift, clock.bits.mask)
+        return found
 
 
 @lru_cache(maxsize=16)

@@ -15,6 +15,7 @@ from preprocessing import limits
 SLICINGS = ("count", "time", "duration:DURATION", "events:NUMBER")
 """The ways to slice: two that share a sample out among its T slices, two with slices of one size for all."""
 
+_LONGEST_US = 1 << 52  # between bins, so that shares of it stay below 2⁶³
 _RANGE_BYTES = 120  # of a tuple of two numbers in a list
 
 _UNIT_US = {"s": 1_000_000, "ms": 1_000, "us": 1, "µs": 1}
@@ -56,6 +57,11 @@ class Slicing:
         raise ValueError(
             f"unknown slicing {text!r}; choose count, time, duration:50ms or events:2000 (or other numbers)"
         )
+
+    def __str__(self) -> str:
+        """The text of it, equal ones alike: 50ms and 0.05s are 50000us."""
+        unit = {"duration": "us", "events": ""}.get(self.kind)
+        return self.kind if unit is None else f"{self.kind}:{self.each}{unit}"
 
 
 def check_slicing(slicing: str, steps: int) -> None:
@@ -107,6 +113,68 @@ def slice_edges(t: Times, steps: int, slicing: str = "count") -> NDArray[np.int6
         starts = slices * each - (-slices * rest) // steps  # rounded up, in numbers that stay below 2**63
         starts[-1] = last - first + 1
     return np.searchsorted(times, first + starts).astype(np.int64)
+
+
+class Positions(NamedTuple):
+    """Where events lie between bins in time: at t* = ``rate`` · (t − ``first``) / ``spacing``, bin j at t* = j.
+
+    Attributes:
+        edges: event indices ``[T + 1]``; slice j holds those from bin j on, up to bin j + 1: j ≤ t* ≤ j + 1.
+        first: µs.
+        rate: at least 0.
+        spacing: at least 1.
+    """
+
+    edges: NDArray[np.int64]
+    first: int
+    rate: int
+    spacing: int
+
+
+def positions(t: Times, steps: int, slicing: str) -> Positions:
+    """Place a stream between T bins in time.
+
+    ``"time"``: the first bin is at the first event and the last bin at the last one, t* = (T − 1) (t − t[0]) /
+    (t[N-1] − t[0]). Where all events are at one time, or T = 1, they are at bin 0. ``"duration:50ms"``: bins are 50 ms
+    apart, t* = (t − t[0]) / 50 ms, and events behind slice T − 1, t* ≥ T, are unused.
+
+    Args:
+        t: times ``[N]`` in µs, not decreasing.
+        steps: the number of bins T.
+        slicing: as above.
+
+    Raises:
+        ValueError: a slicing that isn't by time, ``steps`` < 1, or a span or duration beyond 2⁵² µs, 142 years.
+    """
+    check_in_time(slicing)
+    times, cut = np.asarray(t), Slicing.parse(slicing)
+    first, last = (int(times[0]), int(times[-1])) if len(times) else (0, 0)
+    if cut.kind == "duration":
+        found = Positions(slice_edges(times, steps, slicing), first, 1, cut.each)
+    elif steps == 1 or first == last:
+        found = Positions(np.array([0, *[len(times)] * steps]), first, 0, 1)
+    else:
+        if last - first > _LONGEST_US:
+            raise ValueError(f"a voxel grid spans at most 2**52 µs, got events of {last - first} µs; mend their times")
+        edges = np.append(slice_edges(times, steps - 1, slicing), len(times))
+        found = Positions(edges, first, steps - 1, last - first)
+    return found
+
+
+def check_in_time(slicing: str) -> None:
+    """Make sure that slices are cut by time, and not too long, so that events have places between them.
+
+    Raises:
+        ValueError: naming the slicing and the choices.
+    """
+    cut = Slicing.parse(slicing)
+    if cut.kind not in {"time", "duration"}:
+        raise ValueError(
+            f"value voxel shares events between bins in time, which slicing {slicing!r} does not cut by; choose "
+            "slicing time or duration:50ms"
+        )
+    if cut.each > _LONGEST_US:
+        raise ValueError(f"bins of value voxel are at most 2**52 µs apart, got slicing {slicing!r}")
 
 
 class Windows(NamedTuple):

@@ -3,6 +3,15 @@
     frame[j, c, v, u] = Σ over the events of slice j with p = c of  weight_x[x, u] · weight_y[y, v]
 
 One look-up and one integer addition per (event, bin it feeds), exact, in one pass; see ``tables`` and ``records``.
+
+A voxel grid shares an event out between the two slices that it lies between in time as well, at t* (Zhu, Yuan, Chaney
+and Daniilidis, CVPR 2019):
+
+    frame[j, c, v, u] = Σ over all events with p = c of  max(0, 1 − |j − t*|) · weight_x[x, u] · weight_y[y, v]
+
+The paper's V = Σ ± max(0, 1 − |j − t*|) is ON − OFF of these. It has a sign, so the two stay apart: both are positive,
+as in every other frame, and nothing is lost. t* is rounded to 1/256, so that the shares of an event are integers /
+256 that add up to 1, each within 1/512 of the formula's.
 """
 
 from __future__ import annotations
@@ -20,14 +29,15 @@ from preprocessing import limits
 from preprocessing.events import Events, lies_outside
 from preprocessing.events.array import LONGEST_SIDE
 from preprocessing.events.records import Layout, Records
-from preprocessing.events.slicing import check_slicing, slice_edges
+from preprocessing.events.slicing import Positions, Times, check_in_time, check_slicing, positions, slice_edges
 from preprocessing.frames.resizing import RESIZE_AXES, AxisTable, axis_table
 
 RESIZES = tuple(RESIZE_AXES)
-VALUES = ("count", "binary", "signed")
+VALUES = ("count", "binary", "signed", "voxel")
 
 _BIN_BYTES = 8  # while they are made: sums, and what is stored of them
 _FINEST = 1 << 31
+_SHARES = 256  # an event between two bins in time is shared out in parts of 1 / this
 
 
 class Stored(NamedTuple):
@@ -70,11 +80,15 @@ class Rasterizer:
         transpose: swap x and y of the events first, and with them the sensor's sides.
         value: what a bin holds. ``"count"``: the events that feed it, by weight. ``"binary"``: 1 if there is any.
             ``"signed"``: their balance ON − OFF, in channel 1 where it is positive and in channel 0 where negative.
+            ``"voxel"``: the events by weight, shared out in time between the two bins that they lie between, as above;
+            defined for slices that are cut by time, see ``slicing.positions``. With ``"time"`` t* goes from 0 to T − 1
+            and each event adds its whole weight; with ``"duration:50ms"`` bins are 50 ms apart, and what would go to
+            bin T is not in the frames.
         half_turn: turn the events by 180° first.
 
     Raises:
-        ValueError: an unknown slicing, resizing or value, a number that isn't positive, a side beyond 4096 px, or
-            frames that would take more memory than ``limits`` has for them.
+        ValueError: an unknown slicing, resizing or value, ``"voxel"`` of slices that time does not cut, a number that
+            isn't positive, a side beyond 4096 px, or frames that would take more memory than ``limits`` has for them.
     """
 
     sensor: tuple[int, int]
@@ -91,11 +105,14 @@ class Rasterizer:
         for name, choice, choices in (("resize", self.resize, RESIZES), ("value", self.value, VALUES)):
             if choice not in choices:
                 raise ValueError(f"unknown {name} {choice!r}; choose one of {', '.join(choices)}")
+        if self.value == "voxel":
+            check_in_time(self.slicing)
         for name, pair in (("sensor", self.sensor), ("size", self.size)):
             if len(pair) != 2 or min(pair) < 1 or max(pair) > LONGEST_SIDE:
                 raise ValueError(f"{name} is (width, height), each from 1 to {LONGEST_SIDE} px, got {pair}")
         width, height = self.size
-        if problem := limits.frames_problem(self.steps * 2 * height * width * _BIN_BYTES):
+        num_steps = self.steps + (self.value == "voxel")  # one more, for what goes beyond the last
+        if problem := limits.frames_problem(num_steps * 2 * height * width * _BIN_BYTES):
             raise ValueError(f"frames of {self.steps} × 2 × {height} × {width}: a sample {problem}")
 
     @cached_property
@@ -108,12 +125,17 @@ class Rasterizer:
     @cached_property
     def denominator(self) -> int:
         """D: a frame's values are integers / D."""
-        return 1 if self.value == "binary" else self._unit
+        return 1 if self.value == "binary" else self._unit * self._shares
 
     @cached_property
     def _unit(self) -> int:
-        """Weights are integers / this: their common denominator; rounded to 1 / 2³¹ where that is finer."""
-        return min(prod(axis.denominator for axis in self._axes), _FINEST)
+        """Weights in space are integers / this: their common denominator; rounded where D would be beyond 2³¹."""
+        return min(prod(axis.denominator for axis in self._axes), _FINEST // self._shares)
+
+    @property
+    def _shares(self) -> int:
+        """Weights in time are integers / this."""
+        return _SHARES if self.value == "voxel" else 1
 
     @cached_property
     def exact(self) -> bool:
@@ -134,13 +156,37 @@ class Rasterizer:
         return self.frames_of(self.weights(events))
 
     def weights(self, events: Events | Records) -> NDArray[np.unsignedinteger]:
-        """What events ``[N]`` add to the bins, ``[T, 2, H, W]``, exact integers; those of parts of a slice add up.
+        """What events ``[N]`` add to the bins, ``[T, 2, H, W]``, exact integers.
+
+        Raises:
+            ValueError: an event outside the sensor.
+        """
+        return self._cut(self._records(events))[0]
+
+    def edges(self, t: Times) -> NDArray[np.int64]:
+        """Event indices ``[T + 1]`` of the slices of times ``[N]``; of voxels, slice j goes from bin j to bin j + 1."""
+        if self.value == "voxel":
+            return positions(t, self.steps, self.slicing).edges
+        return slice_edges(t, self.steps, self.slicing)
+
+    def weights_of_slice(self, events: Events, start_us: int, each_us: int) -> NDArray[np.unsignedinteger]:
+        """What events ``[N]`` of one slice add to its bins and those of the next one, ``[2, 2, H, W]``.
+
+        Exact integers; those of parts of a slice add up. Only voxels add to the next one.
+
+        Args:
+            events: of the slice, or a part of it.
+            start_us: where the slice begins; as ``each_us``, of voxels only.
+            each_us: how long it is.
 
         Raises:
             ValueError: an event outside the sensor.
         """
         records = self._records(events)
-        return self._weights(records, slice_edges(records.t, self.steps, self.slicing))
+        edges = np.array([0, len(records), len(records)])
+        if self.value == "voxel":
+            return self._weights_between(records, np.asarray(records.t), Positions(edges[:2], start_us, 1, each_us))
+        return self._weights(records, edges)
 
     def frames_of(self, weights: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
         """Frames ``[T, 2, H, W]`` of what ``weights`` gave."""
@@ -161,14 +207,13 @@ class Rasterizer:
         """
         from preprocessing.kernels.raster import clipped
 
-        records = self._records(events)
-        edges = slice_edges(records.t, self.steps, self.slicing)
-        sums = self._valued(self._weights(records, edges))
+        weights, num_events = self._cut(self._records(events))
+        sums = self._valued(weights)
         if not self.exact:
             sums = (sums.astype(np.uint64) * 256 + self.denominator // 2) // self.denominator
         frames = np.empty(sums.shape, np.uint16)
         num_saturated = clipped(sums.ravel(), frames.reshape(-1))
-        return Stored(frames, num_saturated, int(edges[-1]))
+        return Stored(frames, num_saturated, num_events)
 
     def sums(self, events: Events | Records) -> NDArray[np.unsignedinteger]:
         """Frames ``[T, 2, H, W]`` × ``denominator``: exact integers.
@@ -181,20 +226,49 @@ class Rasterizer:
     def _records(self, events: Events | Records) -> Records:
         return events if isinstance(events, Records) else _checked_records(events, self.sensor)
 
+    def _cut(self, records: Records) -> tuple[NDArray[np.unsignedinteger], int]:
+        """What records add to the bins, ``[T, 2, H, W]``, and how many of them are in the slices."""
+        if self.value == "voxel":
+            times = np.asarray(records.t)
+            places = positions(times, self.steps, self.slicing)
+            return self._weights_between(records, times, places)[:-1], int(places.edges[-1])
+        edges = self.edges(records.t)
+        return self._weights(records, edges), int(edges[-1])
+
     def _weights(self, records: Records, edges: NDArray[np.int64]) -> NDArray[np.unsignedinteger]:
+        """What the records of slices add to each one's bins, ``[T, 2, H, W]``."""
         from preprocessing.kernels.raster import accumulate
 
         table, heaviest = _table(self, records.layout)
-        fields = np.array([(field.shift, field.mask) for field in records.layout.fields], np.uint64)
+        sums = self._empty_sums(len(edges) - 1, int(np.diff(edges).max()) * heaviest)
+        accumulate(records.words, edges, _fields(records.layout), table, sums)
+        return self._framed(sums)
+
+    def _weights_between(
+        self, records: Records, times: NDArray[np.int64], places: Positions
+    ) -> NDArray[np.unsignedinteger]:
+        """What records add to the bins that they lie between in time, and to those behind, ``[T + 1, 2, H, W]``."""
+        from preprocessing.kernels.raster import accumulate_between
+
+        table, heaviest = _table(self, records.layout)
+        most = 2 * int(np.diff(places.edges).max())  # events of two slices feed a bin
+        sums = self._empty_sums(len(places.edges), most * heaviest * _SHARES)
+        scale = places.first, places.rate, places.spacing
+        accumulate_between(records.words, times, places.edges, scale, _fields(records.layout), table, sums)
+        return self._framed(sums)
+
+    def _empty_sums(self, steps: int, most: int) -> NDArray[np.unsignedinteger]:
+        """Bins ``[steps, 2 · H · W]`` that can hold up to ``most``."""
         width, height = self.size
-        most = int(np.diff(edges).max()) * heaviest
-        sums = np.zeros((self.steps, 2 * height * width), np.uint32 if most < 1 << 32 else np.uint64)
-        accumulate(records.words, edges, fields, table, sums)
-        return sums.reshape(self.steps, 2, height, width)
+        return np.zeros((steps, 2 * height * width), np.uint32 if most < 1 << 32 else np.uint64)
+
+    def _framed(self, sums: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
+        width, height = self.size
+        return sums.reshape(-1, 2, height, width)
 
     def _valued(self, sums: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
         """Sums of weights as what ``value`` asks for, in units of 1 / ``denominator``."""
-        if self.value == "count":
+        if self.value in {"count", "voxel"}:
             return sums
         if self.value == "binary":
             return (sums > 0).astype(sums.dtype)
@@ -217,6 +291,11 @@ def _checked_records(events: Events, sensor: tuple[int, int]) -> Records:
     if outside >= 0:
         raise ValueError(lies_outside(events, outside, sensor))
     return records
+
+
+def _fields(layout: Layout) -> NDArray[np.uint64]:
+    """Shift and mask ``[1, 2]`` or ``[3, 2]`` of the parts of an address."""
+    return np.array([(field.shift, field.mask) for field in layout.fields], np.uint64)
 
 
 @lru_cache(maxsize=8)  # a table takes longer to make than a recording to look up

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from preprocessing.drawing import OFF, ON, REST, colours, literal, looks, save
 from preprocessing.events import Events
 from preprocessing.events.filters import count_image
-from preprocessing.events.slicing import slice_edges
 from preprocessing.frames.rasterize import Rasterizer
 from preprocessing.progress import progress
 
@@ -31,31 +30,39 @@ _MOST_NAMES = 40  # below an axis; letters, where they stand side by side
 _PEAKED = 20  # times the median rate that make the axis logarithmic, so that the rest can be seen
 
 
-def slice_labels(t: NDArray[np.int64], edges: NDArray[np.int64]) -> list[str]:
-    """From when to when the events of each slice lie, since the first event; ``edges`` as of ``slice_edges``."""
+def slice_labels(t: NDArray[np.int64], edges: NDArray[np.int64], shared: bool = False) -> list[str]:
+    """From when to when the events of each frame lie, since the first event.
+
+    Args:
+        t: times ``[N]``, µs.
+        edges: as of ``Rasterizer.edges``.
+        shared: events are shared between their own frame and the next one.
+    """
     if len(t) == 0:
         return ["no events"] * (len(edges) - 1)
     since = t - t[0]
     unit, us = next((u for u in (("s", 1e6), ("ms", 1e3)) if since[-1] >= 10 * u[1]), ("µs", 1))
     finest = since[-1] / us / (len(edges) - 1)
+    starts = np.append(edges[:1], edges[:-2]) if shared else edges[:-1]
     digits = 0 if finest >= 10 or us == 1 else 1 if finest >= 1 else 2
     return [
         f"{since[a] / us:.{digits}f}–{since[b - 1] / us:.{digits}f} {unit}" if b > a else "no events"
-        for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+        for a, b in zip(starts.tolist(), edges[1:].tolist(), strict=True)
     ]
 
 
 def draw_recording(path: Path, events: Events, rasterizer: Rasterizer, title: str) -> None:
     """Write a picture of events ``[N]``, N > 0: their frames, and below them their rate and their places."""
     frames = rasterizer.frames(events)
-    edges = slice_edges(events["t"], rasterizer.steps, rasterizer.slicing)
+    edges = rasterizer.edges(events["t"])
+    labels = slice_labels(events["t"], edges, rasterizer.value == "voxel")
     aspect = rasterizer.sensor[1] / rasterizer.sensor[0]
     num_rows = -(-len(frames) // _COLUMNS)
     heights = num_rows * (1.45 * aspect + 0.25), 3.2
     figure = _figure(12.5, sum(heights) + 0.7)
     _head(figure, title)
     above, below = _halves(figure, heights)
-    _sheet(above, colours(frames), slice_labels(events["t"], edges), aspect)
+    _sheet(above, colours(frames), labels, aspect)
     left, right = below.subplots(1, 2, width_ratios=(1.9, 1))
     _draw_rate(left, events, edges)
     _draw_counts(right, count_image(events, rasterizer.sensor))
@@ -119,7 +126,7 @@ def animate(path: Path, events: Events, rasterizer: Rasterizer, title: str) -> N
     """Write a GIF of the frames of events ``[N]``, N > 0, eight a second."""
     from matplotlib.animation import PillowWriter
 
-    labels = slice_labels(events["t"], slice_edges(events["t"], rasterizer.steps, rasterizer.slicing))
+    labels = slice_labels(events["t"], rasterizer.edges(events["t"]), rasterizer.value == "voxel")
     images = colours(rasterizer.frames(events))
     aspect = rasterizer.sensor[1] / rasterizer.sensor[0]
     figure = _figure(4.6, 4.2 * aspect + 0.9)

@@ -82,6 +82,19 @@ def test_recordings_are_filtered_and_valued_as_in_training(recordings, tmp_path)
         classifier.predict(few)
 
 
+@pytest.mark.parametrize("slicing", ["time", "duration:20ms"])
+@pytest.mark.parametrize("window", [None, "30ms"])
+def test_recordings_become_the_voxels_of_the_training(recordings, tmp_path, slicing, window):
+    classifier, cache = trained_on(recordings, tmp_path, window, value="voxel", slicing=slicing)
+    assert cache.config["value"] == "voxel"
+    assert any(cache[index].any() for index in cache.indices("test").tolist())
+    sources = sorted({cache.source(int(index)).partition("@")[0] for index in cache.indices("test")})
+    for source in sources:
+        samples = [index for index in range(len(cache)) if cache.source(index).partition("@")[0] == source]
+        built = np.stack([cache[index] for index in samples])
+        np.testing.assert_allclose(classifier.frames(recordings / source), built, rtol=0, atol=cache.scale / 2 + 1e-6)
+
+
 def trained_on(recordings, folder, window=None, **options):
     """A model that says it was trained on a cache built so, and the cache."""
     dataset = Folder(recordings, window=window) if window else Folder(recordings)

@@ -24,6 +24,9 @@ CONFIGS = {
     "nearest": {**REFERENCE, "steps": 4, "resize": "nearest", "value": "signed", "slicing": "duration:15.5ms"},
     "sum": {**REFERENCE, "steps": 4, "size": [7, 9], "resize": "sum", "value": "binary", "slicing": "events:333"},
     "windows": {**REFERENCE, "steps": 2, "size": [8, 8], "window_us": 30_000, "hop_us": 20_000},
+    "voxel": {**REFERENCE, "value": "voxel", "slicing": "time"},
+    "voxel, fixed": {**REFERENCE, "steps": 4, "size": [20, 28], "value": "voxel", "slicing": "duration:15.5ms"},
+    "voxel, one step": {**REFERENCE, "steps": 1, "value": "voxel", "slicing": "time", "resize": "sum"},
     "enlarged": {**REFERENCE, "steps": 1, "size": [130, 200]},
 }
 
@@ -33,6 +36,7 @@ UNUSABLE = {
     "resizing": ({**REFERENCE, "resize": "bicubic"}, {}, "resizing bicubic.*cannot do"),
     "slicing": ({**REFERENCE, "slicing": "duration:2h"}, {}, "slicing duration:2h.*cannot do"),
     "value": ({**REFERENCE, "value": "log"}, {}, "value log.*cannot do"),
+    "voxel": ({**REFERENCE, "value": "voxel"}, {}, "value voxel and the slicing count.*cannot do"),
     "sensor": (REFERENCE, {"sensor": [346, 260]}, r"sensor.*346.*260.*128"),
     "version": (REFERENCE, {"version": 1}, "version 1.*reads 2.*deploy.export"),
     "images": (REFERENCE, {"model": {"encoder": "direct"}}, "trained on images"),

@@ -2,6 +2,7 @@
 //
 //     frame[j, c, v, u] = Σ over the events of slice j with polarity c of  weight_x[x, u] · weight_y[y, v]
 //
+// A voxel grid shares an event out between the two slices that it lies between in time as well, in parts of 1/256.
 // Weights are rational. Over their common denominator they are integers, so that the sums are exact and the frames
 // equal those of preprocessing/rasterize.py bit for bit.
 #pragma once
@@ -84,37 +85,56 @@ public:
           half_turn_(config.value("half_turn", false)) {
         if (!config.value("filters", nlohmann::json::array()).empty())
             throw unknown("filters", config["filters"].dump());
-        if (value_ != "count" && value_ != "binary" && value_ != "signed")
+        if (value_ != "count" && value_ != "binary" && value_ != "signed" && value_ != "voxel")
             throw unknown("value", value_);
+        if (value_ == "voxel" && slicing_ != "time" && !slicing_.starts_with("duration"))
+            throw unknown("value voxel and the slicing", slicing_);
         const std::string resize = config.value("resize", "bilinear");
         across_ = make_axis(resize, transpose_ ? aedat::height : aedat::width, width_);
         down_ = make_axis(resize, transpose_ ? aedat::width : aedat::height, height_);
-        unit_ = std::min(across_.denominator * down_.denominator, finest);
+        shares_ = value_ == "voxel" ? 256 : 1;
+        unit_ = std::min(across_.denominator * down_.denominator, finest / shares_);
         slice_length();
     }
 
     // Frames [T, 2, H, W], channel 0 = OFF, channel 1 = ON, of events in the order of time.
     std::vector<float> operator()(Events events) const {
-        const auto edges = slice_edges(events);
-        std::vector<std::uint64_t> sums(std::size_t(steps_) * 2 * height_ * width_);
+        const auto places = value_ == "voxel" ? places_between(events) : Places{slice_edges(events, steps_)};
+        const std::size_t bins = std::size_t(2) * height_ * width_;
+        std::vector<std::uint64_t> sums((steps_ + std::size_t(1)) * bins);
         for (int step = 0; step < steps_; ++step)
-            for (const auto& event : events.subspan(edges[step], edges[step + 1] - edges[step]))
-                add(event, &sums[std::size_t(step) * 2 * height_ * width_]);
+            for (auto i = places.edges[step]; i < places.edges[step + 1]; ++i) {
+                const auto share = places.later(events[i].t - events.front().t, step);
+                add(events[i], shares_ - share, &sums[step * bins]);
+                if (share) add(events[i], share, &sums[(step + 1) * bins]);
+            }
+        sums.resize(steps_ * bins);
         apply_value(sums);
-        const double denominator = value_ == "binary" ? 1 : double(unit_);
+        const double denominator = value_ == "binary" ? 1 : double(unit_ * shares_);
         std::vector<float> frames(sums.size());
         for (std::size_t at = 0; at < sums.size(); ++at) frames[at] = float(double(sums[at]) / denominator);
         return frames;
     }
 
 private:
-    void add(const Event& event, std::uint64_t* frame) const {
+    // Slice j holds the events from edges[j] up to edges[j + 1] - 1.
+    struct Places {
+        std::vector<std::size_t> edges;
+        std::int64_t rate = 0, spacing = 0;  // of voxels: an event is at rate * since / spacing, bin j at j
+
+        // How many of 256 parts of an event of slice j are the next slice's.
+        std::int64_t later(std::int64_t since, std::int64_t j) const {
+            return spacing ? (512 * (rate * since - j * spacing) + spacing) / (2 * spacing) : 0;
+        }
+    };
+
+    void add(const Event& event, std::int64_t share, std::uint64_t* frame) const {
         const int x = half_turn_ ? aedat::width - 1 - event.x : event.x;
         const int y = half_turn_ ? aedat::height - 1 - event.y : event.y;
         const int column = transpose_ ? y : x, row = transpose_ ? x : y;
         for (const auto& [v, down] : down_.feeds[row])
             for (const auto& [u, across] : across_.feeds[column])
-                frame[(event.on * height_ + v) * width_ + u] += std::llrint(down * across * double(unit_));
+                frame[(event.on * height_ + v) * width_ + u] += share * std::llrint(down * across * double(unit_));
     }
 
     void apply_value(std::vector<std::uint64_t>& sums) const {
@@ -151,18 +171,32 @@ private:
         throw unknown("slicing", slicing_);
     }
 
+    // Slices from bin to bin in time; see preprocessing/events/slicing.py.
+    Places places_between(Events events) const {
+        const auto span = events.back().t - events.front().t;
+        if (slicing_ != "time") return {slice_edges(events, steps_), 1, slice_length()};
+        if (steps_ == 1 || span == 0) {
+            Places places{std::vector<std::size_t>(steps_ + std::size_t(1), events.size())};
+            places.edges[0] = 0;
+            return places;
+        }
+        Places places{slice_edges(events, steps_ - 1), steps_ - 1, span};
+        places.edges.push_back(events.size());
+        return places;
+    }
+
     // Indices [T + 1]: slice j holds the events from edges[j] up to edges[j + 1] - 1; see preprocessing/slicing.py.
-    std::vector<std::size_t> slice_edges(Events events) const {
+    std::vector<std::size_t> slice_edges(Events events, int steps) const {
         const auto length = slice_length(), count = std::ssize(events);
         const auto first = events.front().t, last = events.back().t;
-        const auto start_of = [&](std::int64_t j) { return first + (j * (last - first) + steps_ - 1) / steps_; };
+        const auto start_of = [&](std::int64_t j) { return first + (j * (last - first) + steps - 1) / steps; };
         const auto index = [&](std::int64_t time) {
             return std::ranges::lower_bound(events, time, {}, &Event::t) - events.begin();
         };
         std::vector<std::size_t> edges;
-        for (std::int64_t j = 0; j <= steps_; ++j) {
-            const bool ends = j == steps_;
-            if (slicing_ == "count") edges.push_back(ends ? count : j * (count / steps_));
+        for (std::int64_t j = 0; j <= steps; ++j) {
+            const bool ends = j == steps;
+            if (slicing_ == "count") edges.push_back(ends ? count : j * (count / steps));
             else if (slicing_ == "time") edges.push_back(ends ? count : index(start_of(j)));
             else if (slicing_.starts_with("events")) edges.push_back(std::min(j * length, count));
             else edges.push_back(index(std::min(first + j * length, last + 1)));
@@ -174,7 +208,7 @@ private:
     std::string slicing_, value_;
     bool transpose_, half_turn_;
     Axis across_, down_;
-    std::int64_t unit_ = 1;
+    std::int64_t shares_ = 1, unit_ = 1;
 };
 
 // The windows of a recording that a model was trained on; the whole recording where it was trained on such.

@@ -2,6 +2,7 @@
 //
 //     frame[j, c, v, u] = Σ over the events of slice j with polarity c of  weight_x[x, u] · weight_y[y, v]
 //
+// A voxel grid shares an event out between the two slices that it lies between in time as well, in parts of 1/256.
 // Weights are rational. Over their common denominator they are integers, so that the sums are exact and the frames
 // equal those of preprocessing/rasterize.py bit for bit.
 
@@ -32,8 +33,11 @@ const WEIGHTS = {
   sum: (pixels, bins, pixel, bin) => Number(bin === Math.floor((pixel * bins) / pixels)),
 };
 
+const SHARES = 256; // of an event of a voxel grid
+
 const VALUES = {
   count: () => {},
+  voxel: () => {},
   binary: (sums) => sums.forEach((sum, at) => (sums[at] = Number(sum > 0))),
   signed(sums, pixels) {
     for (let off = 0; off < pixels; off++) {
@@ -57,30 +61,40 @@ export function frameMaker(config) {
   const slicing = parseSlicing(config.slicing ?? "count");
   refuseWhere(typeof resize !== "string" || !Object.hasOwn(WEIGHTS, resize), `the resizing ${resize}`);
   refuseWhere(typeof value !== "string" || !Object.hasOwn(VALUES, value), `the value ${value}`);
+  const inTime = slicing.kind === "time" || slicing.kind === "duration";
+  refuseWhere(value === "voxel" && !inTime, `the value voxel and the slicing ${config.slicing ?? "count"}`);
   refuseWhere(config.filters?.length, `the filters ${config.filters}`);
   checkSettings(config, { transpose, halfTurn });
   const [width, height] = size;
   const [sensorWidth, sensorHeight] = transpose ? SENSOR.toReversed() : SENSOR;
   const across = makeAxis(resize, sensorWidth, width);
   const down = makeAxis(resize, sensorHeight, height);
-  const unit = Math.min(across.denominator * down.denominator, FINEST);
+  const shares = value === "voxel" ? SHARES : 1;
+  const unit = Math.min(across.denominator * down.denominator, FINEST / shares);
+  const denominator = value === "binary" ? 1 : unit * shares;
 
-  function frame(events, from, to) {
-    const sums = new Float64Array(2 * height * width);
-    for (let i = from; i < to; i++) {
-      const [x, y] = halfTurn ? [SENSOR[0] - 1 - events.x[i], SENSOR[1] - 1 - events.y[i]] : [events.x[i], events.y[i]];
-      const [column, row] = transpose ? [y, x] : [x, y];
-      for (const [v, weightY] of down.feeds[row])
-        for (const [u, weightX] of across.feeds[column])
-          sums[(events.on[i] * height + v) * width + u] += Math.round(weightY * weightX * unit);
-    }
-    VALUES[value](sums, height * width);
-    return Float32Array.from(sums, (sum) => sum / (value === "binary" ? 1 : unit));
+  function add(events, i, sums, share) {
+    const [x, y] = halfTurn ? [SENSOR[0] - 1 - events.x[i], SENSOR[1] - 1 - events.y[i]] : [events.x[i], events.y[i]];
+    const [column, row] = transpose ? [y, x] : [x, y];
+    for (const [v, weightY] of down.feeds[row])
+      for (const [u, weightX] of across.feeds[column])
+        sums[(events.on[i] * height + v) * width + u] += Math.round(weightY * weightX * unit) * share;
   }
 
   return (events, from = 0, to = events.t.length) => {
-    const edges = sliceEdges(events.t, from, to, steps, slicing);
-    return Array.from({ length: steps }, (_, step) => frame(events, edges[step], edges[step + 1]));
+    const { edges, later } = (value === "voxel" ? placesBetween : placesIn)(events.t, from, to, steps, slicing);
+    let next = new Float64Array(2 * height * width);
+    return Array.from({ length: steps }, (_, step) => {
+      const sums = next;
+      next = new Float64Array(sums.length);
+      for (let i = edges[step]; i < edges[step + 1]; i++) {
+        const share = later(i, step);
+        add(events, i, sums, shares - share);
+        if (share) add(events, i, next, share);
+      }
+      VALUES[value](sums, height * width);
+      return Float32Array.from(sums, (sum) => sum / denominator);
+    });
   };
 }
 
@@ -143,6 +157,26 @@ function parseSlicing(slicing) {
   const each = Math.round(number * (UNIT_US[unit] ?? 1));
   refuseWhere(!isWhole(each, 1, LONGEST_US), `the slicing ${slicing}`);
   return { kind, each };
+}
+
+/** The edges of slices whose events are all their own. */
+function placesIn(t, from, to, steps, slicing) {
+  return { edges: sliceEdges(t, from, to, steps, slicing), later: () => 0 };
+}
+
+/** The edges of slices from bin to bin in time, and the share of an event that is the next bin's; see slicing.py. */
+function placesBetween(t, from, to, steps, slicing) {
+  const first = t[from];
+  const spanUs = t[to - 1] - first;
+  let [rate, spacing, edges] = [1, slicing.each];
+  if (slicing.kind === "duration") edges = sliceEdges(t, from, to, steps, slicing);
+  else if (steps === 1 || !spanUs) [rate, spacing, edges] = [0, 1, [from, ...Array(steps).fill(to)]];
+  else [rate, spacing, edges] = [steps - 1, spanUs, [...sliceEdges(t, from, to, steps - 1, slicing), to]];
+  const later = (i, j) => {
+    const behind = rate * (t[i] - first) - j * spacing;
+    return Math.floor((2 * SHARES * behind + spacing) / (2 * spacing));
+  };
+  return { edges, later };
 }
 
 /** Indices [T + 1]: slice j holds the events from edges[j] up to edges[j + 1] − 1; see preprocessing/slicing.py. */

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from deploy.export import export
 from deploy.running.reorder import CLOCK_RESET_US, MOST_HELD, SET_AGAIN, Order
+from deploy.running.slices import Slicer
 from deploy.runtime import Classifier
 from preprocessing.events import EVENT_DTYPE, make_events
+from preprocessing.events.slicing import Slicing
 from preprocessing.frames.rasterize import Rasterizer, rasterize
 from preprocessing.readers import read_recording
 from tests.helpers.onnx_models import CONFIG, SENSOR, SIZE, STEPS, logits_of, step_model
@@ -127,6 +129,47 @@ def test_filters_remember_what_came_in_earlier_packets(models_with_filters, even
 def models_with_filters(tmp_path_factory):
     config = {**CONFIG, "filters": ["crop:1ms-500ms", "refractory:2ms", "noise:100ms"], "value": "signed"}
     return Classifier(step_model(tmp_path_factory.mktemp("models") / "filters.onnx", config), threads=1)
+
+
+VOXELS = {**CONFIG, "value": "voxel", "slicing": "duration:20ms"}
+
+
+@pytest.fixture(scope="module")
+def models_of_voxels(tmp_path_factory):
+    return Classifier(step_model(tmp_path_factory.mktemp("models") / "voxels.onnx", VOXELS), threads=1)
+
+
+@given(streams(), st.lists(st.integers(0, 1000), max_size=8), st.sampled_from([None, "7ms"]))
+def test_voxels_do_not_depend_on_how_the_stream_is_cut_into_packets(models_of_voxels, events, places, slicing):
+    whole, pieces = models_of_voxels.stream(slicing), models_of_voxels.stream(slicing)
+    assert as_rows(fed(pieces, cut(events, places))) == as_rows(fed(whole, [events]))
+
+
+def test_live_voxels_are_those_of_whole_recordings_and_begin_anew_with_each_window(models_of_voxels):
+    generator = np.random.default_rng(0)
+    windows = [events_at([start, *np.sort(generator.integers(start, start + 60_000, 300))]) for start in (5, 60_005)]
+    updates = fed(models_of_voxels.stream(), np.array_split(np.concatenate(windows), 7))
+    assert [(update.window, update.step) for update in updates] == [(0, 1), (0, 2), (0, 3), (1, 1), (1, 2), (1, 3)]
+    for events, answers in zip(windows, (updates[:3], updates[3:]), strict=True):
+        frames = models_of_voxels.frames(events)[0]
+        np.testing.assert_array_equal(frames, rasterize(events, SENSOR, STEPS, SIZE, "duration:20ms", "area", "voxel"))
+        np.testing.assert_allclose([answer.logits for answer in answers], logits_of(frames), atol=1e-6)
+
+
+def test_a_silent_slice_holds_the_voxels_that_the_one_before_gave_it():
+    rasterizer = Rasterizer((4, 4), 3, (4, 4), "duration:10ms", "nearest", value="voxel")
+    slicer = Slicer(rasterizer, Slicing.parse("duration:10ms"), 3)
+    slices = [*slicer.feed(make_events([0, 5_000, 25_000], [1, 2, 3], [0, 0, 0], [1, 1, 0]), 25_000)]
+    slices += slicer.finish(30_000)
+    assert [(each.num_events, float(each.frame.sum())) for each in slices] == [(2, 1.5), (0, 0.5), (1, 0.5)]
+
+
+def test_voxels_of_a_number_of_events_are_refused(models_of_voxels, tmp_path):
+    with pytest.raises(ValueError, match=r"voxel shares events between bins in time, .*'events:10'"):
+        models_of_voxels.stream("events:10")
+    windows = {**VOXELS, "slicing": "time", "window_us": 60_000, "hop_us": 60_000}
+    with pytest.raises(ValueError, match=r"slices by time .*60000 µs in 2\): --slice 30000us$"):
+        Classifier(step_model(tmp_path / "time.onnx", windows)).stream()
 
 
 def test_silences_that_a_filter_cuts_short_make_no_slices(tmp_path):

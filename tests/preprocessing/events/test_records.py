@@ -44,8 +44,8 @@ def test_raw_records_make_the_frames_of_the_decoded_ones(name, num_events, seed)
     assert (raw.format, raw.sensor, raw.source) == (decoded.format, decoded.sensor, source)
     assert (len(raw.events), raw.events.duration_us) == (len(decoded.events), decoded.duration_us)
     np.testing.assert_array_equal(np.asarray(raw.events.t), decoded.events["t"])
-    for slicing in ("count", "time"):
-        rasterizer = Rasterizer(sensor, 3, (20, 10), slicing, transpose=seed % 2 == 0)
+    for slicing, value in (("count", "count"), ("time", "count"), ("time", "voxel"), ("duration:7ms", "voxel")):
+        rasterizer = Rasterizer(sensor, 3, (20, 10), slicing, transpose=seed % 2 == 0, value=value)
         np.testing.assert_array_equal(rasterizer.sums(raw.events), rasterizer.sums(decoded.events))
 
 

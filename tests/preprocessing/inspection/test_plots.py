@@ -38,3 +38,11 @@ def test_slices_are_labelled_from_the_first_event(times, labels):
 def test_slices_without_events_say_so():
     assert slice_labels(np.array([0, 90]), np.array([0, 0, 2])) == ["no events", "0–90 µs"]
     assert slice_labels(np.empty(0, np.int64), np.array([0, 0])) == ["no events"]
+
+
+def test_labels_of_voxels_reach_over_both_slices_that_feed_them():
+    assert slice_labels(np.array([0, 40, 90]), np.array([0, 2, 3, 3]), shared=True) == [
+        "0–40 µs",
+        "0–90 µs",
+        "90–90 µs",
+    ]
