@@ -300,8 +300,8 @@ def test_a_pipe_is_no_file_to_write(run, tmp_path, name, format):
 def test_what_is_doubtful_about_a_cache_is_told_and_the_checkpoint_read_once(
     run, cache_path, tmp_path, capsys, monkeypatch
 ):
-    read, num_read = deploy.exporting.export.read_checkpoint, []
-    monkeypatch.setattr(deploy.exporting.export, "read_checkpoint", lambda path: num_read.append(path) or read(path))
+    read, num_read = deploy.exporting.export.read_weights, []
+    monkeypatch.setattr(deploy.exporting.export, "read_weights", lambda path: num_read.append(path) or read(path))
     monkeypatch.setattr(
         deploy.exporting.export, "check_checkpoint", lambda cache, *_: [f"{Path(cache.path).name} is doubtful"]
     )
