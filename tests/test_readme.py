@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from deploy.exporting.options import NIR_READERS
 from evglif.models.__main__ import main
 from preprocessing.calling import MODULES
 from tests.helpers import ROOT
@@ -69,3 +70,11 @@ def test_the_paths_run_as_they_are_printed(number, tmp_path):
         ["bash", "-c", program + script], cwd=tmp_path, capture_output=True, text=True, timeout=3000, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def test_the_table_of_simulators_names_those_that_exports_are_written_for():
+    text = (PAGES / "reference" / "nir.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \(", text, re.MULTILINE) == list(NIR_READERS)
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^\| `(\w+)` \((\d+\.\d+)\)", text, re.MULTILINE):
+        assert f"\n{name}=={version}." in pinned, name
