@@ -67,6 +67,7 @@ class OneName(_Base):
         unknown = [word.partition("=")[0] for word in message.replace("'", " ").split() if word.startswith("--")]
         if "nrecognized" in message and unknown:
             message += nearest(_hyphens(unknown[0]), sorted(self._names()))
+        self.prog = spoken(self.prog)
         super().error(spoken(message), *args, **kwargs)
 
     def _names(self) -> set[str]:
