@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evglif.differences import add_accept
 from evglif.names import FORMS
 from preprocessing.arguments import Help, positive
+from preprocessing.calling import spoken
 from preprocessing.commands import command
 from preprocessing.later import later
 from preprocessing.options import Parser
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines += [f"  {each.name}: {each.value:.2%}" for each in facts.accuracies]
     if facts.licence is None and not options.licence:
         lines.append("  the licence of the data is not known: state it in the card before you pass the weights on")
-    print(paragraph([*lines, f"next: python -m evglif.evaluate {options.out} --data FILE.h5"]))
+    print(paragraph([*lines, spoken(f"next: python -m evglif.evaluate {options.out} --data FILE.h5")]))
     return 0
 
 

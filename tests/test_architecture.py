@@ -68,7 +68,7 @@ ROOMS = {
         "nir": "checkpoint models neurons preprocessing.files preprocessing.later preprocessing.limits "
         "preprocessing.plain preprocessing.terminal preprocessing.trees",
         "nir.__main__": "nir checkpoint preprocessing.arguments preprocessing.commands preprocessing.files "
-        "preprocessing.options preprocessing.terminal",
+        "preprocessing.options preprocessing.terminal preprocessing.calling",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models settings preprocessing.cache",
         "evaluation": "data models neurons provenance recurrence preprocessing.terminal",
@@ -96,7 +96,8 @@ ROOMS = {
         "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
         "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
         "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
-        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress",
+        "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress "
+        "preprocessing.calling preprocessing.own_code",
         "train": "studies training.session choosing names recipe settings training preprocessing.cache "
         "preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
@@ -135,7 +136,7 @@ ROOMS = {
         "preprocessing.commands preprocessing.files preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.plain preprocessing.terminal",
         "publish": "measuring evglif.* preprocessing.arguments preprocessing.cache preprocessing.commands "
-        "preprocessing.later preprocessing.options preprocessing.own_code preprocessing.terminal",
+        "preprocessing.later preprocessing.options preprocessing.own_code preprocessing.terminal preprocessing.calling",
         "": "preprocessing.starting",
     },
 }

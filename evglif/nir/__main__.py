@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preprocessing.arguments import Help, positive
+from preprocessing.calling import spoken
 from preprocessing.commands import command
 from preprocessing.files import require_file
 from preprocessing.options import Parser
@@ -42,7 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "snnTorch and SpikingJelly write them; --dt says another"
         )
     print(shown(_summary(found)))
-    print(paragraph([f"written to {options.out}", f"next: python -m evglif.evaluate {options.out} --data FILE.h5"]))
+    print(
+        paragraph(
+            [f"written to {options.out}", spoken(f"next: python -m evglif.evaluate {options.out} --data FILE.h5")]
+        )
+    )
     return 0
 
 

@@ -11,6 +11,7 @@ from evglif.recipe import Recipe
 from evglif.studies.paired import spread
 from evglif.studies.runs import FoundRun, read_run
 from evglif.training.session import train
+from preprocessing.calling import spoken
 from preprocessing.terminal import paragraph, shown
 
 
@@ -40,7 +41,7 @@ def train_seeds(recipe: Recipe, seeds: Sequence[int], out: Path, progress: bool 
     runs = [read_run(folder) for folder in folders]
     if progress:
         print()
-        print(paragraph([*summary(runs), f"next: python -m evglif.compare {shown(out)} OTHER"]))
+        print(paragraph([*summary(runs), spoken(f"next: python -m evglif.compare {shown(out)} OTHER")]))
     return runs
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from evglif.evaluation.report import write_csv
 from evglif.recipe import read_recipe, to_yaml
@@ -18,8 +19,10 @@ from evglif.studies.tables import counted, table
 from evglif.studies.trials import Outcome, Trial, check_trials, chosen, outcome_of, run_trial, run_trials
 from evglif.tensor_files import replace_file
 from evglif.training.machine import Machine
+from preprocessing.calling import spoken
 from preprocessing.drawing import optional_picture
 from preprocessing.files import exclusive
+from preprocessing.own_code import imported
 from preprocessing.terminal import paragraph, shown
 from preprocessing.workers import num_cores
 
@@ -75,7 +78,7 @@ def _tried(
     else:
         if not options.worker:
             told = f"{counted(len(trials), 'setting')}, {counted(len(options.seeds), 'run')} of each"
-            _say(f"{told}; how far they are: python -m evglif.runs {options.out}")
+            _say(spoken(f"{told}; how far they are: python -m evglif.runs {options.out}"))
         run_trials(trials, options.data, machine, _say)
     return [outcome_of(trial) for trial in trials]
 
@@ -143,7 +146,8 @@ def _swept(dimensions: Sequence[Dimension]) -> list[str]:
 
 
 def _next(options: argparse.Namespace) -> str:
-    return f"next: python -m evglif.compare {options.out} --out {options.out}"
+    own = "".join(f" --import {quote(name)}" for name in imported())
+    return spoken(f"next: python -m evglif.compare {options.out} --out {options.out}{own}")
 
 
 def _test_of(best: Outcome) -> str:
