@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,14 +46,6 @@ def device_of_the_backend(request: pytest.FixtureRequest) -> Iterator[None]:
             yield
     else:
         yield
-
-
-@pytest.fixture(autouse=True)
-def pages_where_they_are_looked_at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A training in this process writes its page only for tests of pages: each takes seconds to draw."""
-    session = sys.modules.get("evglif.training.session")
-    if session is not None and "reporting" not in request.node.path.parts:
-        monkeypatch.setattr(session, "write_page", lambda *_: None)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
