@@ -209,7 +209,7 @@ def obstacle(recipe: Recipe, device: str, num_processes: int) -> str:
 
 def fusable(recipe: Recipe, device: str) -> bool:
     """Whether the optimiser takes its step in one kernel: where it runs, and gradients need no unscaling before."""
-    return device == "cuda" and not (fp16(recipe, device) and recipe.optim.clip is not None)
+    return device in ("cpu", "cuda") and not (fp16(recipe, device) and recipe.optim.clip is not None)
 
 
 def fp16(recipe: Recipe, device: str) -> bool:
