@@ -39,13 +39,13 @@ FUSABLE = [
     ("cuda", "fp16", None, True),
     ("cuda", "fp16", 1.0, False),
     ("cuda", "auto", 1.0, False),
-    ("cpu", "fp32", None, False),
+    ("cpu", "fp32", None, True),
     ("mps", "fp32", None, False),
 ]
 
 
 @pytest.mark.parametrize(("device", "precision", "clip", "expected"), FUSABLE)
-def test_the_optimiser_is_fused_on_gpus_unless_gradients_are_unscaled_before(device, precision, clip, expected):
+def test_the_optimiser_is_fused_where_it_can_be_unless_gradients_are_unscaled_before(device, precision, clip, expected):
     recipe = dataclasses.replace(small_recipe(), precision=precision, optim=OptimConfig(clip=clip))
     assert fusable(recipe, device) == expected
 
