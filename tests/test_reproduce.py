@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from evglif.models import spec_from_dict
@@ -14,6 +15,8 @@ from evglif.recipe import read_recipe, recipe_names, recipe_path
 from evglif.studies.paired import spread
 from evglif.studies.runs import find_runs
 from evglif.studies.space import parse_dimension, with_settings
+from preprocessing.build import build
+from preprocessing.datasets.stills.pictures import Pictures
 from scripts.reproduce import activity, parts, study
 from scripts.reproduce.__main__ import plan
 from scripts.reproduce.runs import FILES, NARROW
@@ -111,6 +114,32 @@ def test_unknown_rows_are_refused():
     done = reproduce("glif-table3", "--rows", "ResNet-50")
     assert done.returncode == 1
     assert "no row of glif-table3 has ResNet-50; --list shows them" in done.stderr
+
+
+def test_a_smaller_budget_is_said_beside_the_papers_values(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+    split = np.where(np.arange(40) < 30, "train", "test")
+    np.savez(tmp_path / "mnist.npz", images=pictures, labels=np.arange(40) % 10, split=split)
+    build(Pictures(tmp_path / "mnist.npz"), tmp_path / "mnist.h5")
+    small = ("epochs=1", "model.width=4", "model.hidden=8", "lr=0.001")
+    arguments = (
+        "--rows",
+        "MNIST",
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path,
+        *(word for each in small for word in ("--set", each)),
+    )
+    done = reproduce("plif-tableS2", *arguments)
+    assert done.returncode == 0, done.stderr
+    said = "MNIST, other than in the paper: epochs 1 (1024), model.width 4 (default), model.hidden 8 (default)."
+    assert said in (tmp_path / "plif-tableS2.md").read_text()
+    assert "| MNIST | 99.63 |" in done.stdout
+    refused = reproduce("plif-tableS2", "--set", "lr=0.1,0.2")
+    assert refused.returncode == 1
+    assert "--set lr=0.1,0.2: expected one value, as in optim.lr=VALUE" in refused.stderr
+    assert "leave one of them out" in reproduce("plif-tableS2", "--quick", "--set", "lr=0.1").stderr
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -73,6 +73,18 @@ def parse_dimension(text: str) -> Dimension:
     return Dimension(name, plain)
 
 
+def parse_setting(text: str) -> tuple[str, Any]:
+    """One name and one value, as in ``lr=0.01``.
+
+    Raises:
+        ValueError: as ``parse_dimension``, and for several values.
+    """
+    found = parse_dimension(text)
+    if len(found.values) != 1:
+        raise ValueError(f"--set {text}: expected one value, as in {found.name}=VALUE")
+    return found.name, found.values[0]
+
+
 def full_name(name: str) -> str:
     """The dotted name of a recipe's value.
 

@@ -3,6 +3,9 @@
 Every row is a run of ``python -m evglif.train``: it goes on where it was stopped, and a run that stands in several
 tables is done once. The papers report the best epoch by the test split; that figure is printed too, and called so.
 
+With --set, rows keep their networks and data, and what a smaller budget changes in their recipes stands above the table
+beside the papers' values.
+
 With --quick, narrow networks learn small data for a few epochs on a CPU. This shows that everything works, and which
 way things go. Its rows say what was really trained, on which data, and rows that come to the same are trained once; the
 papers' figures, of other networks and data, do not stand beside them.
@@ -10,6 +13,7 @@ papers' figures, of other networks and data, do not stand beside them.
 Examples:
     .venv/bin/python -m scripts.reproduce glif-table4 --quick
     .venv/bin/python -m scripts.reproduce glif-table1 --data data --seeds 0 1 2
+    .venv/bin/python -m scripts.reproduce plif-tableS2 --rows MNIST --set epochs=8 --set cosine_period=8 --set lr=0.0005
     .venv/bin/python -m scripts.reproduce neurons --seeds 0 1 2    # on data for a laptop, none of the papers'
     .venv/bin/python -m scripts.reproduce plif-table4 --rows LIF --quick --events data/nmnist.h5
 """
@@ -25,10 +29,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from evglif.studies.space import parse_setting
 from evglif.train import train
 from preprocessing.commands import command
 from scripts.reproduce.drawings import draw
-from scripts.reproduce.runs import Job, full_job, quick_job, quick_label
+from scripts.reproduce.runs import Job, changes, full_job, quick_job, quick_label
 from scripts.reproduce.tables import TABLES, Row, Table
 
 COLUMNS = ("best validation epoch", "last epoch", "best test epoch")
@@ -45,6 +50,9 @@ class Done(NamedTuple):
 @command("finished runs and epochs are kept, and the same command goes on from there")
 def main() -> int:
     options = parse()
+    options.settings = dict(map(parse_setting, options.set))
+    if options.quick and options.set:
+        raise ValueError("--set changes rows of full size, and --quick has values of its own; leave one of them out")
     table = TABLES[options.table]
     rows = [row for row in table.rows if not options.rows or any(part in row.label for part in options.rows)]
     if not rows:
@@ -55,7 +63,7 @@ def main() -> int:
     done = list(trained(table, rows, options))
     if not done:
         return 1
-    write(options.out, options.table, table, done, options.quick)
+    write(options, table, done)
     return 0
 
 
@@ -73,6 +81,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each; default: 0")
     parser.add_argument("--rows", nargs="+", default=[], help="only rows whose label holds one of these texts")
     parser.add_argument("--list", action="store_true", help="show the rows and the paper's accuracies, and end")
+    told = "a value of the rows' recipes in place of the papers', as --set epochs=8; may be given again"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=told)
     parser.add_argument("--quick", action="store_true", help="narrow networks, small data, few epochs, on a CPU")
     parser.add_argument("--epochs", type=int, default=8, help="of --quick; default: 8")
     parser.add_argument("--images", type=Path, help="data set of still images for --quick; default: 8×8 digits")
@@ -103,17 +113,21 @@ def plan(table: Table, rows: Sequence[Row], options: argparse.Namespace) -> Iter
             yield (replace(row, label=quick_label(jobs[0]), paper="") if options.quick else row), jobs
 
 
-def write(out: Path, name: str, table: Table, done: Sequence[Done], quick: bool) -> None:
+def write(options: argparse.Namespace, table: Table, done: Sequence[Done]) -> None:
     """Print the table; keep it as Markdown and CSV, and a figure as a picture."""
+    out, name = options.out, options.table
     chosen = "best test epoch" if table.chosen_on_test else "best validation epoch"
     head = ["", f"paper, {chosen}", *COLUMNS, "seeds", "epochs", "seconds"]
     lines = [[each.row.label, each.row.paper, *figures(each.results)] for each in done]
     if not any(each.row.paper for each in done):
         for line in (head, *lines):
             del line[1]
-    title = quick_title(name, done) if quick else table.title
+    title = quick_title(name, done) if options.quick else table.title
     markdown = "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *lines))
-    text = f"# {title}\n\nTest accuracy, %. Best test epochs are chosen on the test split.\n\n{markdown}\n"
+    told = ["Test accuracy, %. Best test epochs are chosen on the test split."]
+    if options.settings:
+        told += [f"{each.row.label}, other than in the paper: {changes(each.row, table, options)}." for each in done]
+    text = "\n\n".join((f"# {title}", "\n".join(told), f"{markdown}\n"))
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(text, encoding="utf-8")
     with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:

@@ -14,7 +14,9 @@ import numpy as np
 from evglif.augment import AugmentConfig
 from evglif.models import spec_to_dict
 from evglif.recipe import Recipe, model_spec, read_recipe, recipe_path
+from evglif.studies.space import with_settings
 from evglif.training.optim import OptimConfig
+from evglif.training.run import flat
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
 from preprocessing.datasets.simulated.digits import Digits
@@ -67,7 +69,7 @@ class Job(NamedTuple):
 
 
 def full_job(row: Row, table: Table, seed: int, options: argparse.Namespace) -> Job | None:
-    """The row as in the paper; None, and how to build its data, where these are missing."""
+    """The row as in the paper, but for ``options.settings``; None, and how to build its data, where they are missing."""
     data = options.data / f"{FILES[row.recipe]}.h5"
     if not data.exists():
         command = next(
@@ -77,14 +79,26 @@ def full_job(row: Row, table: Table, seed: int, options: argparse.Namespace) -> 
         )
         tell(f"left out {row.label}: no {data}; build it with {command} --out {data}")
         return None
+    recipe = with_settings(full_recipe(row, table), options.settings)
+    return _job(replace(recipe, track_test=True, seed=seed), data, options)
+
+
+def full_recipe(row: Row, table: Table) -> Recipe:
+    """The paper's, of a row."""
     recipe = read_recipe(row.recipe)
     loader = recipe.loader
     if row.validation is not None:
         loader = replace(loader, validation=row.validation)
     elif table.chosen_on_test:
         loader = replace(loader, validation=0.0)
-    model = {**recipe.model, **row.model}
-    return _job(replace(recipe, model=model, loader=loader, track_test=True, seed=seed), data, options)
+    return replace(recipe, model={**recipe.model, **row.model}, loader=loader)
+
+
+def changes(row: Row, table: Table, options: argparse.Namespace) -> str:
+    """What ``--set`` changes in a row, with the paper's values in brackets; "nothing" where it has these."""
+    paper = flat(full_recipe(row, table).to_dict())
+    told = {name: value for name, value in options.settings.items() if paper.get(name) != value}
+    return ", ".join(f"{name} {value} ({paper.get(name, 'default')})" for name, value in told.items()) or "nothing"
 
 
 def quick_job(row: Row, seed: int, options: argparse.Namespace) -> Job:
