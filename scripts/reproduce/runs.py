@@ -69,7 +69,7 @@ class Job(NamedTuple):
 
 
 def full_job(row: Row, table: Table, seed: int, options: argparse.Namespace) -> Job | None:
-    """The row as in the paper, but for ``options.settings``; None, and how to build its data, where they are missing."""
+    """The row as in the paper, but for ``options.settings``; None, and how to build its data, where it is missing."""
     data = options.data / f"{FILES[row.recipe]}.h5"
     if not data.exists():
         command = next(
