@@ -35,7 +35,6 @@ def _parser() -> Parser:
         "  python -m evglif.sweep --recipe digits --data data/digits.h5 --set lr=log:1e-4..1e-1 "
         "--set neuron=glif,plif --random 20 --jobs 2\n"
         "  sbatch --array 0-7 --wrap 'python -m evglif.sweep --recipe … --data … --set … --out sweeps/mine'\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--recipe", required=True, help="a recipe's name, or a YAML file")
     parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")

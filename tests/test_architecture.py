@@ -29,7 +29,7 @@ ROOMS = {
         "frames": "events kernels limits",
         "cache": "files plain terminal",
         "download": "files limits progress terminal",
-        "arguments": "events frames",
+        "arguments": "events frames options",
         "datasets.base": "cache download events files frames limits readers terminal",
         "datasets.splits": "cache datasets.base",
         "datasets.recordings": "cache datasets.base datasets.splits download events readers",
@@ -81,6 +81,7 @@ ROOMS = {
         "preprocessing.later preprocessing.options preprocessing.own_code",
         "yaml_files": "preprocessing.plain",
         "recipe": "data models settings yaml_files preprocessing.cache preprocessing.nearest preprocessing.plain",
+        "recipe_parser": "recipe preprocessing.options",
         "choosing": "preprocessing.cache",
         "training": "augment checkpoint data evaluation evaluation.session models names neurons plots pretrained "
         "provenance recipe settings tensor_files threads validation preprocessing.apart preprocessing.cache "
@@ -98,7 +99,7 @@ ROOMS = {
         "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
         "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress "
         "preprocessing.calling preprocessing.own_code",
-        "train": "studies training.session choosing names recipe settings training preprocessing.cache "
+        "train": "studies training.session choosing names recipe recipe_parser settings training preprocessing.cache "
         "preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
         "place": "preprocessing.cache preprocessing.readers",

@@ -30,6 +30,34 @@ def test_every_name_is_a_module_with_a_main_that_takes_arguments(name, capsys):
     assert "usage: python -m " + MODULES[name].removesuffix(".__main__") in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_help_is_for_readers(name, monkeypatch, capsys):
+    """No addresses, types or values of Python's; every example is a line of its own, in the words of the call."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/evglif"])
+    monkeypatch.setenv("COLUMNS", "70")
+    with pytest.raises(SystemExit):
+        one.main([name, "--help"])
+    told = capsys.readouterr().out
+    assert not re.search(r" at 0x|<(class '|function)|\(type:|null|``|: (SUPPRESS|None)\)", told)
+    assert "python -m" not in " ".join(told.split())
+    assert told.startswith(f"usage: /somewhere/bin/evglif {name} ")
+    first, *others = told[told.rindex("\nexample") + 1 :].splitlines()
+    examples = others or [first]
+    assert [line for line in examples if f"evglif {name}" not in line and "evglif evaluate zoo:" not in line] == []
+
+
+def test_prose_of_a_help_fits_the_terminal_and_names_stay_whole(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        one.main(["train", "--help"])
+    told, _, _ = capsys.readouterr().out.partition("\nexamples:")
+    _usage, *prose = told.splitlines()
+    assert max(map(len, prose)) <= 60
+    assert "ms-resnet18" in told
+    assert "--weight-decay" in told
+    assert "(default: 0.01)" in told
+
+
 def test_every_name_says_what_it_does():
     assert list(one.WHAT) == list(MODULES)
     assert one.available() == list(MODULES)

@@ -38,15 +38,13 @@ def live_slicing(asked: str | None, config: Mapping[str, Any]) -> Slicing:
     """How to cut a live stream: as asked, or as the model was trained, where its slices have one length.
 
     Args:
-        asked: ``"duration:50ms"``, ``"events:2000"``, or just ``"50ms"``; None for the model's own.
+        asked: as ``Slicing.parse`` reads it; None for the model's own.
         config: build configuration of the training data.
 
     Raises:
         ValueError: an unknown slicing, one of slices beyond eleven days, or one that shares a whole recording out
             among its slices.
     """
-    if asked is not None and not asked.partition(":")[1]:
-        asked = asked if asked in ("count", "time") else f"duration:{asked}"
     slicing = Slicing.parse(asked or str(config["slicing"]))
     if slicing.each > LONGEST_US:
         raise ValueError(f"a slice is at most {LONGEST_US:,} µs or events, got {asked or config['slicing']!r}")
@@ -57,7 +55,7 @@ def live_slicing(asked: str | None, config: Mapping[str, Any]) -> Slicing:
     example, why = (f"{window_us // num}us", f" ({window_us} µs in {num})") if window_us else ("50ms", "")
     raise ValueError(
         f"slices by {slicing.kind} share out a whole recording, which a live stream never is; say how long a slice "
-        f"is, about as in the training data{why}: --slice {example}{'' if in_time else ', or --slice events:2000'}"
+        f"is, about as in the training data{why}: --slicing {example}{'' if in_time else ', or --slicing events:2000'}"
     )
 
 

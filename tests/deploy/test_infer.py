@@ -253,7 +253,7 @@ def test_streams_that_cannot_be(model, recording, exported, tmp_path, capsys):
     for arguments, message in (
         ([str(exported), str(recording)], "--format onnx-step"),
         ([count, str(recording)], "say how long a slice is"),
-        ([model, str(recording), "--slice", "soon"], "cannot read the duration 'soon'"),
+        ([model, str(recording), "--slice", "soon"], "unknown slicing 'soon'; choose count, time,"),
         ([model, str(recording), "--slice", f"{10**30}s"], "a slice is at most 1,000,000,000,000 µs or events, got"),
         ([model, str(tmp_path / "none.aedat")], "none.aedat"),
         ([model, "udp://127.0.0.1"], "write host and port"),
