@@ -35,6 +35,7 @@ RUNS = Path("runs")
 """Where runs go whose folder nobody named."""
 
 _OF_NEURONS = ("neuron", "sharing", "gates")
+_OF_DATA = ("num_classes", "in_channels", "steps", "size", "encoder", "mean", "std")
 
 
 def _path(text: str) -> Path:
@@ -60,9 +61,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
     recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
     if chosen["network"]:
         recipe = replace(recipe, model={**_of_any_network(recipe.model, words, choice), "name": chosen["network"]})
+    notes = [str(choice)] if choice else []
+    if choice and chosen["init_from"] and not chosen["network"] and not any(w.startswith("--model") for w in words):
+        recipe = replace(recipe, model=_network_of(chosen["init_from"]))
+        notes.append(f"network: the one of {chosen['init_from']}; --network NAME takes another")
     if chosen["neuron"]:
         recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
-    notes = [str(choice)] if choice else []
     if chosen["print_config"]:
         for note in notes:
             tell(note)
@@ -149,6 +153,15 @@ def _of_any_network(model: Mapping[str, Any], words: Sequence[str], choice: Choi
     """Options that another network may take: all that somebody named, and of a recipe that nobody did the neuron's."""
     named = {word.removeprefix("--model.").partition("=")[0] for word in words if word.startswith("--model.")}
     return {name: value for name, value in model.items() if choice is None or name in {*_OF_NEURONS, *named}}
+
+
+def _network_of(weights: Path) -> dict[str, Any]:
+    """The network that weights are of, without what follows from data."""
+    from evglif.models import spec_to_dict
+    from evglif.pretrained import read_weights
+
+    spec = spec_to_dict(read_weights(weights).model.spec)
+    return {name: value for name, value in spec.items() if name not in _OF_DATA}
 
 
 def _folder_of_the_day(data: Path, devices: int | None, num_nodes: int | None) -> Path:

@@ -87,8 +87,8 @@ ROOMS = {
         "provenance recipe settings tensor_files threads validation preprocessing.apart preprocessing.cache "
         "preprocessing.calling preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code "
         "preprocessing.plain preprocessing.terminal preprocessing.workers",
-        "reporting": "checkpoint evaluation models plots training preprocessing.cache preprocessing.drawing "
-        "preprocessing.files preprocessing.plain preprocessing.terminal",
+        "reporting": "checkpoint evaluation models plots training preprocessing.cache preprocessing.calling "
+        "preprocessing.drawing preprocessing.files preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "training.session": "checkpoint data evaluation models plots pretrained provenance recipe reporting settings "
         "threads training validation preprocessing.cache preprocessing.drawing preprocessing.terminal",
         "report": "data evaluation.session reporting threads training preprocessing.cache preprocessing.commands "
@@ -121,7 +121,7 @@ ROOMS = {
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.events": "events exporting running evglif.*",
-        "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
+        "exporting.formats": "events exporting exporting.events exporting.nir exporting.onnx running evglif.*",
         "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
         "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache preprocessing.own_code "
@@ -129,7 +129,7 @@ ROOMS = {
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
-        "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "bench": "events evglif.* measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "chips": "exporting exporting.nir evglif.* preprocessing.cache preprocessing.files preprocessing.plain "
         "preprocessing.progress preprocessing.terminal",

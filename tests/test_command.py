@@ -151,6 +151,17 @@ def test_short_names_of_a_training_are_the_long_ones(capsys):
     assert "did you mean --optim.weight-decay?" in capsys.readouterr().err.replace("_", "-")
 
 
+def test_a_training_that_begins_with_weights_takes_their_network(run, cache_path, capsys):
+    words = ["--data", str(cache_path), "--out", "a", "--init-from", str(run / "best.pt")]
+    recipe, _ = evglif.train.parse_arguments([*words, "--neuron", "lif"])
+    assert (recipe.model["name"], recipe.model["width"], recipe.model["neuron"]) == ("7b-widenet", 4, "lif")
+    assert f"network: the one of {run / 'best.pt'}; --network NAME takes another" in capsys.readouterr().out
+    assert "steps" not in recipe.model
+    for others in (["--network", "resnet18"], ["--recipe", "digits"], ["--model.width", "8"]):
+        recipe, _ = evglif.train.parse_arguments([*words, *others])
+        assert recipe.model.get("width") != 4, others
+
+
 def test_a_printed_configuration_is_whole_and_strict(cache_path, capsys):
     with pytest.raises(SystemExit):
         evglif.train.parse_arguments(["--data", str(cache_path), "--print-config"])
