@@ -5,8 +5,10 @@ Apart from ``train``, since jsonargparse is loaded with it.
 
 from __future__ import annotations
 
+import argparse
+import re
 from argparse import SUPPRESS, Action
-from typing import Any
+from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter  # type: ignore[attr-defined]
 
@@ -33,7 +35,20 @@ class RecipeHelp(Lines, DefaultHelpFormatter):
         return told if says_nothing or "default:" in told else f"{told} (default: %(default)s)"
 
 
-class RecipeParser(OneName, ArgumentParser):
+class OneLine(ArgumentParser):
+    """jsonargparse's, whose errors are as those of other commands."""
+
+    def error(self, message: str, *_: Any, **__: Any) -> NoReturn:
+        """In one line, of the option that was typed, with types by words."""
+        told = re.sub(r'^Parser key "([^"]+)":', r"argument --\1:", " ".join(message.split()))
+        told = re.sub(r"<class '(\w+)'>", lambda found: _TYPES.get(found[1], found[1]), told)
+        argparse.ArgumentParser.error(self, told)
+
+
+_TYPES = {"float": "number", "int": "whole number", "bool": "true or false", "str": "text"}
+
+
+class RecipeParser(OneName, OneLine):
     """jsonargparse's, with options that have one name everywhere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

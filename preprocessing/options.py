@@ -7,6 +7,7 @@ with.
 from __future__ import annotations
 
 import itertools
+import re
 import sys
 import textwrap
 from argparse import Action, ArgumentParser, HelpFormatter
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     _Base = ArgumentParser
 else:
     _Base = object
+
+
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)$")
 
 
 class OneName(_Base):
@@ -72,6 +76,8 @@ class OneName(_Base):
         unknown = [word.partition("=")[0] for word in message.replace("'", " ").split() if word.startswith("--")]
         if "nrecognized" in message and unknown:
             message += nearest(_hyphens(unknown[0]), sorted(self._names()))
+        if choice := _CHOICE.search(message):
+            message += nearest(choice[1], [each.strip("' ") for each in choice[2].split(",")])
         self.prog = spoken(self.prog)
         super().error(spoken(message), *args, **kwargs)
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import evglif.__main__ as one
+import evglif.sweep
 import evglif.train
 import preprocessing.build
 from evglif import names
 from evglif.models import MODELS
 from evglif.neurons import NEURONS
 from evglif.place import look, next_step
+from evglif.recipe import read_recipe
 from preprocessing.calling import MODULES, program_words, spoken
 from preprocessing.options import Parser
 from tests.helpers import ROOT
@@ -138,6 +140,37 @@ def test_a_misspelt_option_ends_with_the_nearest(capsys):
         parser().parse_args(["--batch-sise", "3"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.rstrip().endswith("did you mean --batch-size?")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lr", "abc"], "argument --optim.lr: Expected a number. Got value: abc"),
+        (["--epochs", "1.5"], "argument --epochs: Expected a whole number. Got value: 1.5"),
+        (["--compile", "perhaps"], "argument --compile: Expected a true or false. Got value: perhaps"),
+        (["--epohcs", "3"], "did you mean --epochs?"),
+    ],
+)
+def test_a_wrong_value_of_a_recipe_is_one_line_below_the_usage(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        evglif.train.main(["--recipe", "digits", "--data", "a.h5", *words])
+    assert ended.value.code == 2
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: python -m evglif.train --data")
+    assert error.startswith("python -m evglif.train: error: ")
+    assert error.endswith(said)
+
+
+def test_the_nearest_recipe_is_named():
+    with pytest.raises(ValueError, match="did you mean digits"):
+        read_recipe("digist")
+
+
+def test_a_value_of_the_recipe_is_told_where_a_sweep_takes_it(capsys):
+    with pytest.raises(SystemExit):
+        evglif.sweep.main(["--recipe", "digits", "--data", "a.h5", "--epochs", "1"])
+    said = "unrecognized arguments: --epochs 1; values of the recipe go behind --set, as in --set epochs=1"
+    assert said in capsys.readouterr().err
 
 
 def test_short_names_of_a_training_are_the_long_ones(capsys):
