@@ -40,9 +40,8 @@ def recipe_path(name: str) -> Path:
         return Path(str(resources.files("evglif") / "recipes" / f"{name}.yaml"))
     if not Path(name).is_file():
         known = recipe_names()
-        raise ValueError(
-            f"no recipe {name!r}; choose one of {', '.join(known)} or give a YAML file{nearest(name, known)}"
-        )
+        choices = f"choose one of {', '.join(known)} or give a YAML file{nearest(name, known)}"
+        raise ValueError(f"no recipe {name!r}; {choices}")
     return Path(name)
 
 

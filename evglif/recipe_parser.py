@@ -45,7 +45,7 @@ class OneLine(ArgumentParser):
         argparse.ArgumentParser.error(self, told)
 
 
-_TYPES = {"float": "number", "int": "whole number", "bool": "true or false", "str": "text"}
+_TYPES = {"float": "number", "int": "whole number", "bool": "choice, true or false", "str": "text"}
 
 
 class RecipeParser(OneName, OneLine):

@@ -147,7 +147,7 @@ def test_a_misspelt_option_ends_with_the_nearest(capsys):
     [
         (["--lr", "abc"], "argument --optim.lr: Expected a number. Got value: abc"),
         (["--epochs", "1.5"], "argument --epochs: Expected a whole number. Got value: 1.5"),
-        (["--compile", "perhaps"], "argument --compile: Expected a true or false. Got value: perhaps"),
+        (["--compile", "perhaps"], "argument --compile: Expected a choice, true or false. Got value: perhaps"),
         (["--epohcs", "3"], "did you mean --epochs?"),
     ],
 )
