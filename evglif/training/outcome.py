@@ -15,6 +15,7 @@ from evglif.evaluation.epochs import Row
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.session import evaluate_checkpoint
 from evglif.recipe import Recipe
+from evglif.results import CHOSEN
 from evglif.training.run import METRICS, REPORT, Run
 from preprocessing.cache import FrameCache
 from preprocessing.calling import spoken
@@ -24,7 +25,6 @@ from preprocessing.terminal import paragraph
 
 NUM_LAST = 10
 AGAIN = "the run is finished and its results are kept; the same command draws it"
-CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
 
 
 class Outcome(NamedTuple):

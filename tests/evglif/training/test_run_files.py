@@ -31,6 +31,7 @@ def changed(path, *keys, value):
         (("data",), 7, "data is 7; expected str"),
         (("last",), None, "last is None"),
         (("last",), [1], r"last is \[1\]; expected dict"),
+        (("recipe",), "digits", "recipe is 'digits'; expected dict"),
         (("training_seconds",), float("nan"), "'NaN' is no number of JSON"),
         (("last", "test", "accuracy"), "good", r"last\.test\.accuracy is 'good'; expected float"),
         (
