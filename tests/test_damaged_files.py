@@ -10,7 +10,8 @@ from evglif import build_model, save_checkpoint
 from evglif.checkpoint import DataSpec, read_checkpoint
 from evglif.provenance import Seen
 from evglif.recipe import read_recipe, to_yaml
-from evglif.training.run import RESULTS, STATE, Run, State
+from evglif.results import RESULTS
+from evglif.training.run import STATE, Run, State
 from preprocessing.cache import CacheError, FrameCache
 from preprocessing.cache.contents import Doubt, LeftOut, Outcome, Row
 from preprocessing.cache.writer import write_cache
