@@ -19,6 +19,7 @@ from deploy.events.file import is_events_file
 from deploy.measuring.contenders import EVENTS, EXPORTED, FROM_CHECKPOINT, Contender
 from deploy.running.options import num_threads, up_to
 from deploy.running.session import Floats
+from evglif.names import FORMS
 from preprocessing.arguments import Help
 from preprocessing.commands import command
 from preprocessing.files import require_file, write_whole
@@ -82,7 +83,7 @@ def bench(
 
     Args:
         models: ONNX files or files of events.
-        checkpoint: that it was exported from; None for no comparison.
+        checkpoint: that it was exported from, whatever ``read_weights`` takes; None for no comparison.
         threads: of each.
         batches: sizes.
         repeats: timed runs of each.
@@ -93,12 +94,12 @@ def bench(
         Timings, batch by batch; a text for what could not run, and why, and for how active the network is.
 
     Raises:
-        FileNotFoundError: if one of the two files is missing.
-        ValueError: if one of them cannot run, or they are of different networks.
+        FileNotFoundError: if an exported model is missing.
+        ValueError: if one of them cannot run, as without a checkpoint there, or they are of different networks.
     """
     exported = names_of(models)
     paths = {**(dict.fromkeys(against, checkpoint) if checkpoint else {}), **exported}
-    for path in paths.values():
+    for path in exported.values():
         if not path.is_file():
             raise FileNotFoundError(f"no file at {path}; give an exported model, and its checkpoint with --checkpoint")
     with ExitStack() as stack:
@@ -217,7 +218,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "model", type=Path, nargs="+", help="ONNX files or files of events, written by python -m deploy.export"
     )
-    parser.add_argument("--checkpoint", type=Path, help="that it was exported from, to compare with torch")
+    parser.add_argument("--checkpoint", type=Path, help=f"that it was exported from, to compare with torch: {FORMS}")
     parser.add_argument("--data", type=Path, help="cache on whose test split to time; by default on made-up frames")
     parser.add_argument(
         "--batch-size",

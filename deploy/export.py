@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(shown(f"{out}: {out.stat().st_size / 1e6:.2f} MB, {parity}"))
     if parity.agreement < options.bound:
         tell(f"WARNING: {parity.agreement:.1%} of samples is less than {options.bound:.4g}; {_MORE}")
-    step = BUILT[options.format].next(options).format(out=out, dt=options.dt)
+    step = BUILT[options.format].next(options, out)
     print(paragraph([f"report: {parity_path(out)}", f"next: {spoken(step)}"]))
     return 0
 

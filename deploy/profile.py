@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,12 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with FrameCache(options.data) as cache, use_threads(options.threads):
         for warning in check_checkpoint(cache, checkpoint, options.accept):
             tell(f"WARNING: {warning}")
-        cost = profile(checkpoint.model, sample_frames(cache, options.split, options.samples))
+        frames = partial(sample_frames, cache, options.split, options.samples, seen=checkpoint.seen)
+        cost = profile(checkpoint.model, frames())
         figures, lines = cost.as_json(), [table(cost)]
         if options.neurobench:
             from deploy.measuring import neurobench
 
-            metrics = neurobench.measure(checkpoint.model, sample_frames(cache, options.split, options.samples))
+            metrics = neurobench.measure(checkpoint.model, frames())
             figures["neurobench"] = {**metrics.as_json(), "notes": " ".join(neurobench.NOTES)}
             lines += ["", *metrics.lines(), "", *neurobench.NOTES]
     print("\n".join(lines))

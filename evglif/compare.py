@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +31,6 @@ def _parser() -> Parser:
         "recording and its window.",
         epilog="examples:\n  python -m evglif.compare runs/glif-0 runs/glif-1 runs/plif-0 runs/plif-1\n"
         "  python -m evglif.compare sweeps/digits --by neuron --out report\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of runs, or folders of such")
     parser.add_argument("--by", nargs="+", default=[], metavar="NAME", help="settings that make a row, as neuron")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evglif.differences import add_accept
-from evglif.names import FORMS
+from evglif.names import FORMS, PICTURES
 from preprocessing.cache import SPLITS
 from preprocessing.commands import command
 from preprocessing.later import later
@@ -47,6 +47,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--values", action="store_true", help="also print what gates and primitives have learnt")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="also write JSON, CSV and pictures to this folder")
+    parser.add_argument("--pictures", choices=PICTURES, default="png", help="of --out; default: png")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
     parser.add_argument("--batch-size", type=int, metavar="B", default=32, help="samples per forward pass; default: 32")
     parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")

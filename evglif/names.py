@@ -23,6 +23,9 @@ NETWORKS = (
 INIT_NEURONS = ("taken", "fresh")
 """What becomes of the values of neurons where a training begins with what was learnt before."""
 
+PICTURES = ("png", "svg", "pdf")
+"""Suffixes of pictures."""
+
 FORMS = (
     "a checkpoint (runs/digits/best.pt), a folder of weights, zoo:NAME (python -m evglif.zoo lists them) or "
     "hub:OWNER/NAME[@REVISION]"

@@ -161,6 +161,29 @@ def familiar(cache: FrameCache, indices: Rows, seen: Seen) -> Familiar:
     return Familiar(trained, chosen, named)
 
 
+def rows_of_split(cache: FrameCache, split: str, seen: Seen | None) -> Rows:
+    """Where the samples of a split lie in a cache, for a model that has ``seen`` some of them.
+
+    Where the file has no validation split, the training cut one off: it is what the model's epoch was chosen by.
+
+    Raises:
+        ValueError: the split is empty; those that aren't are named.
+    """
+    rows = cache.indices(split)
+    if not len(rows) and split == "validation" and seen is not None:
+        training = cache.indices("train")
+        known = familiar(cache, training, seen)
+        rows = training[known.chosen & ~known.trained]
+    if not len(rows):
+        from preprocessing.cache import SPLITS
+
+        held = ", ".join(f"{len(cache.indices(name))} {name}" for name in SPLITS)
+        raise ValueError(
+            f"{cache.path} has no sample in the split {split}; choose another with --split: the file has {held}"
+        )
+    return rows
+
+
 def sample_digests(cache: FrameCache, indices: Rows) -> Digests:
     """A digest of each sample at these positions, in their order."""
     found = np.empty(len(indices), np.int64)

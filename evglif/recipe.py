@@ -39,7 +39,9 @@ def recipe_path(name: str) -> Path:
     if name in recipe_names():
         return Path(str(resources.files("evglif") / "recipes" / f"{name}.yaml"))
     if not Path(name).is_file():
-        raise ValueError(f"no recipe {name!r}; choose one of {', '.join(recipe_names())} or give a YAML file")
+        known = recipe_names()
+        choices = f"choose one of {', '.join(known)} or give a YAML file{nearest(name, known)}"
+        raise ValueError(f"no recipe {name!r}; {choices}")
     return Path(name)
 
 

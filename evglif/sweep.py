@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NoReturn
 
 from evglif.settings import ACCELERATORS
 from preprocessing.commands import command
@@ -23,8 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(options, given)
 
 
+class _Parser(Parser):
+    def error(self, message: str, *args: Any, **kwargs: Any) -> NoReturn:
+        """With where the recipe's values go, which a training takes as options."""
+        more = "; values of the recipe go behind --set, as in --set epochs=1" if "nrecognized" in message else ""
+        super().error(message + more, *args, **kwargs)
+
+
 def _parser() -> Parser:
-    parser = Parser(
+    parser = _Parser(
         prog="python -m evglif.sweep",
         description="Train a recipe with several settings and seeds, and choose by the validation split alone; the "
         "test accuracy is shown of the chosen setting only. Each run is one of python -m evglif.train, in a folder of "
@@ -35,7 +43,6 @@ def _parser() -> Parser:
         "  python -m evglif.sweep --recipe digits --data data/digits.h5 --set lr=log:1e-4..1e-1 "
         "--set neuron=glif,plif --random 20 --jobs 2\n"
         "  sbatch --array 0-7 --wrap 'python -m evglif.sweep --recipe … --data … --set … --out sweeps/mine'\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--recipe", required=True, help="a recipe's name, or a YAML file")
     parser.add_argument("--data", type=Path, required=True, help="cache written by python -m preprocessing.build")

@@ -14,12 +14,12 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from evglif.names import FORMS, INIT_NEURONS, NETWORKS, NEURONS
-from evglif.recipe import Recipe, read_recipe, recipe_names, recipe_path, resolved, to_yaml
+from evglif.recipe import Recipe, recipe_names, resolved, to_yaml
 from evglif.settings import ACCELERATORS, LOGS
 from preprocessing.calling import spoken
 from preprocessing.commands import command
 from preprocessing.later import later
-from preprocessing.options import OneName, values_of
+from preprocessing.options import values_of
 from preprocessing.own_code import add_import
 from preprocessing.terminal import paragraph, tell
 
@@ -35,6 +35,7 @@ RUNS = Path("runs")
 """Where runs go whose folder nobody named."""
 
 _OF_NEURONS = ("neuron", "sharing", "gates")
+_OF_DATA = ("num_classes", "in_channels", "steps", "size", "encoder", "mean", "std")
 
 
 def _path(text: str) -> Path:
@@ -60,9 +61,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
     recipe = Recipe(**{field.name: chosen[field.name] for field in fields(Recipe)})
     if chosen["network"]:
         recipe = replace(recipe, model={**_of_any_network(recipe.model, words, choice), "name": chosen["network"]})
+    notes = [str(choice)] if choice else []
+    if choice and chosen["init_from"] and not chosen["network"] and not any(w.startswith("--model") for w in words):
+        recipe = replace(recipe, model=_network_of(chosen["init_from"]))
+        notes.append(f"network: the one of {chosen['init_from']}; --network NAME takes another")
     if chosen["neuron"]:
         recipe = replace(recipe, model={**recipe.model, "neuron": chosen["neuron"]})
-    notes = [str(choice)] if choice else []
     if chosen["print_config"]:
         for note in notes:
             tell(note)
@@ -91,28 +95,18 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> tuple[Recipe, dic
 
 
 def _parser() -> Any:
-    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
-
-    class RecipeFile(ActionConfigFile):
-        """A config file of a recipe, and of nothing else; it may also be named like one of the package."""
-
-        def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-            path = recipe_path(values)
-            read_recipe(values)  # a file that says where to write, or what to overwrite, is no recipe
-            super().__call__(parser, namespace, str(path), option_string)  # type: ignore[no-untyped-call]
-
-    class RecipeParser(OneName, ArgumentParser):
-        """jsonargparse's, with options that have one name everywhere."""
+    from evglif.recipe_parser import RecipeFile, RecipeParser
 
     parser: Any = RecipeParser(
         prog="python -m evglif.train",
+        usage="%(prog)s --data FILE.h5 [--out FOLDER] [--recipe NAME] [options]",
         description="Train a network on a cache and evaluate it on the test split. Values of the recipe can be "
         "overridden one by one; --epochs, --batch-size, --lr, --optimizer, --weight-decay and --validation "
-        "stand for the longer names of those. A run that was stopped goes on when the same command is given again. "
-        "Examples: python -m evglif.train --data data/digits.h5; "
-        "python -m evglif.train --recipe digits --data data/digits.h5 "
-        "--out runs/digits --epochs 20 --batch-size 8 --lr 0.002 --neuron plif",
-        print_config=None,
+        "stand for the longer names of those. A run that was stopped goes on when the same command is given again.",
+        epilog="examples:\n  python -m evglif.train --data data/digits.h5\n"
+        "  python -m evglif.train --recipe digits --data data/digits.h5 --out runs/digits --epochs 20 --batch-size 8 "
+        "--neuron plif\n"
+        "  python -m evglif.train --recipe digits --print-config > mine.yaml",
     )
     recipes = f"one of {', '.join(recipe_names())}, or a YAML file; default: one that fits the data, and it says why"
     parser.add_argument("--recipe", action=RecipeFile, help=recipes)
@@ -145,13 +139,13 @@ def _choice(words: Sequence[str]) -> Choice | None:
     given = values_of("--data", words)
     if not given or {"--recipe", "--model", "--model.name"} & set(names) or {"-h", "--help"} & set(words):
         return None
-    import torch
-
     from evglif.choosing import choose_recipe
     from preprocessing.cache import FrameCache
 
-    gpu = torch.cuda.is_available() and values_of("--accelerator", words)[-1:] != ["cpu"]
     with FrameCache(given[-1]) as cache:
+        import torch  # takes seconds, which nobody waits for whose file is not there
+
+        gpu = torch.cuda.is_available() and values_of("--accelerator", words)[-1:] != ["cpu"]
         return choose_recipe(cache, gpu)
 
 
@@ -159,6 +153,15 @@ def _of_any_network(model: Mapping[str, Any], words: Sequence[str], choice: Choi
     """Options that another network may take: all that somebody named, and of a recipe that nobody did the neuron's."""
     named = {word.removeprefix("--model.").partition("=")[0] for word in words if word.startswith("--model.")}
     return {name: value for name, value in model.items() if choice is None or name in {*_OF_NEURONS, *named}}
+
+
+def _network_of(weights: Path) -> dict[str, Any]:
+    """The network that weights are of, without what follows from data."""
+    from evglif.models import spec_to_dict
+    from evglif.pretrained import read_weights
+
+    spec = spec_to_dict(read_weights(weights).model.spec)
+    return {name: value for name, value in spec.items() if name not in _OF_DATA}
 
 
 def _folder_of_the_day(data: Path, devices: int | None, num_nodes: int | None) -> Path:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from argparse import (
-    Action,
-    ArgumentDefaultsHelpFormatter,
-    ArgumentParser,
-    ArgumentTypeError,
-    RawDescriptionHelpFormatter,
-)
+from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError
 
 from preprocessing.events.filters import FORMS, parse_filter
 from preprocessing.events.reading import DROP_BAD, TIME_UNITS
 from preprocessing.events.slicing import SLICINGS, Slicing
 from preprocessing.frames.rasterize import RESIZES, VALUES
+from preprocessing.options import Lines
 
 
 def positive(text: str) -> int:
@@ -97,7 +92,8 @@ def add_frame_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--steps", type=positive, default=16, metavar="T", help="time steps of a sample")
     add("--size", type=size, default="48", metavar="W[xH]", help="width and height of a frame, px")
-    add("--slicing", type=slicing, default="count", metavar="HOW", help=f"how time is cut: {', '.join(SLICINGS)}")
+    ways = f"how time is cut: {', '.join(SLICINGS)}; 50ms is duration:50ms"
+    add("--slicing", type=slicing, default="count", metavar="HOW", help=ways)
     add("--resize", choices=RESIZES, default="bilinear", help="how the sensor is brought to the frame's size")
     add(
         "--value",
@@ -117,8 +113,8 @@ def add_frame_options(parser: ArgumentParser) -> None:
     )
 
 
-class Help(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
-    """Keeps the lines of the examples, and shows those defaults that say something."""
+class Help(Lines, ArgumentDefaultsHelpFormatter):
+    """Shows those defaults that say something, too."""
 
     def _get_help_string(self, action: Action) -> str | None:
         return super()._get_help_string(action) if action.default else action.help

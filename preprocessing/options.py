@@ -1,10 +1,16 @@
-"""Options that have one name everywhere: hyphens or underscores, old and short names, and a hint for a wrong one."""
+"""Options that have one name everywhere: hyphens or underscores, old and short names, and a hint for a wrong one.
+
+Their help is prose that fits the terminal and examples that can be copied, in the words that the command was called
+with.
+"""
 
 from __future__ import annotations
 
 import itertools
+import re
 import sys
-from argparse import ArgumentParser
+import textwrap
+from argparse import Action, ArgumentParser, HelpFormatter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
     _Base = ArgumentParser
 else:
     _Base = object
+
+
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)$")
 
 
 class OneName(_Base):
@@ -67,6 +76,8 @@ class OneName(_Base):
         unknown = [word.partition("=")[0] for word in message.replace("'", " ").split() if word.startswith("--")]
         if "nrecognized" in message and unknown:
             message += nearest(_hyphens(unknown[0]), sorted(self._names()))
+        if choice := _CHOICE.search(message):
+            message += nearest(choice[1], [each.strip("' ") for each in choice[2].split(",")])
         self.prog = spoken(self.prog)
         super().error(spoken(message), *args, **kwargs)
 
@@ -78,15 +89,43 @@ class OneName(_Base):
 
     def format_help(self, *args: Any) -> str:
         """As argparse's, in the words that the command was called with."""
-        return spoken(super().format_help(*args))
+        self.prog = spoken(self.prog)
+        return super().format_help(*args)
 
     def format_usage(self) -> str:
         """Likewise."""
-        return spoken(super().format_usage())
+        self.prog = spoken(self.prog)
+        return super().format_usage()
+
+
+class Lines(HelpFormatter):
+    """Help that fills prose, and breaks neither lines with examples nor names with hyphens in them."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = []
+        for kept, alike in itertools.groupby(spoken(text).strip("\n").splitlines(), _is_kept):
+            lines = list(alike)
+            filled += lines if kept else textwrap.wrap(" ".join(lines), width, break_on_hyphens=False)
+        return "\n".join(indent + line for line in filled)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _expand_help(self, action: Action) -> str:
+        return spoken(super()._expand_help(action))
+
+
+def _is_kept(line: str) -> bool:
+    """Whether a line is no prose: an example, an entry of a list, or between paragraphs."""
+    return not line.strip() or line[0].isspace() or line.startswith(("example", "Example"))
 
 
 class Parser(OneName, ArgumentParser):
     """argparse's parser with such options; one that nobody knows is an error of the command that it was given to."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", Lines)
+        super().__init__(*args, **kwargs)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's, with nothing left over."""

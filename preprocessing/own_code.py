@@ -68,6 +68,9 @@ def run_code(name: str) -> ModuleType:
         raise ValueError(
             f"--import {name} is no Python file; give one that ends in .py, or a module such as pkg.module"
         )
+    code, _, thing = name.rpartition(":")
+    if code and thing.isidentifier() and path.suffix != ".py":
+        raise ValueError(f"--import {name}: type --import {code}; what it holds, {thing} too, is registered by itself")
     if path.suffix == ".py" and not path.is_file():
         raise FileNotFoundError(f"--import {name}: there is no such file in {Path.cwd()}")
     try:

@@ -29,7 +29,7 @@ ROOMS = {
         "frames": "events kernels limits",
         "cache": "files plain terminal",
         "download": "files limits progress terminal",
-        "arguments": "events frames",
+        "arguments": "events frames options",
         "datasets.base": "cache download events files frames limits readers terminal",
         "datasets.splits": "cache datasets.base",
         "datasets.recordings": "cache datasets.base datasets.splits download events readers",
@@ -50,7 +50,7 @@ ROOMS = {
     "evglif": {
         "surrogate normalisation names settings": "",
         "augment": "settings",
-        "tensor_archive": "preprocessing.plain",
+        "results tensor_archive": "preprocessing.plain",
         "tensor_files": "tensor_archive preprocessing.files preprocessing.plain",
         "recurrence": "surrogate preprocessing.compiled preprocessing.counting",
         "neurons": "recurrence surrogate preprocessing.nearest preprocessing.own_code",
@@ -62,8 +62,8 @@ ROOMS = {
         "provenance": "validation preprocessing.cache preprocessing.plain preprocessing.progress",
         "checkpoint": "models neurons provenance tensor_files preprocessing.own_code preprocessing.plain",
         "zoo": "",
-        "pretrained": "checkpoint models names provenance tensor_files zoo preprocessing.cache preprocessing.plain "
-        "preprocessing.terminal",
+        "pretrained": "checkpoint models names provenance results tensor_files zoo preprocessing.cache "
+        "preprocessing.plain preprocessing.terminal",
         "zoo.__main__": "pretrained zoo preprocessing.commands preprocessing.options",
         "nir": "checkpoint models neurons preprocessing.files preprocessing.later preprocessing.limits "
         "preprocessing.plain preprocessing.terminal preprocessing.trees",
@@ -71,7 +71,7 @@ ROOMS = {
         "preprocessing.options preprocessing.terminal preprocessing.calling",
         "differences": "checkpoint preprocessing.events preprocessing.frames",
         "data": "checkpoint differences models settings preprocessing.cache",
-        "evaluation": "data models neurons provenance recurrence preprocessing.terminal",
+        "evaluation": "data models neurons provenance recurrence preprocessing.plain preprocessing.terminal",
         "plots": "evaluation preprocessing.drawing preprocessing.later",
         "evaluation.report": "checkpoint evaluation models plots preprocessing.cache preprocessing.drawing "
         "preprocessing.plain preprocessing.terminal",
@@ -81,13 +81,14 @@ ROOMS = {
         "preprocessing.later preprocessing.options preprocessing.own_code",
         "yaml_files": "preprocessing.plain",
         "recipe": "data models settings yaml_files preprocessing.cache preprocessing.nearest preprocessing.plain",
+        "recipe_parser": "recipe preprocessing.options",
         "choosing": "preprocessing.cache",
         "training": "augment checkpoint data evaluation evaluation.session models names neurons plots pretrained "
-        "provenance recipe settings tensor_files threads validation preprocessing.apart preprocessing.cache "
+        "provenance recipe results settings tensor_files threads validation preprocessing.apart preprocessing.cache "
         "preprocessing.calling preprocessing.drawing preprocessing.files preprocessing.outlet preprocessing.own_code "
         "preprocessing.plain preprocessing.terminal preprocessing.workers",
-        "reporting": "checkpoint evaluation models plots training preprocessing.cache preprocessing.drawing "
-        "preprocessing.files preprocessing.plain preprocessing.terminal",
+        "reporting": "checkpoint evaluation models plots results training preprocessing.cache preprocessing.calling "
+        "preprocessing.drawing preprocessing.files preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "training.session": "checkpoint data evaluation models plots pretrained provenance recipe reporting settings "
         "threads training validation preprocessing.cache preprocessing.drawing preprocessing.terminal",
         "report": "data evaluation.session reporting threads training preprocessing.cache preprocessing.commands "
@@ -95,12 +96,12 @@ ROOMS = {
         "plots.__main__": "checkpoint data evaluation plots preprocessing.arguments preprocessing.cache "
         "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
         "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
-        "settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
+        "results settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
         "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress "
         "preprocessing.calling preprocessing.own_code",
-        "train": "studies training.session choosing names recipe settings training preprocessing.cache "
-        "preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
-        "preprocessing.terminal",
+        "train": "studies training.session choosing models names pretrained recipe recipe_parser settings training "
+        "preprocessing.cache preprocessing.calling preprocessing.commands preprocessing.later preprocessing.options "
+        "preprocessing.own_code preprocessing.terminal",
         "place": "preprocessing.cache preprocessing.readers",
         "runs": "studies preprocessing.commands preprocessing.options",
         "compare": "differences studies preprocessing.cache preprocessing.commands preprocessing.options "
@@ -120,7 +121,7 @@ ROOMS = {
         "exporting.onnx": "exporting running evglif.* preprocessing.cache",
         "exporting.nir": "exporting running evglif.*",
         "exporting.events": "events exporting running evglif.*",
-        "exporting.formats": "exporting exporting.events exporting.nir exporting.onnx running evglif.*",
+        "exporting.formats": "events exporting exporting.events exporting.nir exporting.onnx running evglif.*",
         "exporting.export": "exporting exporting.formats running evglif.* preprocessing.cache preprocessing.files "
         "preprocessing.plain preprocessing.terminal",
         "measuring": "events exporting exporting.formats running evglif.* preprocessing.cache preprocessing.own_code "
@@ -128,7 +129,7 @@ ROOMS = {
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
-        "bench": "events measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
+        "bench": "events evglif.* measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
         "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "chips": "exporting exporting.nir evglif.* preprocessing.cache preprocessing.files preprocessing.plain "
         "preprocessing.progress preprocessing.terminal",

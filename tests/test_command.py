@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 import evglif.__main__ as one
+import evglif.sweep
 import evglif.train
 import preprocessing.build
 from evglif import names
 from evglif.models import MODELS
 from evglif.neurons import NEURONS
 from evglif.place import look, next_step
+from evglif.recipe import read_recipe
 from preprocessing.calling import MODULES, program_words, spoken
 from preprocessing.options import Parser
 from tests.helpers import ROOT
@@ -28,6 +30,34 @@ def test_every_name_is_a_module_with_a_main_that_takes_arguments(name, capsys):
         one.main([name, "--help"])
     assert ended.value.code == 0
     assert "usage: python -m " + MODULES[name].removesuffix(".__main__") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_help_is_for_readers(name, monkeypatch, capsys):
+    """No addresses, types or values of Python's; every example is a line of its own, in the words of the call."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/evglif"])
+    monkeypatch.setenv("COLUMNS", "70")
+    with pytest.raises(SystemExit):
+        one.main([name, "--help"])
+    told = capsys.readouterr().out
+    assert not re.search(r" at 0x|<(class '|function)|\(type:|null|``|: (SUPPRESS|None)\)", told)
+    assert "python -m" not in " ".join(told.split())
+    assert told.startswith(f"usage: /somewhere/bin/evglif {name} ")
+    first, *others = told[told.rindex("\nexample") + 1 :].splitlines()
+    examples = others or [first]
+    assert [line for line in examples if f"evglif {name}" not in line and "evglif evaluate zoo:" not in line] == []
+
+
+def test_prose_of_a_help_fits_the_terminal_and_names_stay_whole(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "60")
+    with pytest.raises(SystemExit):
+        one.main(["train", "--help"])
+    told, _, _ = capsys.readouterr().out.partition("\nexamples:")
+    _usage, *prose = told.splitlines()
+    assert max(map(len, prose)) <= 60
+    assert "ms-resnet18" in told
+    assert "--weight-decay" in told
+    assert "(default: 0.01)" in told
 
 
 def test_every_name_says_what_it_does():
@@ -112,6 +142,37 @@ def test_a_misspelt_option_ends_with_the_nearest(capsys):
     assert capsys.readouterr().err.rstrip().endswith("did you mean --batch-size?")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lr", "abc"], "argument --optim.lr: Expected a number. Got value: abc"),
+        (["--epochs", "1.5"], "argument --epochs: Expected a whole number. Got value: 1.5"),
+        (["--compile", "perhaps"], "argument --compile: Expected a choice, true or false. Got value: perhaps"),
+        (["--epohcs", "3"], "did you mean --epochs?"),
+    ],
+)
+def test_a_wrong_value_of_a_recipe_is_one_line_below_the_usage(words, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        evglif.train.main(["--recipe", "digits", "--data", "a.h5", *words])
+    assert ended.value.code == 2
+    usage, error = capsys.readouterr().err.splitlines()
+    assert usage.startswith("usage: python -m evglif.train --data")
+    assert error.startswith("python -m evglif.train: error: ")
+    assert error.endswith(said)
+
+
+def test_the_nearest_recipe_is_named():
+    with pytest.raises(ValueError, match="did you mean digits"):
+        read_recipe("digist")
+
+
+def test_a_value_of_the_recipe_is_told_where_a_sweep_takes_it(capsys):
+    with pytest.raises(SystemExit):
+        evglif.sweep.main(["--recipe", "digits", "--data", "a.h5", "--epochs", "1"])
+    said = "unrecognized arguments: --epochs 1; values of the recipe go behind --set, as in --set epochs=1"
+    assert said in capsys.readouterr().err
+
+
 def test_short_names_of_a_training_are_the_long_ones(capsys):
     words = ["--recipe", "digits", "--data", "a.h5", "--out", "run"]
     short, _ = evglif.train.parse_arguments([*words, "--batch-size", "8", "--epochs", "3", "--lr", "0.5"])
@@ -121,6 +182,17 @@ def test_short_names_of_a_training_are_the_long_ones(capsys):
     with pytest.raises(SystemExit):
         evglif.train.parse_arguments([*words, "--optim.weigth_decay", "0.1"])
     assert "did you mean --optim.weight-decay?" in capsys.readouterr().err.replace("_", "-")
+
+
+def test_a_training_that_begins_with_weights_takes_their_network(run, cache_path, capsys):
+    words = ["--data", str(cache_path), "--out", "a", "--init-from", str(run / "best.pt")]
+    recipe, _ = evglif.train.parse_arguments([*words, "--neuron", "lif"])
+    assert (recipe.model["name"], recipe.model["width"], recipe.model["neuron"]) == ("7b-widenet", 4, "lif")
+    assert f"network: the one of {run / 'best.pt'}; --network NAME takes another" in capsys.readouterr().out
+    assert "steps" not in recipe.model
+    for others in (["--network", "resnet18"], ["--recipe", "digits"], ["--model.width", "8"]):
+        recipe, _ = evglif.train.parse_arguments([*words, *others])
+        assert recipe.model.get("width") != 4, others
 
 
 def test_a_printed_configuration_is_whole_and_strict(cache_path, capsys):

@@ -82,6 +82,13 @@ def test_code_that_has_changed_since_is_told(trained, cache_path, tmp_path):
     assert "when the checkpoint was written" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["my_neuron.py", "package.my_neuron"])
+def test_a_class_of_a_module_is_answered_with_what_to_type(name):
+    said = re.escape(f"--import {name}:Mine: type --import {name}; what it holds, Mine too, is registered by itself")
+    with pytest.raises(ValueError, match=said):
+        run_code(f"{name}:Mine")
+
+
 NETWORK = """
 from dataclasses import dataclass
 

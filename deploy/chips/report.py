@@ -15,6 +15,7 @@ from deploy.chips.placing import Place, place
 from deploy.chips.target import Chip, read_chip
 from evglif.checkpoint import Checkpoint
 from evglif.data import check_checkpoint, to_frames
+from evglif.provenance import rows_of_split
 from preprocessing.cache import FrameCache
 from preprocessing.files import write_whole
 from preprocessing.plain import json_text
@@ -105,9 +106,7 @@ def _accuracy(
     split: str,
     num_samples: int,
 ) -> Accuracy:
-    indices = cache.indices(split)
-    if not len(indices):
-        raise ValueError(f"{cache.path} has no sample in the split {split}; choose another with --split")
+    indices = rows_of_split(cache, split, checkpoint.seen)
     chosen = indices[np.linspace(0, len(indices) - 1, min(len(indices), num_samples)).astype(int)]
     right = right_on_chip = right_once = same = 0
     starts = range(0, len(chosen), _BATCH)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Protocol
 
+from deploy.events.session import open_session
 from deploy.exporting.events.model import EventsModel, open_events
 from deploy.exporting.nir.graph import NIRModel, open_nir
 from deploy.exporting.nir.readers import READERS
@@ -19,6 +21,7 @@ from deploy.exporting.step import StepNetwork
 from deploy.exporting.torchscript import TorchScriptModel, open_torchscript
 from deploy.exporting.verify import Frames, Run, Spikes
 from deploy.running.metadata import ModelMetadata
+from deploy.running.slices import slicing_option
 from evglif.checkpoint import Checkpoint
 from evglif.models import Network
 
@@ -45,13 +48,13 @@ class Format:
         suffix: of its files.
         build: what makes the model.
         open: what loads a file, as a function of frames.
-        next: what to do with it, given the options, with ``{out}`` for its path and ``{dt}`` for the time step.
+        next: what to do with it, given the options and where it is.
     """
 
     suffix: str
     build: Build
     open: Callable[[Path], Run]
-    next: Callable[[ExportOptions], str]
+    next: Callable[[ExportOptions, Path], str]
 
 
 def _onnx(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[str, Any]]:
@@ -77,19 +80,29 @@ def _nir(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Built, dict[st
     return NIRModel(network, options.dt, options.reader, options.sum_pools), {}
 
 
-def _says(text: str) -> Callable[[ExportOptions], str]:
-    return lambda _: text
+def _says(text: str) -> Callable[[ExportOptions, Path], str]:
+    return lambda _, out: text.format(out=out)
 
 
-def _read_by(options: ExportOptions) -> str:
+def _infers(_: ExportOptions, out: Path) -> str:
+    return f"python -m deploy.infer {quote(str(out))} RECORDING"
+
+
+def _streams(options: ExportOptions, out: Path) -> str:
+    config = open_session(out).metadata.preprocessing
+    known = config is not None and "slicing" in config  # not of still images
+    return f"{_infers(options, out)} --stream{slicing_option(config) if config and known else ''}"
+
+
+def _read_by(options: ExportOptions, out: Path) -> str:
     if options.reader:
-        return READERS[options.reader].call
-    return f'nir.read("{{out}}"); for a simulator add --for {", ".join(READERS)}'
+        return READERS[options.reader].call.format(out=out, dt=options.dt)
+    return f'nir.read("{out}"); for a simulator add --for {", ".join(READERS)}'
 
 
 FORMATS: dict[str, Format] = {
-    "onnx": Format(".onnx", _onnx, open_onnx, _says("python -m deploy.infer {out} RECORDING")),
-    "onnx-step": Format(".step.onnx", _onnx_step, open_onnx, _says("python -m deploy.infer {out} RECORDING --stream")),
+    "onnx": Format(".onnx", _onnx, open_onnx, _infers),
+    "onnx-step": Format(".step.onnx", _onnx_step, open_onnx, _streams),
     "torchscript": Format(
         ".ts",
         _of_network(TorchScriptModel),
@@ -97,7 +110,7 @@ FORMATS: dict[str, Format] = {
         _says('torch.jit.load("{out}"), or load it with libtorch'),
     ),
     "pt2": Format(".pt2", _of_network(ExportedModel), open_pt2, _says('torch.export.load("{out}").module()')),
-    "events": Format(".events", _events, open_events, _says("python -m deploy.infer {out} RECORDING [--stream]")),
+    "events": Format(".events", _events, open_events, _infers),
     "nir": Format(".nir", _nir, open_nir, _read_by),
 }
 """Every format of ``deploy.exporting.options.FORMATS``."""

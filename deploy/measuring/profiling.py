@@ -15,6 +15,7 @@ from evglif.evaluation.firing import count_spikes
 from evglif.layers import BasicBlock, ConvNorm, MSBlock, SpikeProducts, TokenSelection
 from evglif.models import Network
 from evglif.neurons import SpikingNeuron
+from evglif.provenance import Seen, rows_of_split
 from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
 
@@ -211,15 +212,22 @@ def _summed(model: Network) -> Iterator[tuple[str, nn.Module]]:
             yield f"{name}.shortcut", module.shortcut
 
 
-def sample_frames(cache: FrameCache, split: str, num_samples: int, batch: int = 8) -> Iterator[Tensor]:
+def sample_frames(
+    cache: FrameCache, split: str, num_samples: int, batch: int = 8, seen: Seen | None = None
+) -> Iterator[Tensor]:
     """Batches of at most ``num_samples`` samples, spread evenly over a split.
+
+    Args:
+        cache: the data.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        num_samples: at least 1.
+        batch: samples of a batch.
+        seen: what the model has learnt from, for a validation split that the training cut off.
 
     Raises:
         ValueError: if the split is empty.
     """
-    indices = cache.indices(split)
-    if not len(indices):
-        raise ValueError(f"{cache.path} has no sample in the split {split}; choose another with --split")
+    indices = rows_of_split(cache, split, seen)
     chosen = indices[np.linspace(0, len(indices) - 1, min(len(indices), num_samples)).astype(int)]
     starts = range(0, len(chosen), batch)
     for start in progress(starts, len(starts), "profile", "batches"):

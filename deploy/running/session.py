@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ if TYPE_CHECKING:  # imported by the first file that needs it
 Floats = NDArray[np.float32]
 CPU = "CPUExecutionProvider"
 _EXPORT = "export one with python -m deploy.export"
+_ZIP = b"PK"
+"""What checkpoints begin with, and no model of ONNX."""
 
 
 class ModelSession(ABC):
@@ -211,10 +214,12 @@ def softmax(logits: Floats) -> Floats:
 def _check_file(path: Path) -> None:
     """Make sure that a file is there and loads nothing but itself; it is looked through, not loaded."""
     if not path.is_file():
-        raise FileNotFoundError(f"no model at {path}; {_EXPORT}")
+        raise FileNotFoundError(f"no model at {path}{', a folder' if path.is_dir() else ''}; {_EXPORT}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} cannot be loaded as an ONNX model: it is empty; {_EXPORT}")
     with path.open("rb") as file:
+        if file.read(2) == _ZIP:
+            raise ValueError(f"{path} is no exported model; if it is a checkpoint: {_EXPORT} {quote(str(path))}")
         data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     try:
         check_contents(data, str(path))

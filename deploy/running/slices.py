@@ -38,27 +38,35 @@ def live_slicing(asked: str | None, config: Mapping[str, Any]) -> Slicing:
     """How to cut a live stream: as asked, or as the model was trained, where its slices have one length.
 
     Args:
-        asked: ``"duration:50ms"``, ``"events:2000"``, or just ``"50ms"``; None for the model's own.
+        asked: as ``Slicing.parse`` reads it; None for the model's own.
         config: build configuration of the training data.
 
     Raises:
         ValueError: an unknown slicing, one of slices beyond eleven days, or one that shares a whole recording out
             among its slices.
     """
-    if asked is not None and not asked.partition(":")[1]:
-        asked = asked if asked in ("count", "time") else f"duration:{asked}"
     slicing = Slicing.parse(asked or str(config["slicing"]))
     if slicing.each > LONGEST_US:
         raise ValueError(f"a slice is at most {LONGEST_US:,} µs or events, got {asked or config['slicing']!r}")
     if slicing.each:
         return slicing
     in_time = config.get("value") == "voxel"
-    window_us, num = config.get("window_us"), max(config["steps"] - in_time, 1)
-    example, why = (f"{window_us // num}us", f" ({window_us} µs in {num})") if window_us else ("50ms", "")
+    example, why = _example(config)
     raise ValueError(
         f"slices by {slicing.kind} share out a whole recording, which a live stream never is; say how long a slice "
-        f"is, about as in the training data{why}: --slice {example}{'' if in_time else ', or --slice events:2000'}"
+        f"is, about as in the training data{why}: --slicing {example}{'' if in_time else ', or --slicing events:2000'}"
     )
+
+
+def slicing_option(config: Mapping[str, Any]) -> str:
+    """What to pass with ``--stream`` for a model of such training data; empty where its slices have one length."""
+    return "" if Slicing.parse(str(config["slicing"])).each else f" --slicing {_example(config)[0]}"
+
+
+def _example(config: Mapping[str, Any]) -> tuple[str, str]:
+    """About the length of a slice in training data that share out recordings, and how it comes about."""
+    window_us, num = config.get("window_us"), max(config["steps"] - (config.get("value") == "voxel"), 1)
+    return (f"{window_us // num}us", f" ({window_us} µs in {num})") if window_us else ("50ms", "")
 
 
 class Slicer:

@@ -113,12 +113,17 @@ def _write_columns(path: Path, head: Sequence[str], columns: Sequence[Sequence[A
 
 
 def write_evaluation(
-    folder: Path, checkpoint: Checkpoint, evaluation: Evaluation, cache: FrameCache, split: str
+    folder: Path,
+    checkpoint: Checkpoint,
+    evaluation: Evaluation,
+    cache: FrameCache,
+    split: str,
+    pictures: str = "png",
 ) -> None:
     """Write all there is to an evaluation: ``evaluation.json``, the CSV files, the neurons' values, then the pictures.
 
     Files of the same names are replaced. The folder is made where there is none. A picture that cannot be drawn is a
-    warning.
+    warning. ``pictures`` is their suffix, one of ``names.PICTURES``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec = checkpoint.model.spec
@@ -136,10 +141,9 @@ def write_evaluation(
     model = f"{spec.name} with {spec.neuron.name}"
     values = neuron_values(checkpoint.model)
     write_values(folder, values)
-    draw_evaluation(
-        folder, evaluation, cache.classes, f"{cache.path.stem}, {split}: {model}, {_right(evaluation)}", model
-    )
-    draw_values(folder, values, f"{cache.path.stem}: {model}, learnt values")
+    title = f"{cache.path.stem}, {split}: {model}, {_right(evaluation)}"
+    draw_evaluation(folder, evaluation, cache.classes, title, model, pictures)
+    draw_values(folder, values, f"{cache.path.stem}: {model}, learnt values", pictures)
 
 
 def _right(evaluation: Evaluation) -> str:
@@ -148,12 +152,16 @@ def _right(evaluation: Evaluation) -> str:
 
 
 def write_comparison(
-    folder: Path, evaluations: Mapping[str, Evaluation], comparisons: Mapping[str, Comparison], title: str
+    folder: Path,
+    evaluations: Mapping[str, Evaluation],
+    comparisons: Mapping[str, Comparison],
+    title: str,
+    pictures: str = "png",
 ) -> None:
-    """Write ``comparison.csv``, a row per model, and ``steps.png``, all of them in one picture."""
+    """Write ``comparison.csv``, a row per model, and ``steps.png``, all of them in one picture, or another suffix."""
     rows = [_compared(name, evaluation, comparisons.get(name)) for name, evaluation in evaluations.items()]
     write_csv(folder / "comparison.csv", list(rows[0]), (list(row.values()) for row in rows))
-    _draw("plot_steps", folder / "steps.png", title, evaluations)
+    _draw("plot_steps", folder / f"steps.{pictures}", title, evaluations)
 
 
 def _compared(name: str, evaluation: Evaluation, comparison: Comparison | None) -> dict[str, Any]:
@@ -168,13 +176,15 @@ def _compared(name: str, evaluation: Evaluation, comparison: Comparison | None) 
     return row | dict(zip(names, values, strict=True))
 
 
-def draw_evaluation(folder: Path, evaluation: Evaluation, classes: Sequence[str], title: str, model: str) -> None:
+def draw_evaluation(
+    folder: Path, evaluation: Evaluation, classes: Sequence[str], title: str, model: str, suffix: str
+) -> None:
     """Draw an evaluation: ``confusion.png``, ``steps.png``, ``reliability.png`` and, with spikes, ``firing.png``."""
-    _draw("plot_confusion", folder / "confusion.png", title, evaluation.confusion, classes)
-    _draw("plot_steps", folder / "steps.png", title, {model: evaluation})
-    _draw("plot_reliability", folder / "reliability.png", title, evaluation)
+    _draw("plot_confusion", folder / f"confusion.{suffix}", title, evaluation.confusion, classes)
+    _draw("plot_steps", folder / f"steps.{suffix}", title, {model: evaluation})
+    _draw("plot_reliability", folder / f"reliability.{suffix}", title, evaluation)
     if evaluation.layers:
-        _draw("plot_firing", folder / "firing.png", title, evaluation.layers)
+        _draw("plot_firing", folder / f"firing.{suffix}", title, evaluation.layers)
 
 
 def _draw(kind: str, out: Path, title: str, *what: Any) -> None:
@@ -191,7 +201,7 @@ def write_values(folder: Path, values: Sequence[NeuronValue]) -> None:
     write_csv(folder / "values.csv", names, (list(asdict(row).values()) for row in value_rows(values)))
 
 
-def draw_values(folder: Path, values: Sequence[NeuronValue], title: str) -> None:
+def draw_values(folder: Path, values: Sequence[NeuronValue], title: str, suffix: str) -> None:
     """Draw ``values.png`` of the neurons' values, where any is learnt."""
     if any(value.learnt for value in values):
-        _draw("plot_values", folder / "values.png", title, values)
+        _draw("plot_values", folder / f"values.{suffix}", title, values)

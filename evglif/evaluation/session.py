@@ -23,10 +23,10 @@ from evglif.evaluation.tables import comparison_text, evaluation_text
 from evglif.evaluation.tally import Tally
 from evglif.models import Network
 from evglif.pretrained import read_weights
-from evglif.provenance import doubts, familiar
+from evglif.provenance import doubts, familiar, rows_of_split
 from evglif.settings import LoaderConfig
 from evglif.threads import choose_threads, use_threads
-from preprocessing.cache import SPLITS, FrameCache
+from preprocessing.cache import FrameCache
 from preprocessing.progress import progress
 from preprocessing.terminal import shown, tell
 
@@ -101,7 +101,7 @@ def evaluate_checkpoint(
     Args:
         checkpoint: of a model that fits the cache.
         cache: the data.
-        split: ``"train"``, ``"validation"`` or ``"test"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``; as ``provenance.rows_of_split``.
         config: batch size and loader processes.
         device: None for a GPU where there is one.
         accept: differences between these data and those of the training that are meant, as in ``check_checkpoint``.
@@ -114,10 +114,7 @@ def evaluate_checkpoint(
             named), or logits that are not finite.
     """
     check_checkpoint(cache, checkpoint, accept)
-    indices = cache.indices(split)
-    if not len(indices):
-        held = ", ".join(f"{len(cache.indices(name))} {name}" for name in SPLITS)
-        raise ValueError(f"{cache.path}: the split holds no samples: {split!r}; the file has {held}")
+    indices = rows_of_split(cache, split, checkpoint.seen)
     evaluation = evaluate_model(
         checkpoint.model, FrameDataset(cache, indices), config or LoaderConfig(), device or best_device()
     )
@@ -205,7 +202,7 @@ def _report_one(
 ) -> None:
     print(evaluation_text(evaluation, cache.classes, f"{name} on {cache.path}, {options.split}"))
     if options.out:
-        write_evaluation(options.out, checkpoint, evaluation, cache, options.split)
+        write_evaluation(options.out, checkpoint, evaluation, cache, options.split, options.pictures)
     if options.json:
         write_json(options.json, evaluation.to_dict())
     _say_where(options)
@@ -224,8 +221,9 @@ def _report_several(
     if options.out:
         for name, checkpoint in checkpoints.items():
             folder = options.out / name.replace("/", "-")
-            write_evaluation(folder, checkpoint, evaluations[name], cache, options.split)
-        write_comparison(options.out, evaluations, comparisons, f"{cache.path.stem}, {options.split}")
+            write_evaluation(folder, checkpoint, evaluations[name], cache, options.split, options.pictures)
+        title = f"{cache.path.stem}, {options.split}"
+        write_comparison(options.out, evaluations, comparisons, title, options.pictures)
     if options.json:
         figures = {name: evaluation.to_dict() for name, evaluation in evaluations.items()}
         against = {name: comparison.to_dict() for name, comparison in comparisons.items()}

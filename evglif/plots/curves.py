@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from evglif.evaluation.epochs import Row, best_row
+from evglif.evaluation.epochs import Row, best_row, read_rows
 from evglif.plots.style import BLUE, COLOURS, GREEN, GREY, MARKERS, ORANGE, integer_ticks, new_figure, save, tidy
 from preprocessing.drawing import literal
 
@@ -103,17 +102,6 @@ def _mark_best(axes: Axes, rows: Sequence[Row]) -> None:
         axes.axvline(best["epoch"], color=GREY, linewidth=1, linestyle=":", zorder=0)
         title = f"best validation accuracy {best['validation_accuracy']:.1%} in epoch {best['epoch']:.0f}"
         axes.set_title(title, fontsize=9, color=GREY)
-
-
-def read_rows(metrics: Path) -> list[Row]:
-    """Figures by epoch of a ``metrics.csv``; of an epoch that has several lines, those of all together."""
-    rows: dict[str, Row] = {}
-    with metrics.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            found = {name: float(value) for name, value in line.items() if value and name != "step"}
-            if line.get("epoch"):
-                rows.setdefault(line["epoch"], {}).update(found)
-    return list(rows.values())
 
 
 def _curves(rows: Sequence[Row]) -> Curves:

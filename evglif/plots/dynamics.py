@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from evglif.evaluation.dynamics import Dynamics
-from evglif.plots.curves import TAU, draw_time_constants, read_rows
+from evglif.evaluation.epochs import read_rows
+from evglif.plots.curves import TAU, draw_time_constants
 from evglif.plots.style import COLOURS, GREY, new_figure, save, tidy
 
 LINES = ("-", "--", "-.", ":")

@@ -10,11 +10,7 @@ from typing import Any
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.pretrained.licences import LICENCES, Licence
 from evglif.provenance import Origin, doubts
-from preprocessing.plain import fitting, parse_json
-
-RESULTS = "results.json"
-CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
-"""Weights of a run → how their epoch was chosen."""
+from evglif.results import CHOSEN, RESULTS, read_results
 
 
 @dataclass(frozen=True)
@@ -88,10 +84,10 @@ def run_facts(folder: Path, which: str = "") -> tuple[Checkpoint, Facts]:
         ValueError: its files are damaged.
     """
     path = folder / RESULTS
-    if not path.is_file():
+    results = read_results(path)
+    if results is None:
         raise FileNotFoundError(f"{path} is missing: {folder} holds no finished run; train one with evglif.train")
     try:
-        results = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
         which = which or ("best" if "best" in results else "last")
         if which not in results:
             raise ValueError(f"it has no {which!r} weights")

@@ -18,7 +18,9 @@ from evglif.reporting.record import RunRecord, TestFigures, figures_of
 from evglif.reporting.samples import contact_sheet, worst
 from evglif.training.run import REPORT
 from preprocessing.cache import FrameCache, package_version
+from preprocessing.calling import spoken
 from preprocessing.files import require_file, write_whole
+from preprocessing.own_code import imported
 from preprocessing.terminal import IN_NO_LINE, as_text, by_codes
 
 NUM_PAIRS = 8
@@ -146,21 +148,27 @@ def _by_class(test: TestFigures, classes: tuple[str, ...]) -> Iterator[tuple[Any
 
 
 def _commands(run: RunRecord, out: Path) -> dict[str, str]:
-    """What to do next, in words → a command line that runs as it is printed, where the training was started."""
+    """What to do next, in words → a command line that runs as it is printed, where the training was started.
+
+    In the words of whoever started it, with the code of theirs that it needs.
+    """
     checkpoint, data = _quoted(run.checkpoint_path), _quoted(Path(run.results["data"]))
     exported = _quoted(run.checkpoint_path.with_suffix(".onnx"))
     profile = _quoted(run.checkpoint_path.with_suffix(".profile.json"))
-    again = f"python -m evglif.report {_quoted(run.folder)} --data {data}"
-    return {
+    own = "".join(f" --import {shlex.quote(name)}" for name in imported())
+    again = f"python -m evglif.report {_quoted(run.folder)} --data {data}{own}"
+    commands = {
         "Evaluate it on other data, or with all figures as files": f"python -m evglif.evaluate {checkpoint} "
-        f"--data {data} --out {_quoted(run.folder / 'evaluation')}",
-        "Count operations and energy": f"python -m deploy.profile {checkpoint} --data {data} --json {profile}",
-        "Export it, compared with this checkpoint": f"python -m deploy.export {checkpoint} --format onnx --data {data}",
+        f"--data {data} --out {_quoted(run.folder / 'evaluation')}{own}",
+        "Count operations and energy": f"python -m deploy.profile {checkpoint} --data {data} --json {profile}{own}",
+        "Export it, compared with this checkpoint": f"python -m deploy.export {checkpoint} --format onnx "
+        f"--data {data}{own}",
         "Write this page anew, with what lies beside the checkpoint by then": again
         if out == run.folder / REPORT
         else f"{again} --out {_quoted(out)}",
         "Classify recordings with the exported model, without torch": f"python -m deploy.infer {exported} RECORDING …",
     }
+    return {what: spoken(line) for what, line in commands.items()}
 
 
 def _quoted(path: Path) -> str:

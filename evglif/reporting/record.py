@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from evglif.checkpoint import Checkpoint, read_checkpoint
-from evglif.evaluation.epochs import Row
+from evglif.evaluation.epochs import Row, read_rows
 from evglif.evaluation.firing import LayerFiring
-from evglif.plots.curves import read_rows
-from evglif.training.run import METRICS, RECIPE, RESULTS
+from evglif.results import RESULTS, read_results
+from evglif.training.run import METRICS, RECIPE
 from preprocessing.plain import fitting, from_plain, parse_json
 
 PARITY, PROFILE = "*.parity.json", "*profile.json"
@@ -142,24 +142,12 @@ def read_run(folder: Path) -> RunRecord:
         FileNotFoundError: there is no such run, or it is not finished.
         ValueError: one of its files is damaged.
     """
-    path = folder / RESULTS
-    if not path.is_file():
+    results = read_results(folder / RESULTS)
+    if results is None:
         raise FileNotFoundError(
             f"no {RESULTS} in {folder}: give the folder of a finished run of python -m evglif.train; "
             "the same training command finishes one that was stopped"
         )
-    try:
-        results: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
-        for name, kind in {
-            "data": str,
-            "model": str,
-            "neuron": str,
-            "recipe": dict[str, Any],
-            "last": dict[str, Any],
-        }.items():
-            fitting(name, results.get(name), kind)
-    except ValueError as error:
-        raise ValueError(f"{path} is not what a run writes: {error}") from error
     chosen = "best" if "best" in results else "last"
     recipe = folder / RECIPE
     return RunRecord(

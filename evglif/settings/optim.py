@@ -43,7 +43,8 @@ class OptimConfig:
         if self.name not in OPTIMIZERS:
             raise ValueError(f"unknown optimiser {self.name!r}; choose one of {', '.join(OPTIMIZERS)}")
         if not self.lr > 0 or self.weight_decay < 0 or self.gate_lr < 0 or not 0 <= self.momentum < 1:
-            raise ValueError(f"lr > 0, weight_decay ≥ 0, gate_lr ≥ 0 and momentum in [0, 1) are needed, got {self}")
+            got = ", ".join(f"{name} {getattr(self, name)}" for name in ("lr", "weight_decay", "gate_lr", "momentum"))
+            raise ValueError(f"lr > 0, weight_decay ≥ 0, gate_lr ≥ 0 and momentum in [0, 1) are needed, got {got}")
         if self.cosine_period is not None and self.cosine_period < 1:
             raise ValueError(f"cosine_period must be at least one epoch, got {self.cosine_period}")
         if self.warmup < 0 or self.accumulate < 1:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evglif.evaluation.epochs import Row, best_row
+from evglif.evaluation.epochs import Row, best_row, read_rows
 from evglif.recipe import Recipe, read_recipe
-from evglif.training.run import METRICS, RECIPE, RESULTS, flat, read_results
-from preprocessing.plain import brief
+from evglif.results import RESULTS, read_results
+from evglif.training.run import METRICS, RECIPE, flat
 
 MOST_FOLDERS = 100_000
 UNSAID = ("seed", "loader.workers", "track_test", "checkpoint", "model.neuron.name")
@@ -89,7 +88,8 @@ def read_run(folder: Path) -> FoundRun:
     """
     if not (folder / RECIPE).is_file():
         raise FileNotFoundError(f"{folder} holds no run: it has no {RECIPE}; python -m evglif.train makes one")
-    recipe, history = read_recipe(str(folder / RECIPE)), _history(folder / METRICS)
+    recipe, metrics = read_recipe(str(folder / RECIPE)), folder / METRICS
+    history = read_rows(metrics) if metrics.is_file() else []
     return FoundRun(folder, recipe, history, read_results(folder / RESULTS))
 
 
@@ -106,13 +106,3 @@ def find_runs(folders: Iterable[Path]) -> Iterator[FoundRun]:
         if not (found := sorted(path.parent for path in folder.rglob(RECIPE))):
             raise FileNotFoundError(f"{folder} holds no runs; python -m evglif.train --out {folder}/NAME makes one")
         yield from map(read_run, found)
-
-
-def _history(path: Path) -> list[Row]:
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    except (ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise ValueError(f"{path} is damaged: {brief(str(error))}; the same training writes it again") from error

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from evglif.recipe import Recipe, model_spec
+from evglif.results import RESULTS
 from evglif.studies.paired import mean_and_deviation
 from evglif.studies.runs import FoundRun, read_run
 from evglif.studies.space import Settings, said, with_settings
 from evglif.tensor_files import replace_file
 from evglif.training.machine import Machine
-from evglif.training.run import RESULTS
 from evglif.training.session import train
 from preprocessing.cache import FrameCache
 from preprocessing.files import BusyError

@@ -15,6 +15,7 @@ from evglif.evaluation.epochs import Row
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.session import evaluate_checkpoint
 from evglif.recipe import Recipe
+from evglif.results import CHOSEN
 from evglif.training.run import METRICS, REPORT, Run
 from preprocessing.cache import FrameCache
 from preprocessing.calling import spoken
@@ -24,7 +25,6 @@ from preprocessing.terminal import paragraph
 
 NUM_LAST = 10
 AGAIN = "the run is finished and its results are kept; the same command draws it"
-CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
 
 
 class Outcome(NamedTuple):
@@ -121,9 +121,13 @@ def report(folder: Path, results: dict[str, Any]) -> None:
         last, best = results["test_by_epoch"].values()
         print(f"  test accuracy, mean of the last {last['epochs']} epochs: {last['accuracy']:.2%}")
         print(f"  test accuracy, best epoch chosen on the test split ({best['epoch']}): {best['accuracy']:.2%}")
-    checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
     page = folder / REPORT
     told = f"; {page} shows all of it" if page.exists() else ""
+    print(paragraph([f"  written to {folder}{told}", next_line(folder, results)]))
+
+
+def next_line(folder: Path, results: dict[str, Any]) -> str:
+    """What comes after a finished run."""
+    checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
     own = "".join(f" --import {quote(name)}" for name in imported())
-    step = spoken(f"python -m deploy.export {quote(str(checkpoint))} --format onnx{own}")
-    print(paragraph([f"  written to {folder}{told}", f"next: {step}"]))
+    return spoken(f"next: python -m deploy.export {quote(str(checkpoint))} --format onnx{own}")

@@ -25,16 +25,17 @@ from evglif.checkpoint import DataSpec, load_checkpoint, save_checkpoint
 from evglif.evaluation.epochs import Row, best_row
 from evglif.models import Network
 from evglif.provenance import Origin, Seen, digest
+from evglif.results import RESULTS, read_results
 from evglif.tensor_files import load_tensors, remove_leftovers, replace_file, save_tensors
 from evglif.training.machine import is_first
 from preprocessing.files import exclusive
-from preprocessing.plain import brief, fitting, from_plain, json_text, parse_json
+from preprocessing.plain import brief, from_plain, json_text
 
 FORMAT = "evglif-training-state"
 VERSION = 1
 MOST_THREADS = 4096
 """Of a processor; more is a damaged number."""
-STATE, RECIPE, METRICS, RESULTS, REPORT = "state.pt", "recipe.yaml", "metrics.csv", "results.json", "report.html"
+STATE, RECIPE, METRICS, REPORT = "state.pt", "recipe.yaml", "metrics.csv", "report.html"
 FILES = (STATE, RECIPE, "last.pt", "best.pt", METRICS, RESULTS, "curves.png", "confusion.png", REPORT)
 """What a run writes to its folder, beside TensorBoard's files; nothing else is ever removed from it."""
 
@@ -230,53 +231,6 @@ class Run:
             ValueError: it is damaged.
         """
         return read_results(self.folder / RESULTS, len(self.data.classes))
-
-
-def read_results(path: Path, num_classes: int | None = None) -> dict[str, Any] | None:
-    """What stands in ``results.json``; None where there is no such file, as of a run that is not finished.
-
-    Args:
-        path: the file.
-        num_classes: of the data; None for as many as it says itself.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        found: dict[str, Any] = fitting("it", parse_json(path.read_bytes()), dict[str, Any])
-        _check_results(found, num_classes)
-    except ValueError as error:
-        again = "remove it, and the same command evaluates the finished run again"
-        raise ValueError(f"{path} is not what a run writes: {error}; {again}") from error
-    return found
-
-
-def _check_results(found: Mapping[str, Any], num_classes: int | None) -> None:
-    """Make sure of all in ``results.json`` that is read of it: what a picture is drawn of, and what is printed.
-
-    Raises:
-        ValueError: naming what is missing or wrong.
-    """
-    needed = {"data": str, "model": str, "neuron": str, "training_seconds": float, "last": dict[str, Any]}
-    for name, hint in needed.items():
-        fitting(name, found.get(name), hint)
-    for name in ("best", "last"):
-        test = fitting(name, found.get(name, {}), dict[str, Any]).get("test")
-        if test is None:
-            continue
-        figures = fitting(f"{name}.test", test, dict[str, Any])
-        fitting(f"{name}.test.accuracy", figures.get("accuracy"), float)
-        fitting(f"{name}.test.num_samples", figures.get("num_samples"), int)
-        counts = fitting(f"{name}.test.confusion", figures.get("confusion"), list[list[int]])
-        num_classes = num_classes or len(counts)
-        fit = {len(counts), *map(len, counts)} == {num_classes} and min(map(min, counts), default=-1) >= 0
-        if not fit or sum(map(sum, counts)) != figures["num_samples"]:
-            raise ValueError(
-                f"{name}.test.confusion is {brief(counts)}; expected the counts of {figures['num_samples']} samples by "
-                f"{num_classes} classes"
-            )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from evglif.training.fit import Sets, fit
 from evglif.training.graphs import recorder_for
 from evglif.training.learner import Learner
 from evglif.training.machine import Machine, launched, processes, together
-from evglif.training.outcome import outcome, plot_run, report
+from evglif.training.outcome import next_line, outcome, plot_run, report
 from evglif.training.run import BOARD, REPORT, Run, State, flat
 from evglif.training.start import Start
 from evglif.training.watch import Watch
@@ -84,7 +84,7 @@ def train(
             write_page(run.folder, cache)
             if progress:
                 told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
-                print(f"{shown(out)} holds this run, {told}")
+                print(paragraph([f"{out} holds this run, {told}", next_line(run.folder, finished)]))
             return finished
         fabric = launched(machine, recipe.precision)
         board = _board(run.folder) if machine.tensorboard else None

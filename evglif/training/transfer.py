@@ -20,6 +20,8 @@ from evglif.models import Network, NetworkSpec, model_from_spec
 from evglif.neurons import SpikingNeuron
 
 _Named = Mapping[str, Tensor]
+_MOST_NAMED = 3
+"""Tensors left for one reason that are named beside the first."""
 
 
 class Left(NamedTuple):
@@ -59,12 +61,17 @@ class Taken:
     left: list[Left] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """What to tell a person, a line for every tensor that was left."""
+        """What to tell a person: which tensors were left, of many for one reason how many and the first."""
         told = [f"{len(self.names)} tensors taken over, {len(self.left)} left"]
         if self.resampled:
             there, here = self.steps
             told.append(f"g^t of {len(self.resampled)} layers interpolated over the recording: {there} → {here} steps")
-        return told + [f"  {each}" for each in self.left]
+        for why in dict.fromkeys(each.why for each in self.left):
+            first, *others = [each for each in self.left if each.why == why]
+            told.append(f"  {first}")
+            many = f"  and {len(others)} more ({why}); results.json will name them"
+            told += [many] if len(others) > _MOST_NAMED else [f"  {each}" for each in others]
+        return told
 
 
 def take_over(model: Network, checkpoint: Checkpoint, classes: tuple[str, ...], neurons: str = "taken") -> Taken:

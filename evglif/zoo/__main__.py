@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m evglif.zoo",
         description="List the weights that come with the package. Their names stand wherever a checkpoint does.",
-        epilog="example: python -m evglif.zoo zoo:digits-glif; "
-        "python -m evglif.evaluate zoo:digits-glif --data data/digits.h5",
+        epilog="examples:\n  python -m evglif.zoo zoo:digits-glif\n"
+        "  python -m evglif.evaluate zoo:digits-glif --data data/digits.h5",
     )
     parser.add_argument("name", nargs="?", help="print the card of these weights")
     name = parser.parse_args(arguments).name

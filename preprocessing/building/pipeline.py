@@ -11,7 +11,7 @@ from pathlib import Path
 from preprocessing.building.cluster import CLUSTER_PATIENCE_S, build_on_cluster
 from preprocessing.building.journal import KINDS, beside, remove_work
 from preprocessing.building.local import build_here
-from preprocessing.building.plan import first_ten, make_plan
+from preprocessing.building.plan import first_few, make_plan
 from preprocessing.building.shards import consolidate as consolidate_shards
 from preprocessing.building.shards import remove_unused_shards, shards_folder
 from preprocessing.building.summary import summary
@@ -112,7 +112,8 @@ def build(
     _check(dataset, settings, listing, strict)
     sources = limited(listing.sources, limit)
     if not sources:
-        raise ValueError(f"{dataset.root}: nothing to build\n{first_ten(listing.left_out)}")
+        found = first_few(listing.left_out) or "no file is where one is looked for"
+        raise ValueError(f"{dataset.root}: nothing to build: {found}; --root names the data set's own folder")
     dataset.prepare(sources, workers)
     plan = make_plan(dataset, listing, settings, sources, out, strict, how)
     current = None if force else plan.current()

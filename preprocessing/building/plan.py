@@ -23,6 +23,9 @@ from preprocessing.frames.settings import FrameSettings
 from preprocessing.terminal import tell
 from preprocessing.workers import WorkerError
 
+_FEW = 3
+"""Recordings that an error names; a build that goes on lists more."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -80,8 +83,8 @@ class Plan:
             ValueError: they did not.
         """
         if not outcome.rows:
-            problems = first_ten([*self.left_out, *outcome.left_out])
-            raise ValueError(f"none of {len(self.tasks)} {self.unit} can be used\n{problems}")
+            problems = first_few([*self.left_out, *outcome.left_out])
+            raise ValueError(f"none of {len(self.tasks)} {self.unit} can be used: {problems}")
 
     def current(self) -> FrameCache | None:
         """The cache that is there already, if it answers the build.
@@ -151,12 +154,12 @@ def telling_kept(plan: Plan, num_done: Callable[[], int]) -> Iterator[None]:
         raise type(error)(f"{error}; {kept}") from error
 
 
-def first_ten(left_out: Sequence[tuple[str, str]]) -> str:
-    """Lines for people: what was left out, and why."""
-    lines = [f"  left out {source}: {reason}" for source, reason in left_out[:10]]
-    if len(left_out) > 10:
-        lines.append(f"  … and {len(left_out) - 10} more")
-    return "\n".join(lines)
+def first_few(left_out: Sequence[tuple[str, str]]) -> str:
+    """What was left out, and why, for the one line of an error."""
+    told = [f"{source}: {reason}" for source, reason in left_out[:_FEW]]
+    if len(left_out) > _FEW:
+        told.append(f"and {len(left_out) - _FEW} more")
+    return "; ".join(told)
 
 
 def _config(

@@ -70,7 +70,8 @@ def opened(path: Path) -> Iterator[Stored]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such frame cache; python -m preprocessing.build writes one")
     if not path.is_file() or not h5py.is_hdf5(path):
-        raise NotACacheError(f"{path}: not an HDF5 file; expected a frame cache")
+        what = "a folder" if path.is_dir() else "not an HDF5 file"
+        raise NotACacheError(f"{path}: {what}; expected a frame cache, as python -m preprocessing.build writes one")
     try:
         file = h5py.File(path, "r")
     except Exception as error:

@@ -42,12 +42,12 @@ class Slicing:
 
     @classmethod
     def parse(cls, text: str) -> Slicing:
-        """Read ``"count"``, ``"time"``, ``"duration:50ms"`` or ``"events:2000"``.
+        """Read ``"count"``, ``"time"``, ``"duration:50ms"``, for which ``"50ms"`` will do, or ``"events:2000"``.
 
         Raises:
             ValueError: naming the text and the choices.
         """
-        kind, colon, each = text.partition(":")
+        kind, colon, each = spelled_out(text).partition(":")
         if kind in {"count", "time"} and not colon:
             return cls(kind)
         if kind == "duration" and each:
@@ -55,13 +55,18 @@ class Slicing:
         if kind == "events" and re.fullmatch(r"0*[1-9][0-9]{0,17}", each):
             return cls(kind, int(each))
         raise ValueError(
-            f"unknown slicing {text!r}; choose count, time, duration:50ms or events:2000 (or other numbers)"
+            f"unknown slicing {text!r}; choose count, time, duration:50ms or 50ms, events:2000, or one of other numbers"
         )
 
     def __str__(self) -> str:
         """The text of it, equal ones alike: 50ms and 0.05s are 50000us."""
         unit = {"duration": "us", "events": ""}.get(self.kind)
         return self.kind if unit is None else f"{self.kind}:{self.each}{unit}"
+
+
+def spelled_out(slicing: str) -> str:
+    """The text of a slicing with its kind, ``"duration:50ms"`` for ``"50ms"``, as files hold it."""
+    return f"duration:{slicing}" if re.match(r"\s*[\d.]", slicing, re.ASCII) and ":" not in slicing else slicing
 
 
 def check_slicing(slicing: str, steps: int) -> None:

@@ -8,12 +8,15 @@ from typing import Any, Self
 
 from preprocessing.events import Events
 from preprocessing.events.filters import Gap, apply_filters, parse_filter
+from preprocessing.events.slicing import spelled_out
 from preprocessing.frames.rasterize import Rasterizer
 
 
 @dataclass(frozen=True)
 class FrameSettings:
     """What frames are made: what ``Rasterizer`` takes, and the filters of ``preprocessing.events.filters`` before.
+
+    A slicing of ``"50ms"`` is kept as ``"duration:50ms"``, so that one build has one configuration.
 
     Raises:
         ValueError: a filter that isn't known or possible.
@@ -29,6 +32,7 @@ class FrameSettings:
     half_turn: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "slicing", spelled_out(self.slicing))
         for text in self.filters:
             parse_filter(text)
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from deploy.bench import main
+from deploy.export import export
 from deploy.measuring.contenders import EXPORTED, Contender, made_up_frames
 from deploy.running.session import softmax
 from deploy.runtime import Classifier
@@ -42,12 +43,21 @@ def test_against_the_checkpoint(exported, run, capsys):
     assert lines[1].endswith("1.00×")
 
 
+def test_against_weights_of_the_zoo(tmp_path, capsys):
+    out = tmp_path / "digits.onnx"
+    export("zoo:digits-lif", out=out)
+    words = ["--checkpoint", "zoo:digits-lif", "--against", "eager", "--repeats", "1", "--batch", "1"]
+    assert main([str(out), *words]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == ["eager", "onnxruntime"]
+
+
 def test_files_that_are_missing_or_no_models_are_named(tmp_path, capsys):
     model = step_model(tmp_path / "step.onnx")
     (tmp_path / "text.onnx").write_text("hello")
     for arguments, message in (
         ([tmp_path / "none.onnx"], "no file at"),
-        ([model, "--checkpoint", tmp_path / "none.pt"], "none.pt"),
+        ([model, "--checkpoint", tmp_path / "none.pt"], "none.pt; train one with"),
+        ([model, "--checkpoint", "zoo:none"], "the zoo has no weights 'none'; it has digits-glif"),
         ([tmp_path / "text.onnx"], "onnxruntime: ValueError"),
     ):
         assert main([*map(str, arguments), "--repeats", "1"]) == 1

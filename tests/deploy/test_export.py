@@ -3,6 +3,7 @@ import os
 import pickle
 import re
 import resource
+import shlex
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 import deploy.exporting.export
+import deploy.infer
 from deploy.export import export, main, parity_path
 from deploy.exporting.formats import FORMATS
 from deploy.exporting.options import ExportOptions
@@ -341,6 +343,18 @@ def test_a_hostile_checkpoint_runs_no_code(tmp_path):
         with pytest.raises(ValueError, match="is not a checkpoint written by evglif, or it is damaged"):
             export(tmp_path / name, out=tmp_path / "model.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain.pt", "torch.pt"]
+
+
+@pytest.mark.parametrize("form", ["onnx-step", "events"])
+def test_the_next_command_is_whole(run, recordings, tmp_path, form, capsys):
+    """With what a stream is cut by, which these training data do not say, and whatever the file is called."""
+    out = tmp_path / f"my model.{form}"
+    assert main([str(run / "best.pt"), "--format", form, "--out", str(out), "--budget", "1"]) == 0
+    said = capsys.readouterr().out.rpartition("next: python -m deploy.infer ")[2]
+    words = shlex.split(said.replace("RECORDING", shlex.quote(str(recordings / "test" / "left" / "0.aedat"))))
+    assert words[0] == str(out)
+    assert words[2:] == (["--stream", "--slicing", "50ms"] if form == "onnx-step" else [])
+    assert deploy.infer.main(words) == 0
 
 
 def test_the_command(run, cache_path, tmp_path, capsys):

@@ -253,7 +253,7 @@ def test_streams_that_cannot_be(model, recording, exported, tmp_path, capsys):
     for arguments, message in (
         ([str(exported), str(recording)], "--format onnx-step"),
         ([count, str(recording)], "say how long a slice is"),
-        ([model, str(recording), "--slice", "soon"], "cannot read the duration 'soon'"),
+        ([model, str(recording), "--slice", "soon"], "unknown slicing 'soon'; choose count, time,"),
         ([model, str(recording), "--slice", f"{10**30}s"], "a slice is at most 1,000,000,000,000 µs or events, got"),
         ([model, str(tmp_path / "none.aedat")], "none.aedat"),
         ([model, "udp://127.0.0.1"], "write host and port"),
@@ -345,3 +345,13 @@ def test_events_over_tcp(model, recording, capsys):
     printed = capsys.readouterr()
     assert [json.loads(line)["step"] for line in printed.out.splitlines()] == [1, 2, 3]
     assert printed.err == f"{source}: 300 events; the server closed the connection\n"
+
+
+def test_a_checkpoint_and_a_folder_are_answered_with_the_export(run, recording, tmp_path, capsys):
+    checkpoint = tmp_path / "my best.pt"
+    checkpoint.write_bytes((run / "best.pt").read_bytes())
+    assert main([str(checkpoint), str(recording)]) == 1
+    told = f"if it is a checkpoint: export one with python -m deploy.export '{checkpoint}'\n"
+    assert capsys.readouterr().err == f"error: {checkpoint} is no exported model; {told}"
+    assert main([str(tmp_path), str(recording)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: no model at {tmp_path}, a folder; ")

@@ -251,3 +251,9 @@ def test_what_cannot_be_profiled_is_named(checkpoint, cache_path, tmp_path, caps
     assert "time steps T: the model has 2" in capsys.readouterr().err
     with pytest.raises(ValueError, match="no sample was given"):
         profile(network("7b-widenet")[0], [])
+
+
+def test_the_samples_of_validation_are_counted_on_too(run, cache_path, capsys):
+    words = ["--data", str(cache_path), "--split", "validation", "--neurobench"]
+    assert main([str(run / "best.pt"), *words]) == 0
+    assert "mean of 8 samples" in capsys.readouterr().out

@@ -241,7 +241,10 @@ def test_values_need_no_data(checkpoint_path, capsys):
     [
         ((), "give --data FILE.h5"),
         (("--values", "--out", "x"), "give --data FILE.h5"),
-        (("--data", "{data}", "--split", "validation"), "the split holds no samples"),
+        (
+            ("--data", "{data}", "--split", "validation"),
+            "has no sample in the split validation; choose another with --split: the file has ",
+        ),
         (("--data", "{data}", "--out", "{file}"), "is a file; give a folder"),
         (("--data", "{data}", "--out", "{file}/below"), "Not a directory"),
         (("--data", "{data}", "--json", "{file}.d/figures.json"), "make it first"),

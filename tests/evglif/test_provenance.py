@@ -1,12 +1,14 @@
 import json
+import re
 
 import numpy as np
 import pytest
 
 from evglif.checkpoint import read_checkpoint
 from evglif.evaluate import main
-from evglif.provenance import Seen, familiar
+from evglif.provenance import Seen, familiar, rows_of_split
 from evglif.train import train
+from evglif.validation import split_training
 from preprocessing.build import build
 from preprocessing.cache import FrameCache
 from preprocessing.datasets import Pictures
@@ -119,3 +121,21 @@ def test_a_checkpoint_without_it_is_evaluated_and_nothing_is_claimed(two_splits,
     assert read_checkpoint(tmp_path / "older.pt").seen is None
     assert main([str(tmp_path / "older.pt"), "--data", str(second), "--json", str(tmp_path / "e.json")]) == 0
     assert json.loads((tmp_path / "e.json").read_text())["num_learnt_from"] is None
+
+
+def test_the_validation_split_of_a_model_is_the_one_that_its_training_cut_off(run, cache_path):
+    recipe, seen = small_recipe(), read_checkpoint(run / "best.pt").seen
+    with FrameCache(cache_path) as cache:
+        parts = split_training(cache, recipe.loader.validation, recipe.seed)
+        assert len(parts.validation) == 8
+        assert rows_of_split(cache, "validation", seen).tolist() == parts.validation.tolist()
+        assert rows_of_split(cache, "test", seen).tolist() == cache.indices("test").tolist()
+        with pytest.raises(ValueError, match=r"no sample in the split validation.* has 32 train, 0 validation"):
+            rows_of_split(cache, "validation", None)
+
+
+def test_a_run_is_evaluated_on_the_samples_that_its_epoch_was_chosen_by(run, cache_path, capsys):
+    assert main([str(run / "best.pt"), "--data", str(cache_path), "--split", "validation"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"accuracy +\d+\.\d\d% of 8 samples", printed.out)
+    assert "the epoch was chosen by 8 of these 8 samples: this is no test accuracy" in printed.err

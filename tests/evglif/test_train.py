@@ -72,7 +72,8 @@ def test_a_finished_run_says_so_and_stays_as_it_is(run, cache_path, capsys):
     before = (run / "last.pt").read_bytes()
     results = train(small_recipe(), cache_path, run)
     assert results == json.loads((run / "results.json").read_text())
-    assert "holds this run, finished after 10 epochs; pass --overwrite to begin anew" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "holds this run, finished after 10 epochs; pass --overwrite to begin anew\nnext: " in told
     assert (run / "last.pt").read_bytes() == before
 
 

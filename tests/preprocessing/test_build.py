@@ -234,12 +234,29 @@ def test_the_next_command_is_one_for_a_shell(root, tmp_path):
 
 def test_nothing_usable(tmp_path, out):
     make(tmp_path / "bad", {"a/1.aedat": b"", "a/2.doc": b""})
-    with pytest.raises(ValueError, match=r"(?s)none of 1 recordings can be used.*a/1\.aedat: .*empty"):
+    with pytest.raises(ValueError, match=r"none of 1 recordings can be used: a/2\.doc: .*; a/1\.aedat: .*empty"):
         build(Folder(tmp_path / "bad"), out, **SMALL)
     assert list(out.parent.glob("*")) == []
     (tmp_path / "bad" / "a" / "1.aedat").unlink()
-    with pytest.raises(ValueError, match=r"(?s)bad: nothing to build.*a/2\.doc"):
+    with pytest.raises(ValueError, match=r"bad: nothing to build: a/2\.doc: .*; --root names"):
         build(Folder(tmp_path / "bad"), out, **SMALL)
+    for number in range(3, 9):
+        (tmp_path / "bad" / "a" / f"{number}.doc").touch()
+    with pytest.raises(ValueError, match=r"nothing to build: a/2\.doc: .*; a/4\.doc: .*; and 5 more; --root"):
+        build(Folder(tmp_path / "bad"), out, **SMALL)
+
+
+def test_errors_of_a_build_are_one_line_and_name_the_nearest(tmp_path, capsys):
+    make(tmp_path / "bad", {"a/1.aedat": b"", "b/1.aedat": b"", "b/2.aedat": b""})
+    (tmp_path / "none").mkdir()
+    for root in ("bad", "none"):
+        assert main(["folder", "--root", str(tmp_path / root), "--out", str(tmp_path / "x.h5")]) == 1
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "\\n" not in said
+    with pytest.raises(SystemExit):
+        main(["foldr", "--root", str(tmp_path)])
+    assert capsys.readouterr().err.endswith("did you mean folder?\n")
 
 
 def test_windows_are_samples_on_the_side_of_their_recording(tmp_path, out):

@@ -96,3 +96,24 @@ def test_a_container_without_a_home_runs_it():
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["100.0", "4"]
     assert done.stderr.startswith("note: neither ")
+
+
+def test_loops_that_are_older_than_a_module_beside_them_are_forgotten(tmp_path):
+    """numba looks at the file of a loop alone, and not at those of the loops that it calls."""
+    kept = tmp_path / "__pycache__"
+    kept.mkdir()
+    times = {kept / "one.nbi": 100, kept / "two.nbi": 300, tmp_path / "one.py": 50, tmp_path / "called.py": 200}
+    for path, when in times.items():
+        path.touch()
+        os.utime(path, (when, when))
+    compiled.keep_somewhere(str(tmp_path / "one.py"))
+    assert list(kept.iterdir()) == [kept / "two.nbi"]
+
+
+def test_a_clock_that_was_ahead_forgets_nothing(tmp_path):
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "one.nbi").touch()
+    (tmp_path / "one.py").touch()
+    os.utime(tmp_path / "one.py", (4e9, 4e9))
+    compiled.keep_somewhere(str(tmp_path / "one.py"))
+    assert (tmp_path / "__pycache__" / "one.nbi").exists()

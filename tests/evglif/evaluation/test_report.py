@@ -7,6 +7,7 @@ import torch
 
 from evglif import build_model
 from evglif.checkpoint import Checkpoint
+from evglif.evaluation import report as evaluation_report
 from evglif.evaluation.comparison import compare
 from evglif.evaluation.figures import Evaluation, Predictions
 from evglif.evaluation.firing import LayerFiring
@@ -56,6 +57,17 @@ def test_a_folder_holds_all_there_is_to_an_evaluation(folder, cache):
     assert (content["accuracy"], content["split"], content["class_names"]) == (0.5, "test", ["left", "right"])
     assert (content["metrics"], content["fingerprint"]) == ({"epoch": 3}, cache.fingerprint)
     assert content["model"]["name"] == "7b-widenet"
+
+
+def test_pictures_are_of_the_kind_that_is_asked_for(cache, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(evaluation_report, "_draw", lambda _, out, *__: drawn.append(out.name))
+    model = build_model("7b-widenet", steps=3, size=(16, 16), width=2, num_classes=2, init="cifar").eval()
+    indices = cache.indices("test").tolist()
+    result = evaluation(cache.labels[indices], [0] * 8, indices)
+    write_evaluation(tmp_path, Checkpoint(model, None, {}), result, cache, "test", "svg")
+    write_comparison(tmp_path, {"glif": result}, {}, "sides", "svg")
+    assert drawn == ["confusion.svg", "steps.svg", "reliability.svg", "firing.svg", "values.svg", "steps.svg"]
 
 
 def test_every_prediction_names_its_recording(folder, cache):

@@ -16,6 +16,7 @@ from evglif import report
 from evglif.checkpoint import save_checkpoint
 from evglif.reporting import read_run, render
 from evglif.reporting.words import protocol
+from preprocessing import own_code
 from preprocessing.cache import FrameCache
 from tests.evglif.reporting.conftest import HOSTILE
 from tests.helpers import ROOT
@@ -164,6 +165,18 @@ def test_time_constants_are_drawn_where_they_are_logged(copied):
         writer.writeheader()
         writer.writerows({**row, "features.0.neuron.tau": 2 + place} for place, row in enumerate(rows))
     assert "Membrane time constant τ of every layer by epoch" in render(read_run(copied), copied / "report.html")
+
+
+def test_the_commands_of_the_page_are_in_the_words_that_were_typed(copied, tmp_path, monkeypatch):
+    (tmp_path / "own code.py").write_text("")
+    monkeypatch.setattr(own_code, "_IMPORTED", [])
+    own_code.run_code(str(tmp_path / "own code.py"))
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/evglif", "report"])
+    page = html.unescape(render(read_run(copied), copied / "report.html"))
+    commands = [shlex.split(line) for line in re.findall("<pre>(/somewhere/bin/evglif .*?)</pre>", page)]
+    assert [words[1] for words in commands] == ["evaluate", "profile", "export", "report", "infer"]
+    assert [words[-2:] for words in commands[:4]] == [["--import", str(tmp_path / "own code.py")]] * 4
+    assert "<pre>python -m" not in page
 
 
 @pytest.mark.exhaustive

@@ -151,7 +151,8 @@ def test_a_setting_that_diverges_is_left_out_and_not_tried_again(cache_path, tmp
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.yaml").write_text(to_yaml(recipe))
         (folder / "metrics.csv").write_text("epoch,validation_loss,validation_accuracy\n1,0.5,0.5\n")
-        write_json(folder / "results.json", {"data": "d", "model": "m", "neuron": "n", "last": {}, **metrics})
+        what = {"data": "d", "model": "m", "neuron": "n", "last": {}, "recipe": recipe.to_dict()}
+        write_json(folder / "results.json", {**what, **metrics})
         return metrics
 
     monkeypatch.setattr(trials, "train", train)

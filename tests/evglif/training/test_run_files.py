@@ -8,9 +8,10 @@ import torch
 
 from evglif.checkpoint import DataSpec
 from evglif.recipe import read_recipe, to_yaml
+from evglif.results import RESULTS
 from evglif.tensor_files import load_tensors, save_tensors
 from evglif.train import train
-from evglif.training.run import FORMAT, RESULTS, STATE, VERSION
+from evglif.training.run import FORMAT, STATE, VERSION
 from preprocessing.plain import json_text, parse_json
 from tests.helpers.spots import small_recipe
 from tests.test_damaged_files import EPOCH, results, run_in, state
@@ -31,6 +32,7 @@ def changed(path, *keys, value):
         (("data",), 7, "data is 7; expected str"),
         (("last",), None, "last is None"),
         (("last",), [1], r"last is \[1\]; expected dict"),
+        (("recipe",), "digits", "recipe is 'digits'; expected dict"),
         (("training_seconds",), float("nan"), "'NaN' is no number of JSON"),
         (("last", "test", "accuracy"), "good", r"last\.test\.accuracy is 'good'; expected float"),
         (

@@ -6,7 +6,7 @@ import torch
 
 from evglif import build_model
 from evglif.checkpoint import Checkpoint, DataSpec
-from evglif.training.transfer import interpolated, take_over
+from evglif.training.transfer import Left, Taken, interpolated, take_over
 
 SMALL = {"steps": 4, "size": (16, 16), "width": 2, "init": "cifar"}
 
@@ -45,6 +45,15 @@ def test_other_classes_get_a_new_head_and_both_shapes_are_named():
     taken = take_over(model, checkpoint(source), tuple("abcde"))
     assert {each.name for each in taken.left} == {"head.weight", "head.bias"} <= same(weights(model), before)
     assert "head.weight: [3, 4] there, [5, 4] here" in "\n".join(taken.lines())
+
+
+def test_many_that_are_left_for_one_reason_are_counted():
+    left = [Left(f"{why} {number}", None, None, why) for why in ("short", "long") for number in range(6)][2:]
+    told = Taken((4, 4), ["one"], left=left).lines()
+    assert told[0] == "1 tensors taken over, 10 left"
+    assert [line.strip().partition(":")[0] for line in told[1:5]] == [f"short {number}" for number in range(2, 6)]
+    assert told[5].startswith("  long 0: none there")
+    assert told[6:] == ["  and 5 more (long); results.json will name them"]
 
 
 def test_as_many_classes_of_other_names_get_a_new_head_too():

@@ -104,7 +104,7 @@ def test_an_array_that_changes_during_the_build_is_told(root, out):
     plan = make_plan(dataset, listing, FrameSettings(), listing.sources, out, strict=False)
     out.parent.mkdir()
     with pytest.raises(
-        ValueError, match=r"none of 130 images can be used\n.*images.npz has changed since it was listed"
+        ValueError, match=r"none of 130 images can be used: .*images.npz has changed since it was listed"
     ):
         local.build_here(plan, 1)
 

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocessing.events.slicing import parse_duration, slice_edges, window_edges, windows
+from preprocessing.events.slicing import Slicing, parse_duration, slice_edges, window_edges, windows
+from preprocessing.frames.settings import FrameSettings
 
 times = st.lists(st.integers(0, 500), max_size=60).map(lambda t: np.sort(np.array(t, np.int64)))
 
@@ -84,8 +85,17 @@ def test_unknown_slicing_and_no_steps_are_refused():
     for unknown in ("events", "events:0", "events:-3", "duration", "duration:", "duration:5", "count:3", "Count", ""):
         with pytest.raises(ValueError, match=rf"({unknown}|{unknown[9:]})'.* (choose count, time|write a number and)"):
             slice_edges(np.arange(3), 4, unknown)
+    with pytest.raises(ValueError, match="cannot read the duration '50'; write a number and s, ms or us"):
+        Slicing.parse("50")
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         slice_edges(np.arange(3), 0)
+
+
+@pytest.mark.parametrize("short", ["50ms", " 0.05 s", ".05s", "50000us"])
+def test_a_duration_alone_is_a_slicing_by_time_and_is_kept_in_full(short):
+    assert Slicing.parse(short) == Slicing.parse("duration:50ms")
+    assert FrameSettings(slicing=short).slicing == f"duration:{short}"
+    assert FrameSettings(slicing="events:3").slicing == "events:3"
 
 
 def test_windows_overlap_and_only_whole_ones_are_given():
