@@ -28,3 +28,6 @@ FORMS = (
     "hub:OWNER/NAME[@REVISION]"
 )
 """What commands say of their argument."""
+
+ELSEWHERE = ("zoo:", "hub:")
+"""How those of them begin that are no paths."""

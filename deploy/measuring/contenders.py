@@ -53,7 +53,7 @@ class Contender:
     Args:
         name: one of ``FROM_CHECKPOINT``, or any other for an exported file; ``EVENTS_STEP`` times a file of events by
             single steps.
-        path: of the file or checkpoint.
+        path: of the file; of a checkpoint, what ``evglif.pretrained.read_weights`` takes.
         threads: that it may use.
         data: cache whose test split it runs on; None for made-up frames.
 
@@ -189,10 +189,10 @@ def _opened(name: str, path: Path, threads: int) -> Iterator[Opened]:
         return
     import torch
 
-    from evglif.checkpoint import read_checkpoint
+    from evglif.pretrained import read_weights
 
     torch.set_num_threads(threads)
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_weights(path)
     spec = checkpoint.model.spec
     steps = spec.steps if spec.encoder == "frames" else 1
     shape = (steps, spec.in_channels, spec.size[1], spec.size[0])
