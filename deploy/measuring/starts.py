@@ -43,7 +43,9 @@ class Start:
 
 
 def starts(models: Mapping[str, Path], recording: Path, threads: int, repeats: int) -> list[Start]:
-    """Fresh processes in turns, their median times and most memory; each first one is left out, as it may compile what the next ones find.
+    """Fresh processes in turns: median times and most memory.
+
+    Each first one is left out, as it may compile what the next ones find.
 
     Args:
         models: exported files by name.
