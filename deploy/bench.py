@@ -17,6 +17,7 @@ import numpy as np
 
 from deploy.events.file import is_events_file
 from deploy.measuring.contenders import EVENTS, EXPORTED, FROM_CHECKPOINT, Contender
+from deploy.measuring.starts import Start, starts
 from deploy.running.options import num_threads, up_to
 from deploy.running.session import Floats
 from evglif.names import FORMS
@@ -38,6 +39,7 @@ OPTIONAL = ("torch.compile", "torchscript")
 """Those that may fail, for want of a compiler, say, while the others go on."""
 
 NUM_FOR_ACTIVITY = 4
+MOST_STARTS = 5
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def bench(
 
     Args:
         models: ONNX files or files of events.
-        checkpoint: that it was exported from, whatever ``read_weights`` takes; None for no comparison.
+        checkpoint: weights that it was exported from, as ``evglif.pretrained.read_weights`` takes them; None for no
+            comparison.
         threads: of each.
         batches: sizes.
         repeats: timed runs of each.
@@ -131,6 +134,22 @@ def names_of(models: Sequence[Path]) -> dict[str, Path]:
     return {kind if one else f"{kind} {path.name}": path for kind, one, path in zip(kinds, alone, models, strict=True)}
 
 
+def fastest(timings: Sequence[Timing]) -> str:
+    """What ran all time steps in the least time, in a sentence; nothing where there is no choice.
+
+    Args:
+        timings: of any batch sizes and threads.
+    """
+    runs: dict[str, list[Timing]] = {}
+    for timing in timings:
+        if timing.steps == timing.of_steps:
+            runs.setdefault(_where(timing), []).append(timing)
+    first = {where: min(each, key=lambda timing: timing.p50_ms).name for where, each in runs.items() if len(each) > 1}
+    if len(set(first.values())) < 2:
+        return f"fastest here: {next(iter(first.values()))}" if first else ""
+    return "fastest here: " + "; ".join(f"{name} with {where}" for where, name in first.items())
+
+
 def _check_shapes(contenders: Sequence[Contender]) -> None:
     first = contenders[0]
     for last in (each for each in contenders if each.shape != first.shape):
@@ -174,9 +193,12 @@ def machine(packages: Sequence[str]) -> str:
     return f"{platform.machine()} {name}, {os.cpu_count()} cores, {versions}, {datetime.now(UTC):%Y-%m-%d}"
 
 
+def _where(timing: Timing) -> str:
+    return f"{timing.threads} thread{'s' if timing.threads > 1 else ''}, batch {timing.batch}"
+
+
 def _heading(timing: Timing) -> str:
-    where = f"{timing.threads} thread{'s' if timing.threads > 1 else ''}, batch {timing.batch}"
-    return f"{where:28}{'same class':>12}{'p50 ms':>10}{'p95 ms':>10}{'samples/s':>12}{'ratio':>8}"
+    return f"{_where(timing):28}{'same class':>12}{'p50 ms':>10}{'p95 ms':>10}{'samples/s':>12}{'ratio':>8}"
 
 
 def _row(timing: Timing) -> str:
@@ -208,6 +230,19 @@ def print_timings(options: argparse.Namespace) -> list[Timing]:
     return timings
 
 
+def print_starts(options: argparse.Namespace) -> dict[int, list[Start]]:
+    """Fresh processes of every file by their threads, printed; empty where no recording is given."""
+    measured: dict[int, list[Start]] = {}
+    for threads in options.threads if options.start else ():
+        tell("starting fresh processes")
+        measured[threads] = starts(names_of(options.model), options.start, threads, min(options.repeats, MOST_STARTS))
+        title = f"start to first class, {threads} thread{'s' if threads > 1 else ''}"
+        print(f"{title:40}{'wall s':>10}{'processor s':>13}{'peak MB':>10}")
+        for start in measured[threads]:
+            print(f"  {start.name:38}{start.wall_s:>10.2f}{start.processor_s:>13.2f}{start.peak_mb:>10.0f}", flush=True)
+    return measured
+
+
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m deploy.bench",
@@ -218,7 +253,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "model", type=Path, nargs="+", help="ONNX files or files of events, written by python -m deploy.export"
     )
-    parser.add_argument("--checkpoint", type=Path, help=f"that it was exported from, to compare with torch: {FORMS}")
+    parser.add_argument("--checkpoint", type=Path, help=f"what it was exported from, to compare with torch: {FORMS}")
     parser.add_argument("--data", type=Path, help="cache on whose test split to time; by default on made-up frames")
     parser.add_argument(
         "--batch-size",
@@ -236,6 +271,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--against", nargs="+", choices=FROM_CHECKPOINT, default=list(FROM_CHECKPOINT), help="what to compare with"
     )
+    parser.add_argument(
+        "--start",
+        type=Path,
+        metavar="RECORDING",
+        help="also measure a fresh process of each file, from its start to the first class of this recording",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
     add_import(parser, "the neuron or network of the checkpoint")
     return parser
@@ -250,10 +291,19 @@ def main(arguments: list[str] | None = None) -> int:
     where = machine(sorted(name for name, is_used in used.items() if is_used))
     if options.json:
         require_file(options.json)
+    if options.start and not options.start.exists():
+        raise FileNotFoundError(f"no recording at {options.start}; give --start a file that the model can classify")
     timings = print_timings(options)
+    begun = print_starts(options)
     print(where)
+    if sentence := fastest(timings):
+        print(sentence)
     if options.json:
-        text = json_text({"machine": where, "timings": [asdict(timing) for timing in timings]}, indent=2)
+        figures = {
+            "timings": [asdict(timing) for timing in timings],
+            "starts": [{"threads": threads, **asdict(start)} for threads, each in begun.items() for start in each],
+        }
+        text = json_text({"machine": where, **figures}, indent=2)
         write_whole(options.json, (text + "\n").encode())
         print(f"written to {shown(options.json)}")
     disagreeing = sorted({timing.name for timing in timings if timing.agreement < AGREEMENT})

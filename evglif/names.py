@@ -31,3 +31,4 @@ FORMS = (
     "hub:OWNER/NAME[@REVISION]"
 )
 """What commands say of their argument."""
+

@@ -129,8 +129,8 @@ ROOMS = {
         "export": "exporting exporting.export exporting.formats running evglif.* preprocessing.calling "
         "preprocessing.commands preprocessing.later preprocessing.options preprocessing.own_code "
         "preprocessing.terminal",
-        "bench": "events evglif.* measuring running preprocessing.arguments preprocessing.commands preprocessing.files "
-        "preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
+        "bench": "events measuring running evglif.names preprocessing.arguments preprocessing.commands "
+        "preprocessing.files preprocessing.options preprocessing.own_code preprocessing.plain preprocessing.terminal",
         "chips": "exporting exporting.nir evglif.* preprocessing.cache preprocessing.files preprocessing.plain "
         "preprocessing.progress preprocessing.terminal",
         "profile": "chips measuring running evglif.* preprocessing.arguments preprocessing.cache "

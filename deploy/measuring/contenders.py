@@ -53,7 +53,7 @@ class Contender:
     Args:
         name: one of ``FROM_CHECKPOINT``, or any other for an exported file; ``EVENTS_STEP`` times a file of events by
             single steps.
-        path: of the file; of weights whatever ``read_weights`` takes.
+        path: of the file; of a checkpoint, what ``evglif.pretrained.read_weights`` takes.
         threads: that it may use.
         data: cache whose test split it runs on; None for made-up frames.
 

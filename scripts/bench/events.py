@@ -11,7 +11,6 @@ Example:
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,27 +18,20 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from statistics import median
-from time import perf_counter, time
+from time import perf_counter
 
 from deploy.exporting.formats import FORMATS
 from deploy.exporting.options import ExportOptions
 from deploy.exporting.prepare import describe
 from deploy.measuring.contenders import EVENTS_STEP, Contender
-from evglif.checkpoint import read_checkpoint
+from deploy.measuring.starts import imports_alone, starts
+from evglif.pretrained import read_weights
 from preprocessing.commands import command
 from scripts.bench.common import machine, parser
 
 EAGER, ONNX, ONNX_INT8, EVENTS, EVENTS_INT8 = "eager", "onnxruntime", "onnxruntime int8", "events", "events int8"
 STEP = "onnx-step"
 COMPARED, AT_ONCE, FOR_ACTIVITY = 24, 8, 4
-FRESH = """
-import sys, time
-from deploy.runtime import Classifier
-Classifier(sys.argv[1], int(sys.argv[2])).predict(sys.argv[3])
-most = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(time.time(), int(most.split()[1]) / 1024)
-"""
-BARE = FRESH.replace("Classifier(sys.argv[1], int(sys.argv[2])).predict(sys.argv[3])", "")
 
 
 @command("no figures were kept")
@@ -72,7 +64,7 @@ def main() -> None:
 
 def files(checkpoint: Path, data: Path, folder: Path) -> Iterator[tuple[str, Path]]:
     """Every exported file by its name."""
-    loaded = read_checkpoint(checkpoint)
+    loaded = read_weights(checkpoint)
     for name, target, precision in (
         (ONNX, "onnx", "fp32"),
         (ONNX_INT8, "onnx", "int8"),
@@ -110,24 +102,13 @@ def print_rows(title: str, contenders: dict[str, Contender], batch: int, repeats
 
 
 def print_starts(paths: dict[str, Path], recording: Path, threads: int, repeats: int) -> None:
-    """Fresh processes in turns: seconds to the first class and the most memory that they held; the first warms up."""
-    print(f"\n{'fresh process':<19}{'s':>8} {'MB':>8} {'MB beyond imports':>18}")
-    arguments = {
-        name: (str(paths[name]), str(threads), str(recording)) for name in (ONNX, ONNX_INT8, EVENTS, EVENTS_INT8)
-    }
-    turns = [{name: fresh(FRESH, *each) for name, each in arguments.items()} for _ in range(repeats + 1)][1:]
-    _, imports = fresh(BARE)
-    for name in arguments:
-        seconds, memory = (min(turn[name][at] for turn in turns) for at in (0, 1))
-        print(f"{name:>19}{seconds:8.2f} {memory:8.0f} {memory - imports:18.0f}", flush=True)
-
-
-def fresh(code: str, *arguments: str) -> tuple[float, float]:
-    """Seconds from the start of a process to its answer, and MB."""
-    start = time()
-    finished = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
-    end, memory = map(float, finished.stdout.split())
-    return end - start, memory
+    """Fresh processes in turns: seconds to the first class and the most memory that they held."""
+    print(f"\n{'fresh process':<19}{'s':>8} {'processor s':>12} {'MB':>8} {'MB beyond imports':>18}")
+    imports = imports_alone().peak_mb
+    chosen = {name: paths[name] for name in (ONNX, ONNX_INT8, EVENTS, EVENTS_INT8)}
+    for each in starts(chosen, recording, threads, repeats):
+        memory = f"{each.peak_mb:8.0f} {each.peak_mb - imports:18.0f}"
+        print(f"{each.name:>19}{each.wall_s:8.2f} {each.processor_s:12.2f} {memory}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ import re
 import numpy as np
 import pytest
 
-from deploy.bench import main
+from deploy.bench import Timing, fastest, main
 from deploy.export import export
 from deploy.measuring.contenders import EXPORTED, Contender, made_up_frames
+from deploy.measuring.starts import imports_alone
 from deploy.running.session import softmax
 from deploy.runtime import Classifier
+from preprocessing.events import make_events
+from preprocessing.readers import aedat2
 from tests.helpers.onnx_models import step_model
 
 
@@ -44,11 +47,50 @@ def test_against_the_checkpoint(exported, run, capsys):
 
 
 def test_against_weights_of_the_zoo(tmp_path, capsys):
-    out = tmp_path / "digits.onnx"
-    export("zoo:digits-lif", out=out)
-    words = ["--checkpoint", "zoo:digits-lif", "--against", "eager", "--repeats", "1", "--batch", "1"]
-    assert main([str(out), *words]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:3]] == ["eager", "onnxruntime"]
+    model, _ = export("zoo:digits-lif", out=tmp_path / "digits.onnx")
+    once = ["--against", "eager", "--repeats", "1", "--batch", "1"]
+    assert main([str(model), "--checkpoint", "zoo:digits-lif", *once]) == 0
+    assert re.search(r"eager +100\.0%", capsys.readouterr().out)
+    assert main([str(model), "--checkpoint", "zoo:none", *once]) == 1
+    assert "the zoo has no weights 'none'; it has digits-glif" in capsys.readouterr().err
+
+
+def test_a_fresh_process_from_its_start_to_a_class(tmp_path, capsys):
+    model, recording = step_model(tmp_path / "step.onnx"), tmp_path / "sixty.aedat"
+    t = np.linspace(0, 59_999, 300).astype(np.int64)
+    recording.write_bytes(aedat2.encode(make_events(t, t % 128, t % 127, t % 2 == 0)))
+    figures = tmp_path / "bench.json"
+    asked = ["--repeats", "1", "--batch", "1", "--json", str(figures)]
+    assert main([str(model), "--start", str(recording), *asked]) == 0
+    row = r"start to first class, 1 thread .*\n  onnxruntime +\d+\.\d\d +\d+\.\d\d +\d+\n"
+    assert re.search(row, capsys.readouterr().out)
+    (start,) = json.loads(figures.read_text())["starts"]
+    assert (start["name"], start["threads"]) == ("onnxruntime", 1)
+    assert start["wall_s"] > 0
+    assert start["processor_s"] > 0
+    assert start["peak_mb"] > imports_alone().peak_mb / 2 > 1
+
+
+def test_a_recording_that_is_none_ends_in_a_line(tmp_path, capsys):
+    model = step_model(tmp_path / "step.onnx")
+    asked = [str(model), "--repeats", "1", "--batch", "1", "--start"]
+    assert main([*asked, str(tmp_path / "none.aedat")]) == 1
+    assert "no recording at" in capsys.readouterr().err
+    (tmp_path / "text.aedat").write_text("hello")
+    assert main([*asked, str(tmp_path / "text.aedat")]) == 1
+    assert re.search(r"error: onnxruntime: /.*text\.aedat.* of a record", capsys.readouterr().err)
+
+
+def timing(name, p50_ms, batch=1, steps=16):
+    return Timing(name, 1, batch, 1.0, steps, 16, p50_ms, p50_ms, 1.0, 1.0)
+
+
+def test_the_fastest_is_named():
+    assert fastest([timing("eager", 2), timing("onnxruntime", 3)]) == "fastest here: eager"
+    by_batch = [timing("eager", 2), timing("events", 3), timing("eager", 9, batch=8), timing("events", 8, batch=8)]
+    assert fastest(by_batch) == "fastest here: eager with 1 thread, batch 1; events with 1 thread, batch 8"
+    assert fastest([timing("onnxruntime", 3)]) == ""
+    assert fastest([timing("eager", 2), timing("onnxruntime", 1, steps=1)]) == ""  # one step of sixteen
 
 
 def test_files_that_are_missing_or_no_models_are_named(tmp_path, capsys):

@@ -26,6 +26,9 @@ aten = torch.ops.aten
 SPIKES = "spikes/"
 """How the names of the values begin that hold a layer's spikes."""
 
+Recurrence = Callable[[GraphBuilder, NeuronConstants, str, Sequence[int], str], str]
+"""What writes a layer of neurons: graph, its constants, the current ``[T, B, C, …]``, (T, C), the spikes' name → it."""
+
 
 class Translation:
     """A captured graph on its way to ONNX.
@@ -33,17 +36,17 @@ class Translation:
     Args:
         graph: what is written to.
         constants: values of the captured graph's parameters, buffers and whatever follows from them, by node name.
-        scan: recurrences as Scan rather than unrolled.
+        recurrence: what writes a layer of neurons.
 
     Attributes:
         values: node of the captured graph → value of the ONNX graph.
         spikes: recurrence of the captured graph → value that holds its spikes, of the shape of its current.
     """
 
-    def __init__(self, graph: GraphBuilder, constants: dict[Node, torch.Tensor], scan: bool) -> None:
+    def __init__(self, graph: GraphBuilder, constants: dict[Node, torch.Tensor], recurrence: Recurrence) -> None:
         self.graph = graph
         self.constants = constants
-        self.scan = scan
+        self.recurrence = recurrence
         self.values: dict[Node, Any] = {}
         self.spikes: dict[Node, str] = {}
 
@@ -59,12 +62,16 @@ class Translation:
             keywords = torch.fx.map_arg(node.kwargs, lambda each: self.constants[each])
             self.constants[node] = node.target(*given, **keywords)  # type: ignore[operator]
         elif node.target in RULES:
-            self.values[node] = RULES[node.target](self, node)
+            self.values[node] = self.translated(node)
         elif isinstance(node.meta.get("val"), torch.Tensor):
             raise ValueError(
                 f"{layer(node) or 'the network'} uses the operator {node.target}, for which the exporter has no rule; "
                 "write one in deploy/exporting/onnx/aten.py, or export with --format pt2"
             )
+
+    def translated(self, node: Node) -> Any:
+        """What the rule of a node's operator makes of it."""
+        return RULES[node.target](self, node)
 
     def value(self, argument: Node | float) -> str:
         """The ONNX value of an argument, which may be a number."""
@@ -165,20 +172,17 @@ def _cast(to: Translation, node: Node) -> str:
 
 
 def _recurrence(to: Translation, node: Node) -> str:
-    current, neuron = arguments(node)[0], _neuron(to, node, arguments(node)[1:])
+    current, *values = arguments(node)
+    steps, channels = int(shape_of(current)[0]), int(shape_of(current)[2])
     name = f"{SPIKES}{layer(node)}"
-    steps = int(shape_of(current)[0])
-    if to.scan:
-        spikes = neuron_nodes.scanned(to.graph, neuron, to.value(current), name)
-    else:
-        spikes = neuron_nodes.unrolled(to.graph, neuron, to.value(current), steps, name)
+    spikes = to.recurrence(to.graph, neuron_of(to, node, values), to.value(current), (steps, channels), name)
     to.spikes[node] = spikes
     return spikes
 
 
 def _step(to: Translation, node: Node) -> tuple[str, str]:
     current, membrane, number, *coefficients, strict = arguments(node)
-    neuron = _neuron(to, node, [*coefficients, 0.0, strict])
+    neuron = neuron_of(to, node, [*coefficients, 0.0, strict])
     name = f"{SPIKES}{layer(node)}"
     made = neuron_nodes.step(to.graph, neuron, to.value(current), to.value(membrane), to.value(number), name)
     to.spikes[node] = made[0]
@@ -189,7 +193,8 @@ def _item(to: Translation, node: Node) -> str:
     return str(to.values[arguments(node)[0]][arguments(node)[1]])
 
 
-def _neuron(to: Translation, node: Node, values: Sequence[Any]) -> NeuronConstants:
+def neuron_of(to: Translation, node: Node, values: Sequence[Any]) -> NeuronConstants:
+    """The constants of a layer of neurons: its coefficients, rest and how it fires, as its operator has them."""
     *tensors, rest, strict = values
     decay, leak, gain, hard, soft, threshold = (to.array(each) for each in tensors)
     dims = len(shape_of(arguments(node)[0])) - 3

@@ -79,10 +79,17 @@ class GraphBuilder:
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:
         """The graph, without nodes and constants that no output needs."""
-        nodes = _needed(self.nodes, {output.name for output in outputs})
-        used = {value for node in nodes for value in _values(node)}
-        initializers = [tensor for key, tensor in self.initializers.items() if key in used]
-        return helper.make_graph(nodes, name, list(inputs), list(outputs), initializers)
+        return pruned(
+            helper.make_graph(self.nodes, name, list(inputs), list(outputs), list(self.initializers.values()))
+        )
+
+
+def pruned(graph: onnx.GraphProto) -> onnx.GraphProto:
+    """A graph without nodes and constants that no output of it needs."""
+    nodes = _needed(graph.node, {output.name for output in graph.output})
+    used = {value for node in nodes for value in _values(node)}
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    return helper.make_graph(nodes, graph.name, list(graph.input), list(graph.output), constants)
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], values: set[str]) -> list[onnx.NodeProto]:

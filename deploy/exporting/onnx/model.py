@@ -14,8 +14,11 @@ from torch.fx import Node
 
 from deploy.exporting.capture import BATCH, capture, placeholders
 from deploy.exporting.nodes import layer, shape_of
-from deploy.exporting.onnx.aten import Translation
-from deploy.exporting.onnx.graph import GraphBuilder
+from deploy.exporting.onnx import neuron_nodes, regrouped_nodes
+from deploy.exporting.onnx.aten import Recurrence, Translation
+from deploy.exporting.onnx.by_steps import ByStepsTranslation
+from deploy.exporting.onnx.graph import GraphBuilder, pruned
+from deploy.exporting.onnx.neuron_nodes import NeuronConstants
 from deploy.exporting.options import ExportOptions
 from deploy.exporting.prepare import example_frames, freeze
 from deploy.exporting.step import FRAME, LOGITS, STEP, StepNetwork
@@ -53,6 +56,7 @@ class OnnxModel:
         kept = [output for output in proto.graph.output if output.name not in self.spikes.values()]
         del self.proto.graph.output[:]
         self.proto.graph.output.extend(kept)
+        self.proto.graph.CopyFrom(pruned(self.proto.graph))
 
     def save(self, path: Path, metadata: ModelMetadata) -> None:
         """Write the model with its description; the ONNX checker has inferred every shape of it.
@@ -78,7 +82,7 @@ def unrolled_model(network: Network, options: ExportOptions) -> OnnxModel:
     """All time steps of a network: input ``frames`` ``[batch, T, C, H, W]``, output ``logits`` ``[batch, K]``."""
     frozen = freeze(network, as_operator=True)
     program = capture(frozen, (example_frames(frozen),), batched=(True,))
-    proto, spikes = _model(program, [FRAMES], [LOGITS], options)
+    proto, spikes = _model(program, [FRAMES], [LOGITS], options, _translation(options))
     return OnnxModel(proto, spikes, (), network.spec.steps)
 
 
@@ -88,7 +92,8 @@ def step_model(network: StepNetwork, options: ExportOptions) -> OnnxModel:
     membranes = [torch.full((2, *state.shape), state.rest) for state in network.states]
     frame = example_frames(network.network)[:, 0]
     program = capture(network, (frame, torch.tensor(0), membranes), batched=(True, False, True))
-    proto, spikes = _model(program, [FRAME, STEP, *names], [LOGITS, *(name + NEXT for name in names)], options)
+    outputs = [LOGITS, *(name + NEXT for name in names)]
+    proto, spikes = _model(program, [FRAME, STEP, *names], outputs, options, _in_one_tensor(_unrolled))
     spikes = {layer.removeprefix("network."): name for layer, name in spikes.items()}
     return OnnxModel(proto, spikes, network.states, network.network.spec.steps)
 
@@ -115,13 +120,45 @@ def open_onnx(path: Path) -> Run:
     return run
 
 
+MakeTranslation = Callable[[GraphBuilder, dict[Node, torch.Tensor], str], Translation]
+"""Graph, constants, what shapes call the batch size → what writes the graph."""
+
+
+def _translation(options: ExportOptions) -> MakeTranslation:
+    """How networks become nodes: exact ones in the reference's order of operations, others regrouped for speed.
+
+    Convolutions in fewer bits take all steps at once.
+    """
+    if options.scan:
+        return _in_one_tensor(_scanned)
+    if not options.fold:
+        return _in_one_tensor(_unrolled)
+    return ByStepsTranslation if options.precision == "fp32" else _in_one_tensor(regrouped_nodes.in_one_tensor)
+
+
+def _in_one_tensor(recurrence: Recurrence) -> MakeTranslation:
+    return lambda graph, constants, _batch: Translation(graph, constants, recurrence)
+
+
+def _scanned(graph: GraphBuilder, neuron: NeuronConstants, current: str, _shape: Sequence[int], name: str) -> str:
+    return neuron_nodes.scanned(graph, neuron, current, name)
+
+
+def _unrolled(graph: GraphBuilder, neuron: NeuronConstants, current: str, shape: Sequence[int], name: str) -> str:
+    return neuron_nodes.unrolled(graph, neuron, current, shape[0], name)
+
+
 def _model(
-    program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], options: ExportOptions
+    program: ExportedProgram,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    options: ExportOptions,
+    make_translation: MakeTranslation,
 ) -> tuple[onnx.ModelProto, dict[str, str]]:
     """The model of a captured graph, and layer → output that holds its spikes."""
     graph = GraphBuilder()
     constants, given = placeholders(program)
-    translation = Translation(graph, constants, options.scan)
+    translation = make_translation(graph, constants, str(shape_of(given[0])[0]))
     translation.values.update(zip(given, inputs, strict=True))
     nodes = [node for node in program.graph.nodes if node.op != "placeholder"]
     for node in nodes[:-1]:
