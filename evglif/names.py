@@ -31,4 +31,3 @@ FORMS = (
     "hub:OWNER/NAME[@REVISION]"
 )
 """What commands say of their argument."""
-
