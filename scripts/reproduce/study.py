@@ -38,8 +38,12 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "plif": ("neuron=plif",),
     "lif": ("neuron=lif",),
     "glif-f": ("neuron=glif-f",),
+    "glif-s": ("neuron=glif-s",),
+    **{f"simplex-{code:03b}": (f"neuron=simplex-{code:03b}",) for code in range(8)},
     "glif-slow-gates": ("neuron=glif", "gate_lr=0.1"),
     "glif-cifar10dvs": ("neuron=glif", "model.init=cifar10dvs"),
+    "plif-low": ("neuron=plif", "model.v_th=0.5"),
+    "lif-low": ("neuron=lif", "model.v_th=0.5"),
     "glif-arctan": ("neuron=glif", "model.surrogate=arctan"),
     "glif-sparse": ("neuron=glif", *SPARSE),
     "plif-sparse": ("neuron=plif", *SPARSE),
@@ -97,7 +101,7 @@ def _chosen_rate(folder: Path) -> float:
 def _sweep(name: str, more: Sequence[str], seeds: Sequence[int], options: argparse.Namespace) -> int:
     values = [word for each in (*more, *SETTINGS[name]) for word in ("--set", each)]
     where = ["--recipe", str(options.recipe), "--data", str(options.data), "--out", str(options.out / name)]
-    return sweep.main([*where, *values, "--seeds", *map(str, seeds), "--threads", "1"])
+    return sweep.main([*where, *values, "--seeds", *map(str, seeds), "--threads", "1", "--no-pages"])
 
 
 def _parser() -> argparse.ArgumentParser:
