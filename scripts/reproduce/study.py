@@ -57,7 +57,7 @@ SETS = {
         f"folder --root dvs128_objects --window 1.3s --splits train=session1,test=session2 {FOUR_FRAMES}", 60
     ),
     "fashion": Set("fashion-mnist --size 14 --limit 5000", 3),
-    "cifar10dvs": Set(f"images --images cifar10_10k.npz --limit 2000 --test-fraction 0.3 {FOUR_FRAMES}", 8),
+    "cifar10dvs": Set(f"images --images cifar10_10k.npz --limit 2000 --test-fraction 0.3 {FOUR_FRAMES}", 6),
 }
 """Data of the study; ``split`` holds N-MNIST's subset as ``scripts/bench/results/activity.txt`` divides it."""
 
