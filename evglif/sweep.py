@@ -56,6 +56,13 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, help="folder; default: sweeps/RECIPE-DATA")
     parser.add_argument("--jobs", type=int, default=1, help="processes that train at the same time; default: 1")
     parser.add_argument("--threads", type=int, help="of each process; default: as many as the layers are worth")
+    parser.add_argument(
+        "--no-pages",
+        dest="pages",
+        action="store_false",
+        help="leave out pictures and page of each run, which take longer than a short training; without it the same "
+        "command makes them",
+    )
     parser.add_argument("--accelerator", default="auto", choices=ACCELERATORS, help="default: auto")
     add_import(parser, "neurons or networks")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

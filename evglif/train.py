@@ -126,6 +126,7 @@ def _parser() -> Any:
     parser.add_argument("--devices", type=int, help="processes on this node, one a GPU; default: 1")
     parser.add_argument("--num-nodes", type=int, help="nodes; default: 1, or what torchrun or Slurm started")
     parser.add_argument("--threads", type=int, help="of the processor; default: as many as the layers are worth")
+    parser.add_argument("--no-pages", dest="pages", action="store_false", help="leave out the pictures and the page")
     parser.add_argument("--data-on-device", action="store_true", help="keep all samples in the device's memory")
     parser.add_argument("--graphs", type=bool, help="steps recorded as CUDA graphs; default: where that is safe")
     parser.add_argument("--log", default="auto", help=f"one of {', '.join(LOGS)}; auto: TensorBoard where installed")

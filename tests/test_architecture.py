@@ -95,8 +95,8 @@ ROOMS = {
         "preprocessing.options preprocessing.own_code preprocessing.terminal",
         "plots.__main__": "checkpoint data evaluation plots preprocessing.arguments preprocessing.cache "
         "preprocessing.options preprocessing.own_code preprocessing.commands preprocessing.terminal",
-        "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session plots recipe "
-        "results settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
+        "studies": "training.session checkpoint data evaluation evaluation.report evaluation.session neurons plots "
+        "recipe results settings tensor_files threads training yaml_files preprocessing.cache preprocessing.drawing "
         "preprocessing.files preprocessing.plain preprocessing.terminal preprocessing.workers preprocessing.progress "
         "preprocessing.calling preprocessing.own_code",
         "train": "studies training.session choosing models names pretrained recipe recipe_parser settings training "

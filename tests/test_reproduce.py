@@ -6,6 +6,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from evglif.recipe import read_recipe, recipe_names, recipe_path
 from evglif.studies.paired import spread
 from evglif.studies.runs import find_runs
 from evglif.studies.space import parse_dimension, with_settings
+from preprocessing.build import _parser as build_parser
 from preprocessing.build import build
 from preprocessing.datasets.stills.pictures import Pictures
 from scripts.reproduce import activity, parts, study
@@ -201,6 +203,22 @@ def test_settings_of_a_study_are_counted_and_timed(tmp_path, cache_path, capsys)
     assert ratio == pytest.approx(events / onnx, rel=0.1)
     assert activity.main([str(tmp_path / "lif"), "--data", str(cache_path), "--seeds", "0", "7"]) == 1
     assert "has 1 runs of these seeds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", study.SETS)
+def test_a_study_without_its_frames_says_how_they_are_built(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert study.main([name, "--settings", "lif"]) == 1
+    told = capsys.readouterr().err.strip()
+    _, _, words = told.partition("this builds it: python -m preprocessing.build ")
+    assert words == f"{study.SETS[name].build} --out data/study/{name}.h5"
+    assert build_parser().parse_args(words.split()).out == Path(f"data/study/{name}.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_of_nothing_is_refused(capsys):
+    assert study.main(["--settings", "lif"]) == 1
+    assert "name a set, digits, nmnist," in capsys.readouterr().err
 
 
 def test_every_setting_of_the_study_can_be_trained():

@@ -7,7 +7,15 @@ from evglif.neurons.glif_f import GLIFf
 from evglif.neurons.lif import IF, LIF
 from evglif.neurons.plif import PLIF
 from evglif.neurons.relu import ReLU
-from evglif.neurons.spec import NEURONS, Neuron, NeuronSpec, build_neuron, neuron_of_channels, register_neuron
+from evglif.neurons.spec import (
+    NEURONS,
+    Neuron,
+    NeuronSpec,
+    build_neuron,
+    neuron_of_channels,
+    options_of,
+    register_neuron,
+)
 from evglif.neurons.state import NeuronState
 
 __all__ = [
@@ -26,6 +34,7 @@ __all__ = [
     "build_neuron",
     "layer_values",
     "neuron_of_channels",
+    "options_of",
     "parameter_roles",
     "register_neuron",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from inspect import Parameter, signature
 from typing import TypedDict
 
@@ -182,6 +182,29 @@ def register_neuron(name: str, kind: Callable[..., Neuron]) -> None:
 
     NEURONS[name] = build
     _ORIGINS[name] = origin_of(kind)
+
+
+_FIRING_OPTIONS = ("surrogate", "surrogate_width", "strict", "detach_reset")
+_OF_GLIF = frozenset({"sharing", "init", *_FIRING_OPTIONS})
+_OF_IF = frozenset({"v_th", "reset", *_FIRING_OPTIONS})
+_OPTIONS: dict[str, frozenset[str]] = {
+    "glif": _OF_GLIF | {"gates", "gate_range"},
+    "plif": frozenset({"tau", "v_th", "v_reset", "learn_tau", *_FIRING_OPTIONS}),
+    "lif": _OF_IF | {"tau"},
+    "if": _OF_IF,
+    "glif-f": _OF_GLIF,
+    **dict.fromkeys(GATES_BY_NAME, _OF_GLIF),
+    "glif-s": _OF_GLIF | {"gate_range"},
+    "relu": frozenset(),
+}
+
+
+def options_of(name: str | None = None) -> frozenset[str]:
+    """The options of a specification that a neuron takes; all that there are without a name.
+
+    Of a neuron of one's own nobody knows, and it may take all.
+    """
+    return _OPTIONS.get(name or "", frozenset(field.name for field in fields(NeuronSpec)) - {"name"})
 
 
 def neuron_origin(name: str) -> CodeOrigin | None:

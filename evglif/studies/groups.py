@@ -89,7 +89,8 @@ def grouped(runs: Sequence[FoundRun], by: Sequence[str] = ()) -> dict[str, list[
     """
     settings = [run.settings for run in runs]
     differences = list(differing(settings))
-    told = [{name: each.get(name) for name in _known(by, settings, differences)} for each in settings]
+    known = _known(by, settings, differences)
+    told = [{name: each[name] for name in known if name in each} for each in settings]
     found: dict[str, list[FoundRun]] = {}
     for run, values in zip(runs, told, strict=True):
         found.setdefault(said(values) or _plain_name(run), []).append(run)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from evglif.evaluation.epochs import Row, best_row, read_rows
+from evglif.neurons import options_of
 from evglif.recipe import Recipe, read_recipe
 from evglif.results import RESULTS, read_results
+from evglif.studies.space import recipe_name
 from evglif.training.run import METRICS, RECIPE, flat
 
 MOST_FOLDERS = 100_000
-UNSAID = ("seed", "loader.workers", "track_test", "checkpoint", "model.neuron.name")
+UNSAID = ("seed", "loader.workers", "track_test", "checkpoint")
 """Values of a recipe that make no other setting of a run."""
 
 
@@ -72,11 +74,15 @@ class FoundRun:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that makes it what it is but the seed, by dotted names: the data and the neuron first."""
+        """All that makes it what it is but the seed, by the dotted names of a recipe: the data and the neuron first.
+
+        Options that its neuron ignores are left out.
+        """
         neuron = {"model.neuron": self.neuron}
-        values = neuron | flat(self.recipe.to_dict()) | neuron
+        values = neuron | {recipe_name(name): value for name, value in flat(self.recipe.to_dict()).items()} | neuron
+        ignored = {f"model.{name}" for name in options_of() - options_of(self.neuron)}
         data = {} if self.data is None else {"data": self.data.stem}
-        return data | {name: value for name, value in values.items() if name not in UNSAID}
+        return data | {name: value for name, value in values.items() if name not in {*UNSAID, *ignored}}
 
 
 def read_run(folder: Path) -> FoundRun:

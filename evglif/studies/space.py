@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from evglif.neurons import options_of
 from evglif.recipe import Recipe
 from evglif.training.run import flat
 from evglif.yaml_files import parse_yaml
@@ -20,6 +21,7 @@ Settings = dict[str, Any]
 """Dotted name of a recipe's value → that value."""
 
 MOST_TRIALS = 10_000
+_OF_NEURON = "model.neuron."
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ def full_name(name: str) -> str:
     Raises:
         ValueError: no value is called so, or several; those that come near are named.
     """
+    name = recipe_name(name)
     known = [each for each in flat(Recipe().to_dict()) if not each.startswith("model.")]
     if name == "seed":
         raise ValueError("seeds are tried by --seeds 0 1 2, so that their spread is told apart from settings")
@@ -98,11 +101,19 @@ def full_name(name: str) -> str:
         return name
     if name == "neuron":
         return "model.neuron"
+    known += [f"model.{option}" for option in sorted(options_of())]
     meant = [each for each in known if each.rpartition(".")[2] == name]
     if len(meant) == 1:
         return meant[0]
     near = meant or get_close_matches(name, [*known, "model.neuron", "model.width"], 3, 0.5)
     raise ValueError(f"{name}: no value of a recipe" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+
+
+def recipe_name(name: str) -> str:
+    """Where a recipe says it: a neuron's ``model.neuron.sharing`` of a finished run is ``model.sharing`` there."""
+    if name == "model.neuron.name":
+        return "model.neuron"
+    return f"model.{name.removeprefix(_OF_NEURON)}" if name.startswith(_OF_NEURON) else name
 
 
 def _range(name: str, values: str, text: str) -> Dimension:
@@ -174,8 +185,17 @@ def _text(value: Any) -> str:
 
 
 def differing(all_values: Sequence[Mapping[str, Any]]) -> Iterator[Settings]:
-    """Of several sets of named values, each as far as not all of them share it."""
+    """Of several sets of named values, each as far as not all of them share it.
+
+    What only some networks or neurons have differs where it does among those: the name of the network or neuron, which
+    differs too, tells the rest.
+    """
     names = list(dict.fromkeys(name for values in all_values for name in values))
-    told = [name for name in names if len({repr(values.get(name)) for values in all_values}) > 1]
+    told = [name for name in names if _differs(name, all_values)]
     for values in all_values:
         yield {name: values[name] for name in told if name in values}
+
+
+def _differs(name: str, all_values: Sequence[Mapping[str, Any]]) -> bool:
+    found = [repr(values[name]) for values in all_values if name in values]
+    return len(set(found)) > 1 or (len(found) < len(all_values) and not name.startswith("model."))

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     """The work of ``python -m evglif.sweep``, with the words that it was given."""
     dimensions = [parse_dimension(text) for text in options.set]
     _check(options, dimensions)
-    machine = Machine(accelerator=options.accelerator, threads=options.threads, log="csv")
+    machine = Machine(accelerator=options.accelerator, threads=options.threads, pages=options.pages, log="csv")
     if options.optuna:
         with exclusive(options.out / ".sweep", f"sweeping in {options.out}"):
             outcomes = _suggested(options, dimensions, machine)

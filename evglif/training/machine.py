@@ -41,6 +41,7 @@ class Machine:
         graphs: do training steps as a whole, recorded as a CUDA graph; None for where it is known to be safe.
         threads: of the processor; None for as many as the network's layers are worth, see ``evglif.threads``. Torch's
             own number is left to several processes, which share a machine, and to GPUs.
+        pages: draw the pictures of a finished run and write its page; without, the same run with them makes them later.
         log: ``"csv"`` writes ``metrics.csv`` alone, ``"tensorboard"`` also files for TensorBoard; ``"auto"`` is the
             second where TensorBoard is installed.
 
@@ -54,6 +55,7 @@ class Machine:
     data_on_device: bool = False
     graphs: bool | None = None
     threads: int | None = None
+    pages: bool = True
     log: str = "auto"
 
     def __post_init__(self) -> None:

@@ -80,8 +80,8 @@ def train(
         former = None if overwrite else run.former()
         finished = run.results() if former is not None else None
         if finished is not None:
-            plot_run(run.folder, finished, cache.classes)
-            write_page(run.folder, cache)
+            if machine.pages:
+                _show(run.folder, finished, cache)
             if progress:
                 told = f"finished after {recipe.epochs} epochs; pass --overwrite to begin anew"
                 print(paragraph([f"{out} holds this run, {told}", next_line(run.folder, finished)]))
@@ -113,11 +113,16 @@ def train(
         found, evaluation = outcome(recipe, run, history, cache, machine.device)
         results = {**found, "validation": parts.facts(), **beginning.facts()}
         run.finish(results)
-        plot_run(run.folder, results, cache.classes)
-        write_page(run.folder, cache, evaluation)
+        if machine.pages:
+            _show(run.folder, results, cache, evaluation)
     if progress:
         report(run.folder, results)
     return results
+
+
+def _show(folder: Path, results: dict[str, Any], cache: FrameCache, evaluation: Evaluation | None = None) -> None:
+    plot_run(folder, results, cache.classes)
+    write_page(folder, cache, evaluation)
 
 
 def write_page(folder: Path, cache: FrameCache, evaluation: Evaluation | None = None) -> None:

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from evglif.recipe import Recipe
-from evglif.studies.space import Dimension, differing, draws, grid, parse_dimension, said, with_settings
+from evglif.studies.space import Dimension, differing, draws, full_name, grid, parse_dimension, said, with_settings
 
 
 def test_values_are_read_as_yaml_and_names_may_be_short():
@@ -11,6 +11,20 @@ def test_values_are_read_as_yaml_and_names_may_be_short():
     assert parse_dimension("neuron=glif,plif") == Dimension("model.neuron", ("glif", "plif"))
     assert parse_dimension("model.widths=[8,16],[16,32]").values == ([8, 16], [16, 32])
     assert parse_dimension("ema=null,0.99").values == (None, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("model.neuron.sharing", "model.sharing"),
+        ("sharing", "model.sharing"),
+        ("model.neuron.name", "model.neuron"),
+        ("v_th", "model.v_th"),
+    ],
+)
+def test_options_of_the_neuron_are_named_as_recipes_name_them(name, full):
+    assert full_name(name) == full
+    assert parse_dimension(f"{name}=a,b").name == full
 
 
 @pytest.mark.parametrize(
@@ -71,3 +85,10 @@ def test_settings_change_what_they_name_and_nothing_else():
 
 def test_of_several_settings_only_what_differs_is_told():
     assert list(differing([{"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}])) == [{"b": 2}, {"b": 3, "c": 4}]
+
+
+def test_what_one_neuron_alone_has_tells_nothing_more_than_its_name():
+    channel, layer = ({"model.neuron": "glif", "model.sharing": each} for each in ("channel", "layer"))
+    lif = {"model.neuron": "lif"}
+    assert list(differing([channel, lif])) == [{"model.neuron": "glif"}, {"model.neuron": "lif"}]
+    assert list(differing([channel, layer, lif])) == [channel, layer, lif]

@@ -120,6 +120,32 @@ def test_settings_begin_with_the_neuron(study):
     assert {"model.width", "optim.lr"} <= set(names[2:])
 
 
+def test_settings_are_told_by_what_their_neurons_take(study, cache_path, tmp_path):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--set", "epochs=1", "--no-pages"]
+    layer = ["--set", "neuron=glif", "--set", "model.sharing=layer,channel", "--out", str(tmp_path / "glif")]
+    assert sweep([*known, *layer]) == 0
+    assert sweep([*known, "--set", "neuron=lif", "--set", "model.sharing=layer", "--out", str(tmp_path / "lif")]) == 0
+    folders = [str(tmp_path / "glif"), str(tmp_path / "lif")]
+    for by in ([], ["--by", "neuron", "sharing"], ["--by", "neuron", "model.neuron.sharing"]):
+        assert compare([*folders, *by, "--out", str(tmp_path / "report")]) == 0
+        settings = json.loads((tmp_path / "report" / "comparison.json").read_text())["settings"]
+        assert [each["setting"] for each in settings] == [
+            "model.neuron=glif,model.sharing=channel",
+            "model.neuron=glif,model.sharing=layer",
+            "model.neuron=lif",
+        ]
+
+
+def test_runs_may_go_without_pages_and_get_them_later(study, cache_path, tmp_path):
+    known = ["--recipe", str(study / "small.yaml"), "--data", str(cache_path), "--out", str(tmp_path)]
+    arguments = [*known, "--set", "lr=0.02", "--set", "epochs=1"]
+    shown = ["confusion.png", "curves.png", "report.html"]
+    folder = tmp_path / "runs" / "optim.lr=0.02,epochs=1,seed=0"
+    for more, there in ((["--no-pages"], []), (["--no-pages"], []), ([], shown)):
+        assert sweep([*arguments, *more]) == 0
+        assert [each for each in shown if (folder / each).is_file()] == there
+
+
 def test_a_seed_that_stands_twice_is_no_group(study, capsys):
     assert compare([str(study / "out"), "--by", "neuron"]) == 1
     assert "seed 0 stands twice in model.neuron=glif" in capsys.readouterr().err
