@@ -111,6 +111,10 @@ class Lines(HelpFormatter):
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
+    def start_section(self, heading: str | None) -> None:
+        """Begin a section below a heading that fits the terminal, too."""
+        super().start_section(heading and textwrap.fill(heading, self._width - 1, break_on_hyphens=False))
+
     def _expand_help(self, action: Action) -> str:
         return spoken(super()._expand_help(action))
 

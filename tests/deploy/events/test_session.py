@@ -41,7 +41,7 @@ def test_an_export_says_how_it_agrees(run, cache_path, model, tmp_path, capsys):
     out = tmp_path / "small.events"
     options = ["--format", "events", "--precision", "int8", "--out", str(out), "--data", str(cache_path)]
     assert main([str(run / "best.pt"), *options]) == 0
-    assert "--stream" in capsys.readouterr().out
+    assert f"next: python -m deploy.infer {out} RECORDING\n" in capsys.readouterr().out
     assert read(out).metadata.precision == "int8"
     assert out.stat().st_size < 0.8 * model.stat().st_size  # of so small a network, the header is half
 
