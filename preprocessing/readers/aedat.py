@@ -56,7 +56,8 @@ def camera_named(name: str) -> Camera | None:
 def end_of_header(data: bytes) -> int:
     """Offset of the first record of jAER's versions (1.0 and 2.0): behind the last ``#`` line of text.
 
-    A record can start with ``#`` (0x23) as well; the control bytes in it tell it from a header line.
+    A record can start with ``#`` (0x23) as well; the control bytes in it tell it from a header line. First records that
+    start so and are text throughout, of which 1.0 has some, nothing tells apart.
     """
     header = _HEADER.match(data)
     return header.end() if header else 0
