@@ -8,6 +8,7 @@ Where takes three times as long.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,22 @@ class NeuronConstants:
         if values.ndim == 2:
             return values.reshape(len(values), 1, -1, *(1,) * self.dims)
         return values if values.size == 1 else values.reshape(-1, *(1,) * self.dims)
+
+
+class StepNodes(Protocol):
+    """What writes the steps of a layer whose current is one tensor."""
+
+    def scaled(self, current: str) -> str:
+        """What a current of all steps adds to the membranes."""
+
+    def first(self, scaled: str) -> str:
+        """The membrane of the first step."""
+
+    def following(self, membrane: str, spikes: str, scaled: str) -> str:
+        """The membrane of a step, of those and the spikes of the one before."""
+
+    def spikes(self, membrane: str, name: str | None = None) -> str:
+        """0 and 1 in fp32."""
 
 
 class NeuronNodes:
@@ -104,7 +121,11 @@ class NeuronNodes:
 
 def unrolled(graph: GraphBuilder, neuron: NeuronConstants, current: str, steps: int, name: str) -> str:
     """Spikes ``[T, B, C, …]`` of a current of that shape: the nodes of a step, T times."""
-    nodes = NeuronNodes(graph, neuron)
+    return in_turn(graph, NeuronNodes(graph, neuron), current, steps, name)
+
+
+def in_turn(graph: GraphBuilder, nodes: StepNodes, current: str, steps: int, name: str) -> str:
+    """The same with whatever nodes a step is made of."""
     scaled = nodes.scaled(current)
     if steps == 1:
         return nodes.spikes(nodes.first(scaled), name)

@@ -17,7 +17,7 @@ import numpy as np
 
 from deploy.exporting.onnx.gauge import Gauged, Values, unit_gain, unit_threshold
 from deploy.exporting.onnx.graph import GraphBuilder
-from deploy.exporting.onnx.neuron_nodes import NeuronConstants, unrolled
+from deploy.exporting.onnx.neuron_nodes import NeuronConstants, in_turn, unrolled
 
 Current = Callable[[int, Values], str]
 """X[t] plus a shift ``[C]``, as a value ``[B, C, H, W]``."""
@@ -29,19 +29,7 @@ def in_one_tensor(graph: GraphBuilder, neuron: NeuronConstants, current: str, sh
     gauged = unit_threshold(neuron, steps, channels)
     if gauged is None:
         return unrolled(graph, neuron, current, steps, name)
-    nodes = _OneTensor(graph, gauged, neuron.dims)
-    scaled = nodes.scaled(current)
-    if steps == 1:
-        return nodes.spikes(scaled, name)
-    now, *later = graph.add_many(
-        "Split", [scaled], [graph.name("current") for _ in range(steps)], axis=0, num_outputs=steps
-    )
-    membrane = now
-    spikes = [nodes.spikes(membrane)]
-    for step, now in enumerate(later, 1):
-        membrane = nodes.following(step, membrane, spikes[-1], now)
-        spikes.append(nodes.spikes(membrane))
-    return graph.add("Concat", *spikes, name=name, axis=0)
+    return in_turn(graph, _OneTensor(graph, gauged, neuron.dims), current, steps, name)
 
 
 def by_steps(
@@ -58,7 +46,7 @@ def by_steps(
 
 
 class _OneTensor:
-    """Nodes between values ``[1, B, C, …]``, whose threshold is one number."""
+    """Nodes between values ``[1, B, C, …]``, with one number for all thresholds and one scale for all steps."""
 
     def __init__(self, graph: GraphBuilder, gauged: Gauged, dims: int) -> None:
         self.graph, self.gauged, self.dims = graph, gauged, dims
@@ -70,16 +58,20 @@ class _OneTensor:
             current = self.graph.add("Mul", current, self._all(gain))
         return self.graph.add("Add", current, self._all(shift)) if shift.any() else current
 
-    def following(self, step: int, membrane: str, spikes: str, now: str) -> str:
+    def first(self, scaled: str) -> str:
+        """W[0], to which the shift of the first step adds what the membrane at rest is."""
+        return scaled
+
+    def following(self, membrane: str, spikes: str, scaled: str) -> str:
         """W[t] = (a' − r'·S)·W + X − S·d'."""
         graph, gauged = self.graph, self.gauged
-        decay, hard, soft = gauged.decay[step], gauged.hard_reset[step], gauged.soft_reset[step]
+        decay, hard, soft = gauged.decay[0], gauged.hard_reset[0], gauged.soft_reset[0]
         if hard.any():
             reset = graph.add("Sub", self._one(decay), graph.add("Mul", spikes, self._one(hard)))
             membrane = graph.add("Mul", membrane, reset)
         elif (decay != 1).any():
             membrane = graph.add("Mul", membrane, self._one(decay))
-        following = graph.add("Add", membrane, now)
+        following = graph.add("Add", membrane, scaled)
         return graph.add("Sub", following, spikes) if soft.any() else following
 
     def spikes(self, membrane: str, name: str | None = None) -> str:
