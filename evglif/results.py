@@ -13,6 +13,11 @@ CHOSEN = {"best": "epoch of best validation", "last": "last epoch"}
 """Weights of a run → how their epoch was chosen."""
 
 
+def weights_that_count(results: Mapping[str, Any]) -> str:
+    """``"best"`` or ``"last"``: those of the epoch of best validation where one was chosen, else of the last."""
+    return "best" if "best" in results else "last"
+
+
 def read_results(path: Path, num_classes: int | None = None) -> dict[str, Any] | None:
     """What stands in ``results.json``; None where there is no such file, as of a run that is not finished.
 

@@ -10,7 +10,7 @@ from typing import Any
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.pretrained.licences import LICENCES, Licence
 from evglif.provenance import Origin, doubts
-from evglif.results import CHOSEN, RESULTS, read_results
+from evglif.results import CHOSEN, RESULTS, read_results, weights_that_count
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run_facts(folder: Path, which: str = "") -> tuple[Checkpoint, Facts]:
     if results is None:
         raise FileNotFoundError(f"{path} is missing: {folder} holds no finished run; train one with evglif.train")
     try:
-        which = which or ("best" if "best" in results else "last")
+        which = which or weights_that_count(results)
         if which not in results:
             raise ValueError(f"it has no {which!r} weights")
         checkpoint = read_checkpoint(folder / f"{which}.pt")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from evglif.checkpoint import Checkpoint, read_checkpoint
 from evglif.evaluation.epochs import Row, read_rows
 from evglif.evaluation.firing import LayerFiring
-from evglif.results import RESULTS, read_results
+from evglif.results import RESULTS, read_results, weights_that_count
 from evglif.training.run import METRICS, RECIPE
 from preprocessing.plain import fitting, from_plain, parse_json
 
@@ -148,7 +148,7 @@ def read_run(folder: Path) -> RunRecord:
             f"no {RESULTS} in {folder}: give the folder of a finished run of python -m evglif.train; "
             "the same training command finishes one that was stopped"
         )
-    chosen = "best" if "best" in results else "last"
+    chosen = weights_that_count(results)
     recipe = folder / RECIPE
     return RunRecord(
         folder=folder,

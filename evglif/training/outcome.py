@@ -15,7 +15,7 @@ from evglif.evaluation.epochs import Row
 from evglif.evaluation.figures import Evaluation
 from evglif.evaluation.session import evaluate_checkpoint
 from evglif.recipe import Recipe
-from evglif.results import CHOSEN
+from evglif.results import CHOSEN, weights_that_count
 from evglif.training.run import METRICS, REPORT, Run
 from preprocessing.cache import FrameCache
 from preprocessing.calling import spoken
@@ -95,7 +95,7 @@ def plot_run(folder: Path, results: dict[str, Any], classes: tuple[str, ...]) ->
             from evglif.plots import plot_curves
 
             plot_curves(folder / METRICS, curves, title)
-    chosen = "best" if "best" in results else "last"
+    chosen = weights_that_count(results)
     if "test" in results[chosen] and not confusion.exists():
         test = results[chosen]["test"]
         title += f", {CHOSEN[chosen]}: {test['accuracy']:.1%} of {test['num_samples']} test samples right"
@@ -128,6 +128,6 @@ def report(folder: Path, results: dict[str, Any]) -> None:
 
 def next_line(folder: Path, results: dict[str, Any]) -> str:
     """What comes after a finished run."""
-    checkpoint = folder / ("best.pt" if "best" in results else "last.pt")
+    checkpoint = folder / f"{weights_that_count(results)}.pt"
     own = "".join(f" --import {quote(name)}" for name in imported())
     return spoken(f"next: python -m deploy.export {quote(str(checkpoint))} --format onnx{own}")
