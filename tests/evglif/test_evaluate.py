@@ -194,7 +194,9 @@ def test_an_empty_split_is_refused(checkpoint_path, cache_path):
     with (
         FrameCache(cache_path) as cache,
         pytest.raises(
-            ValueError, match=r"no sample in the split validation; .*: the file has 32 train, 0 validation, 8 test"
+            ValueError,
+            match="has no sample in the split validation; choose another with --split: the file has 32 train, 0 "
+            "validation, 8 test",
         ),
     ):
         evaluate_checkpoint(read_checkpoint(checkpoint_path), cache, "validation")
