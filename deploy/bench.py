@@ -194,7 +194,11 @@ def machine(packages: Sequence[str]) -> str:
 
 
 def _where(timing: Timing) -> str:
-    return f"{timing.threads} thread{'s' if timing.threads > 1 else ''}, batch {timing.batch}"
+    return f"{_in_words(timing.threads)}, batch {timing.batch}"
+
+
+def _in_words(threads: int) -> str:
+    return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def _heading(timing: Timing) -> str:
@@ -236,7 +240,7 @@ def print_starts(options: argparse.Namespace) -> dict[int, list[Start]]:
     for threads in options.threads if options.start else ():
         tell("starting fresh processes")
         measured[threads] = starts(names_of(options.model), options.start, threads, min(options.repeats, MOST_STARTS))
-        title = f"start to first class, {threads} thread{'s' if threads > 1 else ''}"
+        title = f"start to first class, {_in_words(threads)}"
         print(f"{title:40}{'wall s':>10}{'processor s':>13}{'peak MB':>10}")
         for start in measured[threads]:
             print(f"  {start.name:38}{start.wall_s:>10.2f}{start.processor_s:>13.2f}{start.peak_mb:>10.0f}", flush=True)
