@@ -76,6 +76,12 @@ def run_code(name: str) -> ModuleType:
     try:
         module = _run_file(Path(known)) if path.suffix == ".py" else _run_module(name)
     except Exception as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{name}.".startswith(f"{missing}."):
+            raise FileNotFoundError(
+                f"--import {name}: Python finds no module {missing}, neither installed nor in {Path.cwd()}; the name "
+                "of a file ends in .py"
+            ) from error
         raise ValueError(f"--import {name}: {_where(error, known)}{type(error).__name__}: {error}") from error
     _IMPORTED.append(known)
     return module

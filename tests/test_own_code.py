@@ -203,6 +203,9 @@ def test_code_that_is_not_there_is_named(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ValueError, match=r"is no Python file; give one that ends in \.py"):
         run_code(str(tmp_path / "notes.txt"))
+    for name, missing in (("no_such_thing", "no_such_thing"), ("no.such.thing", "no"), ("json.such", "json.such")):
+        with pytest.raises(FileNotFoundError, match=rf"--import {name}: Python finds no module {missing}, neither"):
+            run_code(name)
 
 
 def test_a_file_is_run_once(tmp_path):
