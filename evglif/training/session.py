@@ -12,7 +12,6 @@ from zlib import crc32
 
 from evglif.data import FrameDataset, data_spec
 from evglif.evaluation.figures import Evaluation
-from evglif.kept_memory import kept_memory
 from evglif.models import Network, NetworkSpec, spec_to_dict
 from evglif.provenance import Seen
 from evglif.recipe import Recipe, model_spec, to_yaml
@@ -107,8 +106,6 @@ def train(
                     print(threads, flush=True)
                 learner.threads = threads.number
             held.enter_context(use_threads(learner.threads or machine.threads))
-            if machine.device == "cpu":
-                held.enter_context(kept_memory())
             watch.introduce(facts(cache, sets, learner.model, learner.threads))
             history = fit(learner, sets, run, former, watch, machine.data_on_device)
         if not fabric.is_global_zero:
