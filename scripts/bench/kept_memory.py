@@ -64,7 +64,7 @@ def main() -> None:
         )
         usual = median(each["given back"].seconds for each in turns)
         for way in WAYS:
-            seconds, faults, peak = (median(each[way][figure] for each in turns) for figure in range(3))
+            seconds, faults, peak = map(median, zip(*(each[way][:3] for each in turns), strict=True))
             lines.append(
                 f"{f'{name}, {way}':<26}{1e3 * seconds:>10.0f}{seconds / usual:>14.2f}{faults:>13,.0f}{peak:>9.0f}"
             )
