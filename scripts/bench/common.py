@@ -9,6 +9,7 @@ from statistics import median
 from time import perf_counter
 
 from deploy.bench import machine as described
+from preprocessing.arguments import positive
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared/data"
 
@@ -19,7 +20,7 @@ def parser(document: str | None, repeats: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, epilog="Example:" + example, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--repeats", type=int, default=repeats, help="runs of each")
+    made.add_argument("--repeats", type=positive, default=repeats, help="runs of each")
     return made
 
 

@@ -27,15 +27,16 @@ import torch
 from torch.nn import functional as F  # noqa: N812 (the name everybody uses)
 
 from evglif import build_model
+from preprocessing.arguments import positive
 from preprocessing.commands import command
 from scripts.bench.common import machine, parser, timed
 
-NETWORKS = {"plif-mnist": ("plif", 8, 1, 28), "7b-widenet": ("glif", 16, 2, 48)}
-"""Their neuron, T, channels of a frame and its side, px."""
+NETWORKS = {"plif-mnist": ("plif", 8, (1, 28, 28)), "7b-widenet": ("glif", 16, (16, 2, 48, 48))}
+"""Their neuron, T, and the shape of a sample: a still, or frames."""
 
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000", "MALLOC_TOP_PAD_": "100000000"}
 WAYS: dict[str, dict[str, str]] = {"given back": {}, "kept": KEEP}
-"""What the environment says of memory that is freed."""
+"""What the environment says of memory that is freed; see ``man mallopt``."""
 
 NUM_STEPS = 5
 """Of a turn; the first two do not count."""
@@ -78,7 +79,7 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     made = parser(__doc__, repeats=3)
     made.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
-    made.add_argument("--batch", type=int, default=16, help="samples; default: 16")
+    made.add_argument("--batch", type=positive, default=16, help="samples; default: 16")
     made.add_argument("--out", type=Path, help="file for the table")
     made.add_argument("--turn", choices=list(NETWORKS), help=argparse.SUPPRESS)
     return made.parse_args()
@@ -96,11 +97,10 @@ def in_process(name: str, way: str, batch: int) -> Turn:
 
 def turn(name: str, batch: int) -> Turn:
     """Steps on one batch, from the same weights each time."""
-    neuron, steps, channels, side = NETWORKS[name]
+    neuron, steps, shape = NETWORKS[name]
     torch.manual_seed(0)
     network = build_model(name, neuron, steps=steps).train()
-    still = name == "plif-mnist"
-    frames = torch.poisson(torch.full((batch, *(() if still else (steps,)), channels, side, side), 0.5))
+    frames = torch.poisson(torch.full((batch, *shape), 0.5))
     labels = torch.arange(batch) % 10
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
 
